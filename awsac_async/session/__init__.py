@@ -1,0 +1,1 @@
+"""What a session is: its files, records, identifiers and names. Pure: no network, no processes, no waiting."""

@@ -1,0 +1,101 @@
+"""What can go wrong, by name.
+
+Every error that a person may see derives from AwsacError and reads as one clear sentence. The exit code belongs to
+the kind of error, so that every verb and every script agrees on it.
+"""
+
+EXIT_OK = 0
+EXIT_JOB_FAILED = 1
+EXIT_INPUT = 2
+EXIT_CLOUD = 3
+
+
+class AwsacError(Exception):
+    """Anything awsac can explain in one sentence."""
+
+    exit_code: int = EXIT_CLOUD
+
+
+class InputError(AwsacError):
+    """What the user gave is missing, malformed, or names something that does not exist; nothing was started."""
+
+    exit_code = EXIT_INPUT
+
+
+class FormatError(InputError):
+    """A file does not follow its format: says where, what was found, and what was expected.
+
+    Args:
+        file: the file, as the user named it.
+        found: what stands there.
+        expected: what should stand there.
+        line: line number from 1, if the place has one.
+        field: key or column, if the place has one.
+    """
+
+    def __init__(
+        self, *, file: str, found: str, expected: str, line: int | None = None, field: str | None = None
+    ) -> None:
+        self.file, self.line, self.field, self.found, self.expected = file, line, field, found, expected
+        place = file + (f", line {line}" if line is not None else "") + (f", {field}" if field else "")
+        super().__init__(f"{place}: found {found}, expected {expected}")
+
+
+class CloudError(AwsacError):
+    """A call to the cloud failed.
+
+    Args:
+        operation: what was asked, in the service's own words (``RunInstances``).
+        resource: what it was asked of (a key, an ID), or "".
+        cause: the service's or the network's message.
+        code: the service's error code, or "".
+        temporary: whether the same call may succeed later.
+    """
+
+    temporary_by_default = False
+
+    def __init__(
+        self, operation: str, resource: str, cause: str, *, code: str = "", temporary: bool | None = None
+    ) -> None:
+        self.operation, self.resource, self.cause, self.code = operation, resource, cause, code
+        self.temporary = self.temporary_by_default if temporary is None else temporary
+        what = f"{operation} {resource}".strip()
+        super().__init__(f"{what} failed: {cause}" + (f" ({code})" if code and code not in cause else ""))
+
+
+class NotFoundError(CloudError):
+    """The named thing does not exist (or not yet: EC2 is eventually consistent)."""
+
+
+class DeniedError(CloudError):
+    """The credentials do not allow this call."""
+
+
+class CredentialsError(CloudError):
+    """There are no credentials, or they are not valid."""
+
+
+class ConflictError(CloudError):
+    """A conditional request found another state than it expected."""
+
+
+class CapacityError(CloudError):
+    """The account's quota or the zone's capacity does not allow what was asked."""
+
+
+class ThrottledError(CloudError):
+    """The service asks for fewer calls."""
+
+    temporary_by_default = True
+
+
+class UnavailableError(CloudError):
+    """The service failed, or could not be reached, for now."""
+
+    temporary_by_default = True
+
+
+class EndpointError(CloudError):
+    """Nothing answers at the service's address."""
+
+    temporary_by_default = True

@@ -1,0 +1,147 @@
+"""The records of a session, all frozen: what a job is, how it stands, and which change of state may follow which.
+
+States of a job, and the only transitions there are (``*`` from every state that is not final)::
+
+    pending -> running -> waitforsave -> saving -> finished
+       |          |            |           |-----> savefailed
+       |          |            |           |-----> timedout | killed | interrupted
+       |          +------------+-----------+
+       +--------> failed   (*: the job could not be run, or its agent could not go on)
+       +--------> killed, timedout, interrupted   (*)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """How a job stands. The first five are those of 2008; the rest each come with a reason."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITFORSAVE = "waitforsave"
+    SAVING = "saving"
+    FINISHED = "finished"
+    FAILED = "failed"
+    KILLED = "killed"
+    TIMEDOUT = "timedout"
+    INTERRUPTED = "interrupted"
+    SAVEFAILED = "savefailed"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen to a job in this state."""
+        return not TRANSITIONS[self]
+
+
+_ENDS = frozenset({JobState.FAILED, JobState.KILLED, JobState.TIMEDOUT, JobState.INTERRUPTED})
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.PENDING: _ENDS | {JobState.RUNNING},
+    JobState.RUNNING: _ENDS | {JobState.WAITFORSAVE},
+    JobState.WAITFORSAVE: _ENDS | {JobState.SAVING},
+    JobState.SAVING: _ENDS | {JobState.FINISHED, JobState.SAVEFAILED},
+} | {state: frozenset() for state in (*_ENDS, JobState.FINISHED, JobState.SAVEFAILED)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobDefinition:
+    """One line of ``jobs.cfg``: the same script, ``count`` times. ``snapshot_id`` is None when no release is needed."""
+
+    snapshot_id: str | None
+    script: str
+    count: int
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One job: its number in the session (from 1), its script, and the snapshot of its release, if it needs one."""
+
+    number: int
+    script: str
+    snapshot_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRecord:
+    """How one job stands: the content of its SimpleDB item.
+
+    Times are aware datetimes in UTC. ``extra`` holds our own attributes by their full name (``x_…``).
+    """
+
+    number: int
+    state: JobState = JobState.PENDING
+    script: str = ""
+    instance_id: str = ""
+    launch_index: int | None = None
+    run_start: datetime | None = None
+    run_end: datetime | None = None
+    return_code: int | None = None
+    save_start: datetime | None = None
+    save_end: datetime | None = None
+    reason: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the job ran to its end, exited with 0, and was saved."""
+        return self.state is JobState.FINISHED and self.return_code == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartInfo:
+    """A parsed ``session.ini``; defaults keep the behaviour of 2008."""
+
+    instance_type: str
+    ami_id: str
+    bucket: str
+    ec2_uid: str
+    shortdescr: str
+    n_jobs: int
+    region: str | None = None
+    instance_profile: str
+    key_name: str | None = None
+    security_group_ids: tuple[str, ...] = ()
+    subnet_id: str | None = None
+    market: str = "on-demand"
+    cores_per_instance: int | None = None
+    max_hours: float = 48.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserData:
+    """The user data string: four fields of 2008, then ours as ``key=value`` (``extra``)."""
+
+    session_id: str
+    bucket: str
+    archive_name: str
+    cores_per_instance: int
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRecord:
+    """What ``session-<session_id>.cfg`` remembers: twelve keys of 2008, and ours.
+
+    ``ec2_reservation_id`` is "" until RunInstances has answered: such a session is *uncompleted* and ``start``
+    continues it with the same ``client_token``.
+    """
+
+    session_id: str
+    ec2_reservation_id: str
+    n_instances: int
+    unused_cores: int
+    cores_per_instance: int
+    user_data: str
+    shortdescr: str
+    bucket: str
+    n_jobs: int
+    ami_id: str
+    ec2_uid: str
+    instance_type: str
+    client_token: str
+    input_digest: str
+    region: str
+    started: str

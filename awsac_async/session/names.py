@@ -1,0 +1,155 @@
+"""Every name that crosses a wire or a disk, spelled once.
+
+S3 keys, SimpleDB names, tags, paths and variables of the AWSAC protocol (``docs/protocol.md``). Whatever reads or
+writes one of them asks here; nothing here knows what is done with a name.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ARCHIVE_SUFFIX = ".tar.bz2"
+JOBS_FILE = "jobs.cfg"
+AUTOSTART_FILE = "awsac_all_instances_autorun.sh"
+
+SESSION_TAG = "awsac:session"
+SNAPSHOT_TAG = "awsac:snapshot"
+NAME_TAG = "Name"
+DEFAULT_INSTANCE_PROFILE = "awsac-agent"
+
+RESULTS_FILE = "results.tar.bz2"
+AGENT_LOG_FILE = "processjobs.log"
+
+# Attributes of a job's SimpleDB item, in the order of 2008. Everything newer carries X_PREFIX.
+ITEM_ATTRIBUTES = (
+    "jobnr",
+    "status",
+    "instance_id",
+    "launchindex",
+    "shellscript",
+    "runstarttime",
+    "runendtime",
+    "returncode",
+    "savestarttime",
+    "saveendtime",
+)
+REASON_ATTRIBUTE = "reason"
+X_PREFIX = "x_"
+
+
+# --- S3 keys. What begins with "<session_id>" belongs to 2008: its client fetches and deletes that by base name. ---
+
+
+def session_prefix(session_id: str) -> str:
+    """Prefix of everything a 2008 client sees: the archive, results, outputs and agent logs."""
+    return f"{session_id}/"
+
+
+def internal_prefix(session_id: str) -> str:
+    """Prefix of everything that only awsac_async reads."""
+    return f"awsac/{session_id}/"
+
+
+def archive_key(session_id: str, archive_name: str) -> str:
+    """Key of the session archive."""
+    return session_prefix(session_id) + archive_name
+
+
+def results_key(session_id: str, job: int) -> str:
+    """Key of a job's results."""
+    return f"{session_prefix(session_id)}results_job_{job}.tar.bz2"
+
+
+def output_key(session_id: str, job: int) -> str:
+    """Key of a job's packed output."""
+    return f"{session_prefix(session_id)}stdouterr_job_{job}.tar.bz2"
+
+
+def agent_log_key(session_id: str, launch_index: int) -> str:
+    """Key of an agent's packed log."""
+    return f"{session_prefix(session_id)}processjobslog_LI_{launch_index}.tar.bz2"
+
+
+def data_prefix(session_id: str) -> str:
+    """Prefix of the session's input data (``start -d``)."""
+    return internal_prefix(session_id) + "data/"
+
+
+# --- Files, items and the session's memory ---
+
+
+def output_file(job: int) -> str:
+    """Name of the file that takes a job's standard output and error, in the job's working directory."""
+    return f"stdouterr_job_{job}.log"
+
+
+def item_name(job: int) -> str:
+    """Name of a job's item in the session's SimpleDB domain (the domain is named by the session ID)."""
+    return f"job{job}"
+
+
+def session_file(session_id: str) -> str:
+    """Name of the file in which a client remembers a session."""
+    return f"session-{session_id}.cfg"
+
+
+def results_directory(session_id: str) -> str:
+    """Name of the folder that ``getresults`` fills."""
+    return f"session-{session_id}"
+
+
+# --- On the instance ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstancePaths:
+    """Where things are on an instance: the seven variables of 2008, and two of ours (``state``, ``data``)."""
+
+    atlas: Path
+    atlas_working: Path
+    awsac_working: Path
+    session_info: Path
+    session_info_file: Path
+    archive: Path
+    autostart: Path
+    state: Path
+    data: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "InstancePaths":
+        """Read the variables; one that is not set has its 2008 value."""
+        get = environment.get
+        awsac = Path(get("AWSACworkingDir", "/mnt/awsac"))
+        info = Path(get("SessionInfoDir", str(awsac / "sessioninfo")))
+        return cls(
+            atlas=Path(get("ATLASDir", "/mnt/atlas")),
+            atlas_working=Path(get("ATLASworkingDir", "/mnt/atlasworkarea")),
+            awsac_working=awsac,
+            session_info=info,
+            session_info_file=Path(get("SessionInfoFile", str(info / "awsac.sessinfo"))),
+            archive=Path(get("SessionArchiveFile", str(awsac / "sessionarchive.tar.bz2"))),
+            autostart=Path(get("AWSACAutostartFile", str(awsac / AUTOSTART_FILE))),
+            state=info / "state",
+            data=Path(get("AWSACDataDir", "/mnt/awsacdata")),
+        )
+
+    def variables(self) -> dict[str, str]:
+        """Return the 2008 variables with these paths, for whatever runs on the instance."""
+        return {
+            "ATLASDir": str(self.atlas),
+            "ATLASworkingDir": str(self.atlas_working),
+            "AWSACworkingDir": str(self.awsac_working),
+            "SessionInfoDir": str(self.session_info),
+            "SessionInfoFile": str(self.session_info_file),
+            "SessionArchiveFile": str(self.archive),
+            "AWSACAutostartFile": str(self.autostart),
+        }
+
+
+# Variables that a job finds, beside those of InstancePaths.
+JOB_SESSION_ID = "AWSAC_SESSION_ID"
+JOB_NUMBER = "AWSAC_JOB"
+JOB_COUNT = "AWSAC_N_JOBS"
+JOB_CORE = "AWSAC_CORE"
+JOB_DATA = "AWSAC_DATA"
