@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+USER   := $(VENV)/.installed
+DEV    := $(VENV)/.installed-dev
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-eventgen test check lock clean
@@ -10,22 +12,27 @@ STAMP  := $(VENV)/.installed
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml requirements.lock
+$(USER): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "awsac needs Python 3.11 or later: make PYTHON=/path/to/python3 ..." >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint requirements.lock
+	@echo "Setting up $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) '.[local]'
 	@touch $@
 
-demo: $(STAMP) ## one session of four jobs on the embedded cloud, from nothing to nothing
+$(DEV): $(USER)
+	@$(INSTALL) '.[dev]'
+	@touch $@
+
+demo: $(USER) ## one session of four jobs on the embedded cloud, from nothing to nothing
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/quickstart/demo
 
-demo-eventgen: $(STAMP) ## real Pythia 8 jobs from a mounted release snapshot
+demo-eventgen: $(USER) ## real Pythia 8 jobs from a mounted release snapshot
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/eventgen/demo
 
-test: $(STAMP) ## all tests, against the embedded cloud
+test: $(DEV) ## all tests, against the embedded cloud
 	@$(BIN)/python -m pytest
 
-check: $(STAMP) ## ruff, mypy --strict, import-linter
+check: $(DEV) ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -35,7 +42,7 @@ lock: ## rewrite requirements.lock from pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
-	@rm -f $(STAMP)
+	@rm -f $(USER)
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
