@@ -1,0 +1,112 @@
+"""How one field of a file is read: the checks that all formats share.
+
+A reader takes the text of a field and returns its value, or raises ValueError whose message says what was expected.
+``read_field`` turns that into a FormatError with the place. White space inside a field never means anything.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from awsac_async.session import names
+from awsac_async.session.errors import FormatError
+
+T = TypeVar("T")
+
+# A text file of a session is typed by a person; this is a hundred times what any of them needs.
+MAX_TEXT = 1 << 20
+
+
+def without_space(text: str) -> str:
+    """Drop all white space, inside as well, as the readers of 2008 did."""
+    return "".join(text.split())
+
+
+def shown(text: str) -> str:
+    """Quote a text for an error message, shortened if it is long."""
+    return repr(text if len(text) <= 80 else text[:77] + "...") if text else "nothing"
+
+
+def read_field(reader: Callable[[str], T], text: str, *, file: str, field: str, line: int | None = None) -> T:
+    """Read one field; what does not pass becomes a FormatError that says where it stands."""
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise FormatError(file=file, line=line, field=field, found=shown(text), expected=str(error)) from None
+
+
+def matching(pattern: str, expected: str) -> Callable[[str], str]:
+    """Return a reader of texts that match ``pattern`` wholly."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def read(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(expected)
+        return text
+
+    return read
+
+
+def integer(*, least: int, most: int, expected: str) -> Callable[[str], int]:
+    """Return a reader of decimal integers from ``least`` to ``most``."""
+    # Longer texts than 18 digits are out of any range here, and Python refuses to convert very long ones.
+    plain = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+
+    def read(text: str) -> int:
+        if not plain.fullmatch(text) or not least <= int(text) <= most:
+            raise ValueError(expected)
+        return int(text)
+
+    return read
+
+
+# The characters of a SimpleDB domain name, which are safe in S3 keys, file names and tags as well.
+_DOMAIN = "[A-Za-z0-9_.-]"
+
+positive_integer = integer(least=1, most=10**9, expected="a positive integer")
+natural_number = integer(least=0, most=10**9, expected="0 or a positive integer")
+session_id = matching(_DOMAIN + "{3,255}", "a session ID like 081215_1646--eventgen--1816")
+short_description = matching(
+    _DOMAIN + "{1,8}", "letters, digits, '_', '.' or '-' only (it becomes part of names in S3 and SimpleDB)"
+)
+# 2008's buckets could have capitals, underscores and up to 255 characters.
+bucket = matching(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}", "the name of an S3 bucket (letters, digits, '.', '-')")
+archive_name = matching(
+    r"[^\s/;]+" + re.escape(names.ARCHIVE_SUFFIX),
+    f"a file name without spaces and ';' that ends in {names.ARCHIVE_SUFFIX}",
+)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file of a session (UTF-8; line ends become one newline).
+
+    Raises:
+        FormatError: there is no such file, it cannot be read, is too large, or is not text.
+    """
+    return decode(_read_bytes(path), file=str(path))
+
+
+def decode(content: bytes, *, file: str) -> str:
+    """Decode what a text file holds; a FormatError names the line that is not text."""
+    if len(content) > MAX_TEXT:
+        raise FormatError(file=file, found="a larger file", expected=f"at most {MAX_TEXT >> 20} MiB of text")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{content[error.start]:02x}"
+        raise FormatError(file=file, line=line, found=found, expected="text in UTF-8 or ASCII") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise FormatError(file=str(path), found="a directory", expected="a text file")
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_TEXT + 1)
+    except FileNotFoundError:
+        raise FormatError(file=str(path), found="no such file", expected="a text file") from None
+    except (OSError, ValueError) as error:
+        raise FormatError(file=str(path), found=str(error), expected="a text file that can be read") from None
