@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+# Every job is one record in the memory of the workstation, and 2500 of them are one page of a Select: a session of
+# this size is still listed in a minute. The largest sessions of 2008 had some hundred jobs.
+MAX_JOBS = 100_000
+
 
 class JobState(StrEnum):
     """How a job stands. The first five are those of 2008; the rest each come with a reason."""

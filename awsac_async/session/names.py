@@ -12,6 +12,10 @@ from pathlib import Path
 ARCHIVE_SUFFIX = ".tar.bz2"
 JOBS_FILE = "jobs.cfg"
 AUTOSTART_FILE = "awsac_all_instances_autorun.sh"
+# What an instance keeps in the directory into which it unpacks the archive.
+SESSION_INFO_DIRECTORY = "sessioninfo"
+INSTANCE_ARCHIVE = "sessionarchive.tar.bz2"
+RESERVED_MEMBERS = frozenset({SESSION_INFO_DIRECTORY, INSTANCE_ARCHIVE})
 
 SESSION_TAG = "awsac:session"
 SNAPSHOT_TAG = "awsac:snapshot"
@@ -121,14 +125,14 @@ class InstancePaths:
         """Read the variables; one that is not set has its 2008 value."""
         get = environment.get
         awsac = Path(get("AWSACworkingDir", "/mnt/awsac"))
-        info = Path(get("SessionInfoDir", str(awsac / "sessioninfo")))
+        info = Path(get("SessionInfoDir", str(awsac / SESSION_INFO_DIRECTORY)))
         return cls(
             atlas=Path(get("ATLASDir", "/mnt/atlas")),
             atlas_working=Path(get("ATLASworkingDir", "/mnt/atlasworkarea")),
             awsac_working=awsac,
             session_info=info,
             session_info_file=Path(get("SessionInfoFile", str(info / "awsac.sessinfo"))),
-            archive=Path(get("SessionArchiveFile", str(awsac / "sessionarchive.tar.bz2"))),
+            archive=Path(get("SessionArchiveFile", str(awsac / INSTANCE_ARCHIVE))),
             autostart=Path(get("AWSACAutostartFile", str(awsac / AUTOSTART_FILE))),
             state=info / "state",
             data=Path(get("AWSACDataDir", "/mnt/awsacdata")),
