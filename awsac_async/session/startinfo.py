@@ -1,0 +1,94 @@
+"""``session.ini``: what a session is to be, as its user writes it.
+
+Owns the keys, their checks and their defaults, which keep the behaviour of 2008. A key that is not known is an
+error that names the nearest one: a typing error must not start instances that nobody meant.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from awsac_async.session import fields, names
+from awsac_async.session.errors import FormatError
+from awsac_async.session.fields import integer, matching
+from awsac_async.session.inifile import Entry, read_section
+from awsac_async.session.model import MAX_JOBS, StartInfo
+
+SECTION = "startinfo"
+SHORTDESCR_LENGTH = 8
+MARKETS = ("on-demand", "spot")
+# A year: a session is for a short time, and a deadline must stay a time that a calendar has.
+MAX_HOURS = 8760.0
+
+
+def _shortdescr(text: str) -> str:
+    """Cut a description at 8 characters, silently, as 2008 did."""
+    return fields.short_description(text[:SHORTDESCR_LENGTH])
+
+
+def _security_groups(text: str) -> tuple[str, ...]:
+    read = matching(r"sg-[0-9a-f]{8,17}", "security group IDs like sg-0123abcd, separated by commas")
+    return tuple(read(group) for group in text.split(","))
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 < hours <= MAX_HOURS:
+        raise ValueError(f"a number of hours above 0, at most {MAX_HOURS:g}")
+    return hours
+
+
+# Key of the file -> field of StartInfo, reader.
+_REQUIRED: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "instance_type": ("instance_type", matching(r"[a-z0-9-]+\.[a-z0-9-]+", "an instance type like c1.medium")),
+    "ami_id": ("ami_id", matching(r"ami-[0-9a-f]{8,17}", "an image ID like ami-c97591a0")),
+    "sessionsbucket": ("bucket", fields.bucket),
+    "ec2_uid": ("ec2_uid", matching(r"[0-9]{12}", "the 12 digits of the account that owns the image")),
+    "shortdescr": ("shortdescr", _shortdescr),
+    "n_jobs": ("n_jobs", integer(least=1, most=MAX_JOBS, expected=f"a positive integer, at most {MAX_JOBS}")),
+}
+_OPTIONAL: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "region": ("region", matching(r"[a-z]+(-[a-z0-9]+)+", "a region like us-east-1")),
+    "instance_profile": ("instance_profile", matching(r"[\w+=,.@-]{1,128}", "the name of an instance profile")),
+    "key_name": ("key_name", matching(r"[!-~]{1,255}", "the name of a key pair")),
+    "security_group_ids": ("security_group_ids", _security_groups),
+    "subnet_id": ("subnet_id", matching(r"subnet-[0-9a-f]{8,17}", "a subnet ID like subnet-0123abcd")),
+    "market": ("market", matching("|".join(MARKETS), " or ".join(MARKETS))),
+    "cores_per_instance": ("cores_per_instance", integer(least=1, most=1024, expected="a positive integer")),
+    "max_hours": ("max_hours", _hours),
+}
+_KEYS = {**_REQUIRED, **_OPTIONAL}
+
+
+def read_startinfo(path: Path) -> StartInfo:
+    """Read a ``session.ini``; raises FormatError."""
+    return parse_startinfo(fields.read_text(path), file=str(path))
+
+
+def parse_startinfo(text: str, *, file: str) -> StartInfo:
+    """Parse the text of a ``session.ini``; ``file`` is its name in errors. Raises FormatError."""
+    entries = read_section(text, file=file, section=SECTION, interpolation=False)
+    _check_keys(entries, file=file)
+    values: dict[str, Any] = {"instance_profile": names.DEFAULT_INSTANCE_PROFILE}
+    for key, entry in entries.items():
+        field, reader = _KEYS[key]
+        value = fields.without_space(entry.value)
+        values[field] = fields.read_field(reader, value, file=file, field=key, line=entry.line)
+    return StartInfo(**values)
+
+
+def _check_keys(entries: Mapping[str, Entry], *, file: str) -> None:
+    for key, entry in entries.items():
+        if key not in _KEYS:
+            nearest = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.0)[0]
+            expected = f"a key that awsac knows; the nearest is {nearest}"
+            raise FormatError(file=file, line=entry.line, found=f"unknown key {fields.shown(key)}", expected=expected)
+    if missing := [key for key in _REQUIRED if key not in entries]:
+        found = "no such key" if len(missing) == 1 else "no such keys"
+        expected = f"[{SECTION}] to have all of {', '.join(_REQUIRED)}"
+        raise FormatError(file=file, field=", ".join(missing), found=found, expected=expected)
