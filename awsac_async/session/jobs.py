@@ -1,0 +1,106 @@
+"""``jobs.cfg``: which scripts run, how often, with which release; and which instance runs which job.
+
+Owns the numbering of jobs and the selection rule. A definition stays a definition until its count has been checked:
+nothing here makes a list as long as a number in a file says.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from awsac_async.session import fields
+from awsac_async.session.errors import FormatError
+from awsac_async.session.model import MAX_JOBS, Job, JobDefinition
+
+NO_RELEASE = "-"
+_FIELDS = "snapshotID;shellscriptname;numberofjobs"
+_COMMENT = re.compile(r"(^|\s)#.*")
+
+_snapshot_word = fields.matching(r"[A-Za-z0-9_.-]*", "a snapshot ID, or '-' for no release")
+_snapshot_id = fields.matching(r"snap-[0-9a-f]{8,17}", "a snapshot ID like snap-0123abcd, or '-' for no release")
+_count = fields.integer(least=1, most=MAX_JOBS, expected=f"a number of jobs from 1 to {MAX_JOBS}")
+
+
+def _script(text: str) -> str:
+    if not text or "/" in text or text in {".", ".."} or not text.isprintable():
+        raise ValueError("the plain name of a script in the session archive")
+    return text
+
+
+def read_jobs(path: Path) -> list[JobDefinition]:
+    """Read a ``jobs.cfg``; raises FormatError."""
+    return parse_jobs(fields.read_text(path), file=str(path))
+
+
+def parse_jobs(text: str, *, file: str) -> list[JobDefinition]:
+    """Parse the text of a ``jobs.cfg``; ``file`` is its name in errors.
+
+    Any word is taken as a snapshot ID here, as in 2008; ``check_jobs`` wants one that EC2 can know.
+
+    Raises:
+        FormatError: a line is not a definition, or there is none at all.
+    """
+    lines = enumerate((_COMMENT.sub("", line).strip() for line in text.split("\n")), 1)
+    definitions = [_definition(line, file=file, number=number) for number, line in lines if line]
+    if not definitions:
+        raise FormatError(file=file, found="no job", expected=f"lines like {_FIELDS}")
+    return definitions
+
+
+def _definition(line: str, *, file: str, number: int) -> JobDefinition:
+    parts = [part.strip() for part in line.split(";")]
+    if len(parts) != 3:
+        found = f"{len(parts)} field{'s' * (len(parts) > 1)} in {fields.shown(line)}"
+        raise FormatError(file=file, line=number, found=found, expected=f"three fields, {_FIELDS}")
+    snapshot = fields.read_field(_snapshot_word, parts[0], file=file, line=number, field="snapshotID")
+    return JobDefinition(
+        snapshot_id=None if snapshot in {"", NO_RELEASE} else snapshot,
+        script=fields.read_field(_script, parts[1], file=file, line=number, field="shellscriptname"),
+        count=fields.read_field(_count, parts[2], file=file, line=number, field="numberofjobs"),
+        line=number,
+    )
+
+
+def check_jobs(definitions: Sequence[JobDefinition], *, n_jobs: int, scripts: Collection[str], file: str) -> None:
+    """Check definitions against ``n_jobs`` of the ``session.ini`` and against the scripts there are.
+
+    Raises:
+        FormatError: the numbers differ, a script is missing, or a snapshot ID is not one.
+    """
+    check_scripts(definitions, scripts=scripts, file=file)
+    for each in definitions:
+        if each.snapshot_id is not None:
+            fields.read_field(_snapshot_id, each.snapshot_id, file=file, line=each.line, field="snapshotID")
+    total = sum(each.count for each in definitions)
+    if total != n_jobs:
+        expected = f"{n_jobs}, the n_jobs of the session.ini"
+        raise FormatError(file=file, field="numberofjobs", found=f"{total} jobs in all", expected=expected)
+
+
+def check_scripts(definitions: Sequence[JobDefinition], *, scripts: Collection[str], file: str) -> None:
+    """Check that every script is there; the FormatError names all that are not, at the line of the first."""
+    missing = {each.script: each.line for each in reversed(definitions) if each.script not in scripts}
+    if missing:
+        found = ", ".join(sorted(missing)) + ", not in the archive"
+        expected = "the names of scripts at the top level of the archive"
+        line = min(missing.values())
+        raise FormatError(file=file, line=line, field="shellscriptname", found=found, expected=expected)
+
+
+def expand(definitions: Sequence[JobDefinition]) -> list[Job]:
+    """Return the jobs of all definitions, numbered from 1 in the order of the lines."""
+    copies = (each for each in definitions for _ in range(each.count))
+    return [
+        Job(number=number, script=each.script, snapshot_id=each.snapshot_id) for number, each in enumerate(copies, 1)
+    ]
+
+
+def select_jobs(jobs: Sequence[Job], *, launch_index: int, cores_per_instance: int) -> list[Job]:
+    """Return the jobs of one instance: ``L*n_cpi + 1`` to ``L*n_cpi + n_cpi``, as far as they exist."""
+    first = launch_index * cores_per_instance + 1
+    return [job for job in jobs if first <= job.number < first + cores_per_instance]
+
+
+def instances_needed(n_jobs: int, cores_per_instance: int) -> int:
+    """Return how many instances give every job a core."""
+    return -(-n_jobs // cores_per_instance)
