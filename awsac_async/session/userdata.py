@@ -1,0 +1,70 @@
+"""The user data string: the one line by which every instance of a session learns where its session is.
+
+``session_id;bucket;archive file name;cores per instance``, then fields of ours as ``key=value``, which an agent of
+2008 does not read. It is readable by every process on the instance: no secret may ever stand in it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from awsac_async.session import fields
+from awsac_async.session.errors import FormatError
+from awsac_async.session.model import UserData
+
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html: 16 KB, before base64.
+MAX_BYTES = 16 * 1024
+_FILE = "user data"
+_FIRST = ("session_id", "sessionsbucket", "archivefilename", "cores_per_instance")
+_key = fields.matching(r"[a-z][a-z0-9_]*", "key=value with a key of small letters, digits and '_'")
+
+
+def format_user_data(user_data: UserData) -> str:
+    """Write the string; raises FormatError for a value that a reader would not get back."""
+    first = (user_data.session_id, user_data.bucket, user_data.archive_name, str(user_data.cores_per_instance))
+    text = ";".join((*first, *(f"{key}={value}" for key, value in user_data.extra.items())))
+    for name, value in (*zip(_FIRST, first, strict=True), *user_data.extra.items()):
+        if ";" in value or value != fields.without_space(value):
+            raise FormatError(
+                file=_FILE, field=name, found=fields.shown(value), expected="a value without ';' and white space"
+            )
+    if parse_user_data(text) != user_data:
+        raise FormatError(file=_FILE, found=fields.shown(text), expected="key=value fields that read back as they are")
+    return text
+
+
+def parse_user_data(text: str, *, file: str = _FILE) -> UserData:
+    """Parse the string; fields it does not know are kept in ``extra``. Raises FormatError."""
+    parts = [fields.without_space(part) for part in _line(text, file=file).split(";")]
+    if len(parts) < len(_FIRST):
+        expected = f"at least four fields, {';'.join(_FIRST)}"
+        raise FormatError(file=file, found=f"{len(parts)} in {fields.shown(text.strip())}", expected=expected)
+    session_id, bucket, archive, cores = parts[:4]
+    return UserData(
+        session_id=fields.read_field(fields.session_id, session_id, file=file, field=_FIRST[0]),
+        bucket=fields.read_field(fields.bucket, bucket, file=file, field=_FIRST[1]),
+        archive_name=fields.read_field(fields.archive_name, archive, file=file, field=_FIRST[2]),
+        cores_per_instance=fields.read_field(fields.positive_integer, cores, file=file, field=_FIRST[3]),
+        extra=_extra(parts[4:], file=file),
+    )
+
+
+def _line(text: str, *, file: str) -> str:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        raise FormatError(file=file, found=f"{size} bytes", expected=f"at most {MAX_BYTES}")
+    lines = text.strip().splitlines()
+    if len(lines) != 1:
+        raise FormatError(file=file, found=f"{len(lines)} lines", expected="exactly one line")
+    return lines[0]
+
+
+def _extra(parts: Iterable[str], *, file: str) -> Mapping[str, str]:
+    extra: dict[str, str] = {}
+    for part in filter(None, parts):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise FormatError(file=file, found=fields.shown(part), expected="key=value after the fourth field")
+        fields.read_field(_key, key, file=file, field=part)
+        if key in extra:
+            raise FormatError(file=file, field=key, found="the same key a second time", expected="each key once")
+        extra[key] = value
+    return extra
