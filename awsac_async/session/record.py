@@ -1,0 +1,99 @@
+"""``session-<session_id>.cfg``: what the client remembers of a session, and the ID a session gets.
+
+Twelve keys of 2008, which a client of 2008 reads as they are, and ours, which it does not look at. The file is
+replaced as a whole, never written in place: it is what leads back to instances that cost money.
+"""
+
+import configparser
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from awsac_async.session import fields, names
+from awsac_async.session.atomic import replacing
+from awsac_async.session.errors import FormatError, InputError
+from awsac_async.session.inifile import Entry, read_section
+from awsac_async.session.model import SessionRecord
+
+SECTION = "sessionconfig"
+
+
+def _any_text(text: str) -> str:
+    return text
+
+
+# Key of the file -> field of SessionRecord, reader. The order is that of 2008.
+_KEYS_2008: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "session_id": ("session_id", fields.session_id),
+    "ec2_reservation_id": ("ec2_reservation_id", _any_text),
+    "n_instances": ("n_instances", fields.positive_integer),
+    "unused_cores": ("unused_cores", fields.natural_number),
+    "cores_per_instance": ("cores_per_instance", fields.positive_integer),
+    "runuserdata": ("user_data", _any_text),
+    "shortdescr": ("shortdescr", _any_text),
+    "bucket": ("bucket", fields.bucket),
+    "n_jobs": ("n_jobs", fields.positive_integer),
+    "ami_id": ("ami_id", _any_text),
+    "ec2_uid": ("ec2_uid", _any_text),
+    "instance_type": ("instance_type", _any_text),
+}
+# Our keys, named as the fields, and what they are in a file that has only those of 2008, when all was in one region.
+_OUR_DEFAULTS = {"client_token": "", "input_digest": "", "region": "us-east-1", "started": ""}
+
+
+def new_session_id(shortdescr: str, local_time: datetime, entropy: bytes) -> str:
+    """Return ``YYMMDD_HHMM--<shortdescr>--<4 hex digits>``, e.g. ``081215_1646--eventgen--1816``."""
+    digits = hashlib.sha256(entropy).hexdigest()[:4]
+    return f"{local_time:%y%m%d_%H%M}--{shortdescr[:8]}--{digits}"
+
+
+def read_record(path: Path) -> SessionRecord:
+    """Read a session file of ours or of 2008; keys of later versions are passed over. Raises FormatError."""
+    file = str(path)
+    entries = read_section(fields.read_text(path), file=file, section=SECTION, interpolation=True)
+    values: dict[str, Any] = {key: _value(entries, key, default) for key, default in _OUR_DEFAULTS.items()}
+    for key, (field, reader) in _KEYS_2008.items():
+        if key not in entries:
+            raise FormatError(file=file, field=key, found="no such key", expected="a session file written by awsac")
+        entry = entries[key]
+        values[field] = fields.read_field(reader, entry.value, file=file, field=key, line=entry.line)
+    return SessionRecord(**values)
+
+
+def _value(entries: Mapping[str, Entry], key: str, default: str) -> str:
+    return entries[key].value if key in entries else default
+
+
+def write_record(directory: Path, record: SessionRecord) -> Path:
+    """Write the session's file into ``directory``, replacing the one before as a whole; readable by its owner only.
+
+    Raises:
+        FormatError: a value could not be read back.
+        InputError: the file cannot be written.
+    """
+    fields.read_field(fields.session_id, record.session_id, file="session", field="session_id")
+    path = directory / names.session_file(record.session_id)
+    columns = {key: field for key, (field, _) in _KEYS_2008.items()} | {key: key for key in _OUR_DEFAULTS}
+    values = {key: str(getattr(record, field)) for key, field in columns.items()}
+    for key, value in values.items():
+        if value != fields.without_space(value) or not value.isprintable():
+            expected = "a value without white space"
+            raise FormatError(file=str(path), field=key, found=fields.shown(value), expected=expected)
+    try:
+        with replacing(path, mode=0o600) as part:
+            part.write_text(_ini(values), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write the session file {path}: {error.strerror}") from error
+    return path
+
+
+def _ini(values: Mapping[str, str]) -> str:
+    parser = configparser.RawConfigParser()
+    # A client of 2008 reads with interpolation on.
+    parser[SECTION] = {key: value.replace("%", "%%") for key, value in values.items()}
+    text = io.StringIO()
+    parser.write(text)
+    return text.getvalue()
