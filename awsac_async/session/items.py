@@ -1,0 +1,103 @@
+"""A job's status as the attributes of its SimpleDB item, in the form that 2008 wrote and read.
+
+Owns the mapping and nothing of the store: attributes go in and out as plain texts. Knows what a value may be in
+SimpleDB, so that no record is refused by the service because of what a job printed.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from awsac_async.session import fields, names
+from awsac_async.session.errors import FormatError
+from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.times import format_time, parse_time
+
+T = TypeVar("T")
+
+# https://docs.aws.amazon.com/AmazonSimpleDB/latest/DeveloperGuide/SDBLimits.html
+MAX_VALUE_BYTES = 1024
+
+_return_code = fields.integer(least=-(2**31), most=2**31 - 1, expected="an exit status")
+
+
+def to_attributes(record: JobRecord) -> dict[str, str]:
+    """Return all ten attributes of 2008 (what is not known yet is ""), the reason if there is one, and ``extra``."""
+    attributes = {
+        "jobnr": str(record.number),
+        "status": record.state.value,
+        "instance_id": record.instance_id,
+        "launchindex": _written(record.launch_index),
+        "shellscript": record.script,
+        "runstarttime": format_time(record.run_start),
+        "runendtime": format_time(record.run_end),
+        "returncode": _written(record.return_code),
+        "savestarttime": format_time(record.save_start),
+        "saveendtime": format_time(record.save_end),
+    }
+    if record.reason:
+        attributes[names.REASON_ATTRIBUTE] = _fitting(record.reason)
+    return attributes | dict(record.extra)
+
+
+def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord:
+    """Read an item that our agent or one of 2008 wrote; attributes that are missing are not known yet.
+
+    Raises:
+        FormatError: an attribute has a value that no agent writes.
+    """
+
+    def read(attribute: str, reader: Callable[[str], T]) -> T | None:
+        text = attributes.get(attribute, "")
+        return fields.read_field(reader, text, file=f"item {item_name}", field=attribute) if text else None
+
+    return JobRecord(
+        number=_number(item_name, read("jobnr", fields.positive_integer)),
+        state=read("status", _state) or JobState.PENDING,
+        script=attributes.get("shellscript", ""),
+        instance_id=attributes.get("instance_id", ""),
+        launch_index=read("launchindex", fields.natural_number),
+        run_start=read("runstarttime", _time),
+        run_end=read("runendtime", _time),
+        return_code=read("returncode", _return_code),
+        save_start=read("savestarttime", _time),
+        save_end=read("saveendtime", _time),
+        reason=attributes.get(names.REASON_ATTRIBUTE, ""),
+        extra={key: value for key, value in attributes.items() if key.startswith(names.X_PREFIX)},
+    )
+
+
+def _number(item_name: str, jobnr: int | None) -> int:
+    """Return the job's number, which its item's name and its ``jobnr`` (if there) must agree on."""
+    digits = item_name.removeprefix("job")
+    number = fields.read_field(fields.positive_integer, digits, file=f"item {item_name}", field="item name")
+    if jobnr not in {None, number}:
+        raise FormatError(file=f"item {item_name}", field="jobnr", found=str(jobnr), expected=str(number))
+    return number
+
+
+def _state(text: str) -> JobState:
+    try:
+        return JobState(text)
+    except ValueError:
+        raise ValueError("one of " + ", ".join(JobState)) from None
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = parse_time(text)
+    except (ValueError, OverflowError):
+        time = None
+    if time is None:
+        raise ValueError("a time like 2026-11-22T15:50:39Z or 26-11-22 15:50:39")
+    return time
+
+
+def _written(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _fitting(text: str) -> str:
+    """Make a text one that SimpleDB takes: one line, no control characters, at most 1024 bytes in UTF-8."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split()).encode()[:MAX_VALUE_BYTES].decode(errors="ignore")
