@@ -1,0 +1,64 @@
+"""SimpleDB's own dialect of the query protocol: how answers and errors are written in XML.
+
+Owns what moto's query serializer does not know of: BoxUsage, the shape of errors, text that XML cannot hold.
+"""
+
+import base64
+import re
+import uuid
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+from moto.core.model import Shape, StructureShape
+from moto.core.serialize import QuerySerializer, ResponseDict
+
+from .exceptions import SimpleDBError
+
+# The machine hours an operation costs; the smallest that the developer guide's examples show.
+BOX_USAGE: Final = "0.0000219907"
+
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class SimpleDBSerializer(QuerySerializer):
+    """Answers with ResponseMetadata that name the BoxUsage; errors as ``Response/Errors/Error``."""
+
+    def _serialize_error(self, resp: ResponseDict, error: Exception) -> ResponseDict:
+        if not isinstance(error, SimpleDBError):
+            raise error
+        details = {"Code": error.code, "Message": _xml_text(error.message), "BoxUsage": BOX_USAGE}
+        resp["body"] = self._serialize_body(
+            {"Response": {"Errors": {"Error": details}, "RequestID": str(uuid.uuid4())}}
+        )
+        resp["status_code"] = error.status
+        resp["headers"]["Content-Type"] = self.CONTENT_TYPE
+        return resp
+
+    def _serialized_result_to_response(
+        self,
+        resp: ResponseDict,
+        result: Any,  # noqa: ARG002  # the signature is moto's
+        shape: StructureShape | None,
+        serialized_result: MutableMapping[str, Any],
+    ) -> ResponseDict:
+        name = self.operation_model.name
+        response: dict[str, Any] = {} if shape is None else {f"{name}Result": serialized_result}
+        response["ResponseMetadata"] = {"RequestId": self.context.request_id, "BoxUsage": BOX_USAGE}
+        self._serialize_namespace_attribute(response)
+        resp["body"] = self._serialize_body({f"{name}Response": response})
+        resp["headers"]["Content-Type"] = self.CONTENT_TYPE
+        return resp
+
+    def _serialize_type_string(self, serialized: MutableMapping[str, Any], value: Any, shape: Shape, key: str) -> None:
+        self._default_serialize(serialized, _xml_text(str(value)), shape, key)
+
+    def _serialize_body(self, body: MutableMapping[str, Any]) -> str:
+        # A parser would read a bare carriage return as a line feed.
+        return super()._serialize_body(body).replace("\r", "&#13;")
+
+
+def _xml_text(text: str) -> str | dict[str, str]:
+    """The text of an element; what XML cannot hold in Base64, and marked so ("XML-Restricted Characters")."""
+    if _NOT_XML.search(text):
+        return {"@encoding": "base64", "#text": base64.b64encode(text.encode()).decode()}
+    return text
