@@ -12,7 +12,7 @@ from awsac_async.session.errors import FormatError
 from awsac_async.session.fields import shown
 
 _HEADER = re.compile(r"\[(?P<name>[^]]+)\]")
-_KEY = re.compile(r"\s*(?P<key>[^\s:=#;[][^:=]*?)\s*[:=]")
+_DELIMITER = re.compile("[:=]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,10 @@ def _lines_of_keys(text: str, section: str) -> dict[str, int]:
     lines: dict[str, int] = {}
     inside = False
     for number, line in enumerate(text.split("\n"), 1):
-        if header := _HEADER.match(line):
+        if header := _HEADER.match(line.strip()):
             inside = header["name"] == section
-        elif inside and (entry := _KEY.match(line)):
-            lines.setdefault(entry["key"].lower(), number)
+        elif inside:
+            lines.setdefault(_DELIMITER.split(line, maxsplit=1)[0].strip().lower(), number)
     return lines
 
 

@@ -23,7 +23,7 @@ _return_code = fields.integer(least=-(2**31), most=2**31 - 1, expected="an exit 
 
 def to_attributes(record: JobRecord) -> dict[str, str]:
     """Return all ten attributes of 2008 (what is not known yet is ""), the reason if there is one, and ``extra``."""
-    attributes = {
+    attributes = dict(record.extra) | {
         "jobnr": str(record.number),
         "status": record.state.value,
         "instance_id": record.instance_id,
@@ -37,7 +37,7 @@ def to_attributes(record: JobRecord) -> dict[str, str]:
     }
     if record.reason:
         attributes[names.REASON_ATTRIBUTE] = _fitting(record.reason)
-    return attributes | dict(record.extra)
+    return attributes
 
 
 def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord:

@@ -1,0 +1,14 @@
+from collections.abc import Callable
+from typing import TypeVar
+
+from awsac_async.session.errors import FormatError
+
+T = TypeVar("T")
+
+
+def outcome(read: Callable[[], T]) -> T | FormatError:
+    """Return what was read, or the refusal; any other exception is a bug and goes on to the test."""
+    try:
+        return read()
+    except FormatError as error:
+        return error

@@ -1,0 +1,113 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from awsac_async.session.errors import FormatError
+from awsac_async.session.model import UserData
+from awsac_async.session.userdata import format_user_data, parse_user_data
+from tests.session.outcomes import outcome
+
+OF_2008 = "081215_1646--eventgen--1816;atlassessions;sessionarchive.tar.bz2;2"
+PARSED = UserData(
+    session_id="081215_1646--eventgen--1816",
+    bucket="atlassessions",
+    archive_name="sessionarchive.tar.bz2",
+    cores_per_instance=2,
+)
+
+
+def test_a_user_data_string_of_2008_is_read_and_written_as_it_is():
+    assert parse_user_data(OF_2008) == PARSED
+    assert format_user_data(PARSED) == OF_2008
+
+
+def test_our_fields_follow_the_four_that_an_agent_of_2008_reads():
+    written = format_user_data(replace(PARSED, extra={"n_jobs": "4", "max_hours": "1.5"}))
+    assert written == OF_2008 + ";n_jobs=4;max_hours=1.5"
+    assert written.split(";")[:4] == OF_2008.split(";")
+
+
+def test_fields_that_are_not_known_are_kept():
+    assert parse_user_data(OF_2008 + ";later=x=y;empty=").extra == {"later": "x=y", "empty": ""}
+
+
+def test_white_space_inside_and_around_fields_is_dropped():
+    assert parse_user_data("\n " + OF_2008.replace(";", " ; ").replace("atlas", "atlas ") + ";\n") == PARSED
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "0 lines"),
+        (" \n", "0 lines"),
+        (OF_2008 + "\n" + OF_2008, "2 lines"),
+        ("a;b;c", "3 in 'a;b;c'"),
+        ("#!/bin/sh", "1 in '#!/bin/sh'"),
+        (OF_2008 + ";" + "x" * 16384, "16451 bytes"),
+        (OF_2008 + ";plain", "'plain'"),
+        (OF_2008 + ";=x", "nothing"),
+        (OF_2008 + ";a=1;a=2", "the same key a second time"),
+        (OF_2008.replace(";2", ";two"), "'two'"),
+        (OF_2008.replace(";2", ";0"), "'0'"),
+        (OF_2008.replace("081215", "../081215"), "'../081215_1646--eventgen--1816'"),
+        (OF_2008.replace("sessionarchive", "a/b"), "'a/b.tar.bz2'"),
+        (OF_2008.replace("bz2", "gz"), "'sessionarchive.tar.gz'"),
+        (OF_2008.replace("atlassessions", ""), "nothing"),
+    ],
+)
+def test_what_is_no_user_data_string_is_refused_with_what_was_found(text, found):
+    with pytest.raises(FormatError) as caught:
+        parse_user_data(text, file="user-data")
+    assert (caught.value.file, caught.value.found) == ("user-data", found)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"archive_name": "a;b.tar.bz2"},
+        {"archive_name": "my archive.tar.bz2"},
+        {"bucket": "a\nb"},
+        {"cores_per_instance": 0},
+        {"extra": {"key": "a;b"}},
+        {"extra": {"key": "a b"}},
+        {"extra": {"a=b": "c"}},
+        {"extra": {"Key": "c"}},
+        {"extra": {"data": "x" * 16384}},
+    ],
+)
+def test_a_value_that_a_reader_would_not_get_back_is_not_written(wrong):
+    with pytest.raises(FormatError):
+        format_user_data(replace(PARSED, **wrong))
+
+
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{2,60}", fullmatch=True)
+values = st.text(max_size=50).map(lambda text: "".join(text.replace(";", "").split()))
+
+
+@given(
+    session_id=names,
+    bucket=names,
+    archive=names,
+    cores=st.integers(1, 10**9),
+    extra=st.dictionaries(st.from_regex("[a-z][a-z0-9_]{0,20}", fullmatch=True), values, max_size=5),
+)
+def test_what_is_written_is_read_back(session_id, bucket, archive, cores, extra):
+    user_data = UserData(
+        session_id=session_id,
+        bucket=bucket,
+        archive_name=f"{archive}.tar.bz2",
+        cores_per_instance=cores,
+        extra=extra,
+    )
+    assert parse_user_data(format_user_data(user_data)) == user_data
+
+
+@given(st.text() | st.text().map(lambda text: f"{OF_2008};{text}"))
+def test_any_text_is_read_or_refused_with_a_format_error(text):
+    result = outcome(lambda: parse_user_data(text))
+    if isinstance(result, FormatError):
+        assert str(result).startswith("user data")
+    else:
+        assert result.cores_per_instance > 0
