@@ -1,0 +1,101 @@
+"""The instance metadata service: who this instance is, and what it was told at launch.
+
+Version 2 (a token first), falling back to version 1 where the service does not know tokens. Nothing else in the agent
+speaks to it, except the AWS library, which takes the role's credentials from it.
+"""
+
+import asyncio
+import http.client
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from awsac_async.agent.retry import keep_trying
+from awsac_async.session.errors import EndpointError, NotFoundError
+
+ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+_ENDPOINT = "http://169.254.169.254"
+_TOKEN_SECONDS = 21600  # the longest the service grants
+_NO_TOKENS = (403, 404, 405)  # how services that speak version 1 only answer a request for a token
+_REQUEST_SECONDS = 5.0
+_PATIENCE_SECONDS = 60.0  # the network of a booting instance may come up after us
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """What an instance knows of itself."""
+
+    instance_id: str
+    launch_index: int
+    zone: str
+    region: str
+
+
+class Metadata:
+    """A client of the service; its address is ``AWS_EC2_METADATA_SERVICE_ENDPOINT``, else the link-local one of EC2."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        endpoint = environment.get(ENDPOINT_VARIABLE) or _ENDPOINT
+        self._endpoint = urlsplit(endpoint)
+        self._headers: dict[str, str] | None = None
+
+    async def user_data(self) -> str | None:
+        """Return the user data, or None if the instance was started without any."""
+        text = await self._get("user-data")
+        return text if text and text.strip() else None
+
+    async def identify(self) -> Instance:
+        """Return the instance's own facts."""
+        zone = await self._need("meta-data/placement/availability-zone")
+        return Instance(
+            instance_id=await self._need("meta-data/instance-id"),
+            launch_index=int(await self._need("meta-data/ami-launch-index")),
+            zone=zone,
+            # A zone is its region and one letter; services that speak version 1 only do not know placement/region.
+            region=await self._get("meta-data/placement/region") or zone[:-1],
+        )
+
+    async def _need(self, path: str) -> str:
+        text = await self._get(path)
+        if not text:
+            raise NotFoundError("GetMetadata", path, "the metadata service does not have it")
+        return text.strip()
+
+    async def _get(self, path: str) -> str | None:
+        status, body = await self._ask("GET", path, await self._token_headers())
+        if status == http.client.NOT_FOUND:
+            return None
+        if status != http.client.OK:
+            raise EndpointError("GetMetadata", path, f"the metadata service answered {status}", temporary=False)
+        return body
+
+    async def _token_headers(self) -> dict[str, str]:
+        if self._headers is None:
+            ttl = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
+            status, token = await self._ask("PUT", "api/token", ttl)
+            self._headers = {} if status in _NO_TOKENS else {"X-aws-ec2-metadata-token": token}
+        return self._headers
+
+    async def _ask(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
+        return await keep_trying(
+            f"metadata {path}",
+            lambda: asyncio.to_thread(self._request, method, path, headers),
+            until=asyncio.get_running_loop().time() + _PATIENCE_SECONDS,
+            longest=5.0,
+        )
+
+    def _request(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
+        """Make one request; what may pass by itself is raised as EndpointError."""
+        address = f"{self._endpoint.path.rstrip('/')}/latest/{path}"
+        host, port = self._endpoint.hostname or "", self._endpoint.port
+        try:
+            with closing(http.client.HTTPConnection(host, port, timeout=_REQUEST_SECONDS)) as connection:
+                connection.request(method, address, headers=headers)
+                answer = connection.getresponse()
+                body = answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise EndpointError("GetMetadata", path, f"{self._endpoint.geturl()}: {error}") from error
+        if answer.status >= http.client.INTERNAL_SERVER_ERROR:
+            raise EndpointError("GetMetadata", path, f"the metadata service answered {answer.status}")
+        return answer.status, body

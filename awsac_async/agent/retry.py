@@ -1,0 +1,69 @@
+"""Trying again: the one loop in which the agent repeats a call to the cloud, bounded, jittered and named in the log."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+from awsac_async.session.errors import CloudError
+
+_log = logging.getLogger(__name__)
+_random = random.SystemRandom()
+_Result = TypeVar("_Result")
+
+
+def pauses(*, first: float = 0.5, longest: float = 60.0) -> Iterator[float]:
+    """Yield pauses in seconds, for ever: doubling from ``first`` to ``longest``, each shortened by up to a half.
+
+    The jitter keeps the agents of one session, started together, from calling together.
+    """
+    pause = first
+    while True:
+        yield pause * _random.uniform(0.5, 1.0)
+        pause = min(2 * pause, longest)
+
+
+def temporary(error: CloudError) -> bool:
+    """Whether the same call may succeed later."""
+    return error.temporary
+
+
+def always(_: CloudError) -> bool:
+    """Whatever it is, somebody may mend it while we wait: a policy, a bucket, a network."""
+    return True
+
+
+async def keep_trying(
+    what: str,
+    call: Callable[[], Awaitable[_Result]],
+    *,
+    until: float,
+    again: Callable[[CloudError], bool] = temporary,
+    longest: float = 60.0,
+    on_trouble: Callable[[CloudError], None] = lambda _: None,
+) -> _Result:
+    """Repeat a call until it succeeds, fails in a way that is not worth another try, or time is up.
+
+    Args:
+        what: the call's name in the log.
+        call: makes the call anew at each try.
+        until: the loop's time after which no further try is made.
+        again: whether an error is worth another try.
+        longest: upper bound of a pause, in seconds.
+        on_trouble: told of each error before the pause after it.
+
+    Raises:
+        CloudError: the last one.
+    """
+    loop = asyncio.get_running_loop()
+    for pause in pauses(longest=longest):
+        try:
+            return await call()
+        except CloudError as error:
+            if not again(error) or loop.time() + pause > until:
+                raise
+            _log.warning("%s: %s; trying again in %.1f s", what, error, pause)
+            on_trouble(error)
+        await asyncio.sleep(pause)
+    raise AssertionError("pauses() never ends")
