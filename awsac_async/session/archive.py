@@ -19,8 +19,6 @@ from awsac_async.session.members import Member, read_members
 from awsac_async.session.model import JobDefinition, StartInfo
 from awsac_async.session.packing import write_archive
 
-_JOBS_FILE_EXPECTED = f"{names.JOBS_FILE} at the top level of the archive"
-
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveContents:
@@ -120,7 +118,7 @@ def _read_contents(path: Path, *, file: str) -> ArchiveContents:
 
     members = read_members(path, file=file, visit=visit)
     if not text:
-        raise FormatError(file=file, found=f"no {names.JOBS_FILE}", expected=_JOBS_FILE_EXPECTED)
+        raise FormatError(file=file, found=f"no {names.JOBS_FILE}", expected="one at the top level of the archive")
     inner = _inner(file)
     definitions = parse_jobs(fields.decode(text[0], file=inner), file=inner)
     check_scripts(definitions, scripts={name for name in members if "/" not in name}, file=inner)
