@@ -1,0 +1,140 @@
+"""The way to AWS: one session and one client for each service, made when first asked for and closed at the end.
+
+Owns region, endpoint, credentials, timeouts and retries, all taken the way every AWS tool takes them (environment,
+profiles, instance role). ``translated`` is the one place where a foreign exception becomes one of ours.
+Must never import the SDKs when it is itself imported: `awsac --help` would wait for them.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from awsac_async import __version__
+from awsac_async.cloud.failures import failure
+from awsac_async.session.errors import CredentialsError, InputError
+
+USER_AGENT = f"awsac/{__version__}"
+CONNECT_TIMEOUT = 10.0  # seconds
+READ_TIMEOUT = 60.0  # seconds
+DEFAULT_ATTEMPTS = 6
+
+
+@contextmanager
+def translated(operation: str, resource: str = "") -> Iterator[None]:
+    """Turn what AWS, its SDKs and the network raise inside into the errors of ``session.errors``.
+
+    Args:
+        operation: what is asked, in the service's own words (``RunInstances``).
+        resource: what it is asked of: a key, an ID, a name.
+    """
+    try:
+        yield
+    except Exception as error:
+        ours = failure(error, operation=operation, resource=resource)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+class Aws:
+    """One run's connection to AWS. Made by `connect`; clients may be used by any task of its event loop."""
+
+    def __init__(self, *, session: Any, region: str, endpoint_url: str | None, stack: AsyncExitStack) -> None:
+        self.region = region
+        self._session, self._endpoint_url, self._stack = session, endpoint_url, stack
+        self._clients: dict[str, Any] = {}
+        self._making = asyncio.Lock()
+
+    async def client(self, service: str) -> Any:
+        """Return the run's client of a service (``ec2``, ``s3``, ``sdb`` …); the first call makes it."""
+        async with self._making:
+            if service not in self._clients:
+                with translated("connect to", service):
+                    self._clients[service] = await self._stack.enter_async_context(self._make(service))
+            return self._clients[service]
+
+    async def credentials(self) -> Any:
+        """Return valid credentials now (``access_key``, ``secret_key``, ``token``), refreshed if need be.
+
+        Raises:
+            CredentialsError: there are none.
+        """
+        with translated("find", "credentials"):
+            found = await self._session.get_credentials()
+            if found is None:
+                raise CredentialsError("find", "credentials", "no profile, variable or instance role has any")
+            return await found.get_frozen_credentials()
+
+    @property
+    def attempts(self) -> int:
+        """How often a call is made in all before its temporary error is reported (``AWS_MAX_ATTEMPTS``)."""
+        return int(self._session.get_config_variable("max_attempts") or DEFAULT_ATTEMPTS)
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """The file of certificates that the user trusts instead of the usual ones (``AWS_CA_BUNDLE``)."""
+        bundle = self._session.get_config_variable("ca_bundle")
+        return str(bundle) if bundle else None
+
+    def _make(self, service: str) -> Any:
+        import aioboto3  # a third of a second, which only a call to AWS should cost
+
+        try:
+            return aioboto3.Session(botocore_session=self._session).client(
+                service, region_name=self.region, endpoint_url=self._endpoint_url, config=self._config()
+            )
+        except ValueError as error:  # botocore's word for an endpoint that is no URL
+            raise InputError(f"the AWS endpoint cannot be used: {error}") from error
+
+    def _config(self) -> Any:
+        from botocore.config import Config  # as above
+
+        # "standard", not "adaptive": the adaptive mode slows down the whole client when one operation is throttled,
+        # so that a throttled status write could hold up TerminateInstances.
+        return Config(
+            retries={"mode": "standard", "total_max_attempts": self.attempts},
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            user_agent_extra=USER_AGENT,
+            max_pool_connections=50,
+            # CRC checksums by default are refused by some S3-compatible servers; AWS does not require them here.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+
+
+@asynccontextmanager
+async def connect(
+    *, region: str | None = None, profile: str | None = None, endpoint_url: str | None = None
+) -> AsyncIterator[Aws]:
+    """Connect to AWS for one run; nothing is sent until something is asked.
+
+    Args:
+        region: the region; None: the one that environment or profile names.
+        profile: the profile; None: the one that the environment names, or the default.
+        endpoint_url: the address of every service; None: ``AWS_ENDPOINT_URL``, its like for one service
+            (``AWS_ENDPOINT_URL_S3``), the profile's, or AWS itself.
+
+    Raises:
+        InputError: no region is set, or there is no such profile.
+    """
+    from aiobotocore.session import AioSession  # as above
+
+    session = AioSession(profile=profile)
+    with translated("read", "the AWS configuration"):
+        found = region or session.get_config_variable("region") or os.environ.get("AWS_REGION")
+    if not found:
+        raise InputError(
+            "no AWS region is set: name one as region in session.ini, in AWS_DEFAULT_REGION, or in your AWS profile"
+        )
+    async with AsyncExitStack() as stack:
+        yield Aws(session=session, region=found, endpoint_url=endpoint_url, stack=stack)
+
+
+def is_aws(endpoint_url: str) -> bool:
+    """Whether an endpoint belongs to AWS itself, and not to another server that speaks its protocol."""
+    host = urlsplit(endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))

@@ -1,0 +1,105 @@
+"""An S3 bucket: listing, small documents, conditional writes, deletion; and the way to bulk transfer.
+
+Owns the control plane of S3 (aioboto3). Large or many bytes go through ``transfer``, never through here.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC
+from typing import Any
+
+from awsac_async.cloud.aws import Aws, translated
+from awsac_async.cloud.failures import by_code
+from awsac_async.cloud.objects import Download, ObjectInfo, Progress, Upload
+from awsac_async.cloud.transfer import download, upload
+
+__all__ = ["Bucket", "Download", "ObjectInfo", "Progress", "Upload"]
+
+_KEYS_A_CALL = 1000  # of DeleteObjects
+
+
+class Bucket:
+    """One bucket, used by one event loop."""
+
+    def __init__(self, aws: Aws, name: str) -> None:
+        self._aws, self.name = aws, name
+
+    async def check(self) -> None:
+        """Return if the bucket is there and may be used. Raises NotFoundError or DeniedError."""
+        s3 = await self._client()
+        with translated("HeadBucket", self.name):
+            await s3.head_bucket(Bucket=self.name)
+
+    async def list(self, prefix: str) -> list[ObjectInfo]:
+        """Return all objects whose keys begin with ``prefix``, sorted by key."""
+        pages = (await self._client()).get_paginator("list_objects_v2")
+        found = []
+        with translated("ListObjectsV2", self._place(prefix)):
+            async for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+                found += [_info(item) for item in page.get("Contents", [])]
+        return found
+
+    async def read(self, key: str) -> bytes:
+        """Return a small object's content. Raises NotFoundError."""
+        s3 = await self._client()
+        with translated("GetObject", self._place(key)):
+            answer = await s3.get_object(Bucket=self.name, Key=key)
+            async with answer["Body"] as body:
+                content: bytes = await body.read()
+        return content
+
+    async def write(self, key: str, body: bytes, *, if_none_match: bool = False, if_match: str | None = None) -> str:
+        """Write a small object and return its ETag.
+
+        Args:
+            key: where to.
+            body: its content.
+            if_none_match: only if there is no such object yet.
+            if_match: only if the object still has this ETag.
+
+        Raises:
+            ConflictError: the condition does not hold.
+        """
+        condition = {"IfNoneMatch": "*"} if if_none_match else {"IfMatch": if_match} if if_match else {}
+        s3 = await self._client()
+        with translated("PutObject", self._place(key)):
+            answer = await s3.put_object(Bucket=self.name, Key=key, Body=body, **condition)
+        return str(answer["ETag"])
+
+    async def upload(self, items: Sequence[Upload], *, on_progress: Callable[[Progress], None] | None = None) -> None:
+        """Upload files or bytes, many at once; progress is told on the loop. See `transfer.upload`."""
+        await upload(self._aws, self.name, items, on_progress=on_progress)
+
+    async def download(
+        self, items: Sequence[Download], *, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
+        """Download objects into files, many at once; progress is told on the loop. See `transfer.download`."""
+        await download(self._aws, self.name, items, on_progress=on_progress)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects; those that are not there are deleted already."""
+        s3 = await self._client()
+        for start in range(0, len(keys), _KEYS_A_CALL):
+            names = [{"Key": key} for key in keys[start : start + _KEYS_A_CALL]]
+            with translated("DeleteObjects", self._place(keys[start])):
+                answer = await s3.delete_objects(Bucket=self.name, Delete={"Objects": names, "Quiet": True})
+            self._raise_first(answer.get("Errors", []))
+
+    def _raise_first(self, errors: Sequence[dict[str, str]]) -> None:
+        """Raise what a 200 answer says went wrong with single keys."""
+        for error in errors:
+            place = self._place(error.get("Key", ""))
+            raise by_code(
+                error.get("Code", ""), "", error.get("Message", ""), operation="DeleteObjects", resource=place
+            )
+
+    async def _client(self) -> Any:
+        return await self._aws.client("s3")
+
+    def _place(self, key: str) -> str:
+        return f"s3://{self.name}/{key}"
+
+
+def _info(item: dict[str, Any]) -> ObjectInfo:
+    return ObjectInfo(
+        key=item["Key"], size=item["Size"], etag=item["ETag"], modified=item["LastModified"].astimezone(UTC)
+    )

@@ -1,0 +1,162 @@
+"""What AWS, its SDK and the network call an error, and which of ours it is.
+
+Owns the table of codes and nothing else: ``aws.translated`` applies it, and no other place of the house looks at a
+foreign exception. A sentence made here names the cause in one line and never carries a secret.
+"""
+
+import re
+
+from awsac_async.session.errors import (
+    AwsacError,
+    CapacityError,
+    CloudError,
+    ConflictError,
+    CredentialsError,
+    DeniedError,
+    EndpointError,
+    InputError,
+    NotFoundError,
+    ThrottledError,
+    UnavailableError,
+)
+
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+# https://docs.aws.amazon.com/AmazonSimpleDB/latest/DeveloperGuide/APIError.html
+_CODES: dict[type[CloudError], str] = {
+    NotFoundError: """
+        NotFound NoSuchBucket NoSuchKey NoSuchDomain NoSuchEntity NoSuchUpload InvalidInstanceType 404""",
+    DeniedError: """
+        AccessDenied AccessDeniedException AccountProblem AllAccessDisabled AuthorizationFailure Forbidden
+        OptInRequired PendingVerification SignatureDoesNotMatch UnauthorizedOperation UnauthorizedAccess 403""",
+    CredentialsError: """
+        AuthFailure ExpiredToken ExpiredTokenException IncompleteSignature InvalidAccessKeyId InvalidClientTokenId
+        InvalidToken MissingAuthenticationToken RequestExpired RequestTimeTooSkewed TokenRefreshRequired
+        UnrecognizedClientException 401""",
+    ThrottledError: """
+        BandwidthLimitExceeded EC2ThrottledException RequestLimitExceeded RequestThrottled ServiceUnavailable SlowDown
+        Throttling ThrottlingException TooManyRequestsException 429 503""",
+    CapacityError: """
+        AttachmentLimitExceeded InstanceLimitExceeded InsufficientAddressCapacity InsufficientCapacity
+        InsufficientFreeAddressesInSubnet InsufficientHostCapacity InsufficientInstanceCapacity
+        InsufficientReservedInstanceCapacity InsufficientVolumeCapacity MaxSpotInstanceCountExceeded
+        NumberDomainsExceeded SnapshotLimitExceeded SpotMaxPriceTooLow TooManyBuckets VcpuLimitExceeded
+        VolumeIOPSLimit VolumeLimitExceeded""",
+    ConflictError: """
+        BucketAlreadyExists BucketAlreadyOwnedByYou ConditionalCheckFailed ConditionalRequestConflict
+        IdempotentParameterMismatch IncorrectInstanceState IncorrectState OperationAborted PreconditionFailed
+        VolumeInUse 409 412""",
+    UnavailableError: """
+        InternalError InternalFailure InternalServerError RequestTimeout ServerInternal Unavailable 500 502 504""",
+}
+_KINDS = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
+
+# Classes of botocore (by name, since importing botocore costs a third of a second) and of aiohttp.
+_CLASSES: dict[str, type[CloudError]] = {
+    "NoCredentialsError": CredentialsError,
+    "PartialCredentialsError": CredentialsError,
+    "CredentialRetrievalError": CredentialsError,
+    "NoAuthTokenError": CredentialsError,
+    "SSOError": CredentialsError,
+    "TokenRetrievalError": CredentialsError,
+    "MetadataRetrievalError": CredentialsError,
+    "EndpointConnectionError": EndpointError,
+    "ConnectTimeoutError": EndpointError,
+    "ProxyConnectionError": EndpointError,
+    "SSLError": EndpointError,
+    "ReadTimeoutError": UnavailableError,
+    "ConnectionClosedError": UnavailableError,
+    "HTTPClientError": UnavailableError,
+    "IncompleteReadError": UnavailableError,
+    "ResponseParserError": UnavailableError,
+    "ClientError": UnavailableError,  # aiohttp's; botocore's has a response and is read by its code
+}
+_WRONG_INPUT = {"ParamValidationError", "ProfileNotFound", "ConfigParseError", "InvalidRegionError"}
+_NO_CREDENTIALS = (
+    "no AWS credentials were found: choose a profile (AWS_PROFILE), set AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, or run where an instance role is"
+)
+_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "obstore")
+
+
+def failure(error: Exception, *, operation: str, resource: str) -> AwsacError | None:
+    """Return our error for a foreign one, or None if it comes from neither AWS, its SDKs, nor the network."""
+    if isinstance(error, FileNotFoundError) and error.errno is None:
+        return _of_transfer(error, operation, resource)  # obstore's 404; one of the operating system has an errno
+    if not _libraries(error):
+        return None
+    if hasattr(error, "response") and isinstance(error.response, dict):
+        return _of_response(error.response, operation, resource)
+    return (
+        _of_transfer(error, operation, resource)
+        if "obstore" in _libraries(error)
+        else _of_sdk(error, operation, resource)
+    )
+
+
+def _libraries(error: Exception) -> set[str]:
+    return {library for cls in type(error).__mro__ if (library := cls.__module__.split(".")[0]) in _LIBRARIES}
+
+
+def _of_response(response: dict[str, dict[str, object]], operation: str, resource: str) -> CloudError:
+    details = response.get("Error", {})
+    code = str(details.get("Code", ""))
+    status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+    return by_code(code, status, str(details.get("Message") or ""), operation=operation, resource=resource)
+
+
+def by_code(code: str, status: str, message: str, *, operation: str, resource: str) -> CloudError:
+    """Return the error for a service's code (if the code is not known: for the HTTP status) and message."""
+    kind = _KINDS.get(code) or _by_pattern(code) or _KINDS.get(status, CloudError)
+    return kind(operation, resource, _sentence(message) or f"the service answered {code or status}", code=code)
+
+
+def _by_pattern(code: str) -> type[CloudError] | None:
+    """Read the families of EC2: InvalidVolume.NotFound, InvalidAMIID.Malformed, Client.… and Server.… prefixes."""
+    if code.endswith((".NotFound", ".Malformed", ".Unavailable", ".Unknown")):
+        return NotFoundError
+    return _KINDS.get(code.rpartition(".")[2])
+
+
+def _of_sdk(error: Exception, operation: str, resource: str) -> AwsacError:
+    names = [cls.__name__ for cls in type(error).__mro__]
+    if _WRONG_INPUT.intersection(names):
+        return InputError(f"{operation} {resource}".strip() + f" was not sent: {_sentence(str(error))}")
+    kind = next((_CLASSES[name] for name in names if name in _CLASSES), CloudError)
+    text = _NO_CREDENTIALS if "NoCredentialsError" in names else _sentence(str(error)) or names[0]
+    return kind(operation, resource, text, temporary=False if "SSLError" in names else None)
+
+
+# What obstore puts into the text of its errors: it has no attributes.
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>([\w.]+)</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_HTTP_KIND = re.compile(r"kind: (Connect|Timeout|Request|Body|Interrupted|Decode)\b")
+
+
+def _of_transfer(error: Exception, operation: str, resource: str) -> CloudError:
+    text = str(error)
+    if status := _STATUS.search(text):
+        code, message = (_first(pattern, text) for pattern in (_CODE, _MESSAGE))
+        return by_code(code, status[1], message, operation=operation, resource=resource)
+    if "Unauthenticated" in type(error).__name__:
+        return CredentialsError(operation, resource, _NO_CREDENTIALS)
+    kind = _first(_HTTP_KIND, text)
+    if kind == "Connect":
+        return EndpointError(
+            operation, resource, f"could not connect to {_first(re.compile(r'(https?://[^/ ]+)'), text)}"
+        )
+    if kind:
+        return UnavailableError(operation, resource, "the connection was closed or timed out before the end")
+    return CloudError(operation, resource, _sentence(text))
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return found[1] if found else ""
+
+
+def _sentence(message: str) -> str:
+    """Keep the first line, without EC2's encoded authorization message, and no longer than a person reads."""
+    line = message.strip().partition("\n")[0].partition(" Encoded authorization failure message")[0]
+    return line if len(line) <= 300 else line[:297] + "..."

@@ -1,0 +1,190 @@
+"""EC2 instances of a session: what is asked before they are started, starting, finding, and terminating them.
+
+Owns every EC2 call on images, instance types and instances. Starts instances only in the one form that cannot be left
+behind: tagged, idempotent by client token, terminated when they shut down.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from awsac_async.cloud.aws import Aws, translated
+from awsac_async.cloud.waiting import retried
+from awsac_async.session.errors import CloudError, NotFoundError
+from awsac_async.session.names import NAME_TAG, SESSION_TAG
+
+_PROFILE_USABLE_WITHIN = 20.0  # seconds; a fresh instance profile is refused for about 10
+_LIVE_STATES = ("pending", "running", "stopping", "stopped", "shutting-down")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """One RunInstances call: ``count`` instances or none, with the same user data, in one reservation.
+
+    ``client_token`` (at most 64 ASCII characters) makes it idempotent: the same token gives the same instances.
+    """
+
+    image_id: str
+    instance_type: str
+    count: int
+    user_data: str
+    client_token: str
+    session_id: str
+    instance_profile: str = ""
+    key_name: str | None = None
+    security_group_ids: tuple[str, ...] = ()
+    subnet_id: str | None = None
+    market: str = "on-demand"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    """What RunInstances returned; ``instance_ids`` are in the order of their launch index."""
+
+    reservation_id: str
+    instance_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceInfo:
+    """An instance as EC2 sees it. ``reason`` says why it is in its state, or is empty. ``launched`` is in UTC."""
+
+    instance_id: str
+    state: str
+    reason: str
+    launch_index: int
+    instance_type: str
+    zone: str
+    launched: datetime
+
+    @property
+    def live(self) -> bool:
+        """Whether it still exists, and may still cost money."""
+        return self.state in _LIVE_STATES
+
+
+class Instances:
+    """The EC2 instances that one account may have in a region."""
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+
+    async def find_image(self, image_id: str, owner: str) -> str:
+        """Return the name of an image of this owner (an account number). Raises NotFoundError if there is none."""
+        ec2 = await self._aws.client("ec2")
+        with translated("DescribeImages", image_id):
+            images = (await ec2.describe_images(ImageIds=[image_id], Owners=[owner]))["Images"]
+        if not images:
+            raise NotFoundError("DescribeImages", image_id, f"account {owner} owns no such image in {self._aws.region}")
+        return str(images[0].get("Name", ""))
+
+    async def default_cores(self, instance_type: str) -> int:
+        """Return the number of virtual CPUs of an instance type. Raises NotFoundError if there is no such type."""
+        ec2 = await self._aws.client("ec2")
+        with translated("DescribeInstanceTypes", instance_type):
+            types = (await ec2.describe_instance_types(InstanceTypes=[instance_type]))["InstanceTypes"]
+        if not types:
+            raise NotFoundError("DescribeInstanceTypes", instance_type, "there is no such instance type")
+        return int(types[0]["VCpuInfo"]["DefaultVCpus"])
+
+    async def run(self, launch: Launch) -> Reservation:
+        """Start all instances of a launch, or none; the same client token starts nothing twice."""
+        ec2 = await self._aws.client("ec2")
+
+        async def call() -> dict[str, Any]:
+            with translated("RunInstances", launch.image_id):
+                answer: dict[str, Any] = await ec2.run_instances(**_request(launch))
+            return answer
+
+        answer = await retried(call, again=_profile_is_fresh, within=_PROFILE_USABLE_WITHIN)
+        ordered = sorted(answer["Instances"], key=lambda instance: instance["AmiLaunchIndex"])
+        return Reservation(
+            reservation_id=answer["ReservationId"],
+            instance_ids=tuple(instance["InstanceId"] for instance in ordered),
+        )
+
+    async def of_session(self, session_id: str) -> list[InstanceInfo]:
+        """Return a session's instances by launch index, terminated ones too as long as EC2 shows them (an hour)."""
+        ec2 = await self._aws.client("ec2")
+        pages = ec2.get_paginator("describe_instances")
+        found = []
+        with translated("DescribeInstances", session_id):
+            async for page in pages.paginate(Filters=[{"Name": f"tag:{SESSION_TAG}", "Values": [session_id]}]):
+                found += [_info(instance) for group in page["Reservations"] for instance in group["Instances"]]
+        return sorted(found, key=lambda instance: (instance.launch_index, instance.instance_id))
+
+    async def terminate(self, ids: Sequence[str]) -> None:
+        """Terminate instances; those that are gone are terminated already."""
+        if not ids:
+            return
+        ec2 = await self._aws.client("ec2")
+        try:
+            with translated("TerminateInstances", " ".join(ids)):
+                await ec2.terminate_instances(InstanceIds=list(ids))
+        except NotFoundError:
+            # One ID that is gone makes EC2 refuse the call for all of them.
+            for instance_id in ids if len(ids) > 1 else ():
+                await self.terminate([instance_id])
+
+    async def console(self, instance_id: str) -> bytes:
+        """Return what the instance has printed to its console: the last 64 KB that EC2 has, minutes late off Nitro."""
+        ec2 = await self._aws.client("ec2")
+        try:
+            with translated("GetConsoleOutput", instance_id):
+                answer = await ec2.get_console_output(InstanceId=instance_id, Latest=True)
+        except CloudError as error:
+            if error.code != "UnsupportedOperation":
+                raise
+            with translated("GetConsoleOutput", instance_id):  # not a Nitro instance: what EC2 last kept
+                answer = await ec2.get_console_output(InstanceId=instance_id)
+        return str(answer.get("Output") or "").encode()
+
+
+def _request(launch: Launch) -> dict[str, Any]:
+    tags = [{"Key": SESSION_TAG, "Value": launch.session_id}, {"Key": NAME_TAG, "Value": f"awsac {launch.session_id}"}]
+    request: dict[str, Any] = {
+        "ImageId": launch.image_id,
+        "InstanceType": launch.instance_type,
+        "MinCount": launch.count,
+        "MaxCount": launch.count,
+        "ClientToken": launch.client_token,
+        "UserData": launch.user_data,  # the SDK encodes it
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        # Version 2 only, and out of reach for whatever is routed through the instance.
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
+        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
+    }
+    return request | _optional(launch)
+
+
+def _optional(launch: Launch) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if launch.instance_profile:
+        field = "Arn" if launch.instance_profile.startswith("arn:") else "Name"
+        options["IamInstanceProfile"] = {field: launch.instance_profile}
+    if launch.key_name:
+        options["KeyName"] = launch.key_name
+    if launch.security_group_ids:
+        options["SecurityGroupIds"] = list(launch.security_group_ids)
+    if launch.subnet_id:
+        options["SubnetId"] = launch.subnet_id
+    if launch.market == "spot":
+        options["InstanceMarketOptions"] = {"MarketType": "spot"}
+    return options
+
+
+def _profile_is_fresh(error: Exception) -> bool:
+    return isinstance(error, CloudError) and "Invalid IAM Instance Profile" in error.cause
+
+
+def _info(instance: dict[str, Any]) -> InstanceInfo:
+    return InstanceInfo(
+        instance_id=instance["InstanceId"],
+        state=instance["State"]["Name"],
+        reason=instance.get("StateReason", {}).get("Message") or instance.get("StateTransitionReason", ""),
+        launch_index=instance.get("AmiLaunchIndex", 0),
+        instance_type=instance["InstanceType"],
+        zone=instance["Placement"]["AvailabilityZone"],
+        launched=instance["LaunchTime"].astimezone(UTC),
+    )

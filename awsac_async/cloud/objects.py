@@ -1,0 +1,43 @@
+"""The words of S3 that the other rooms use: an object, what to upload, what to download, and how far it is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectInfo:
+    """An object in a listing. ``size`` in bytes, ``etag`` with its quotes, ``modified`` in UTC."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A file or bytes to be uploaded as the object ``key``."""
+
+    source: Path | bytes
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """An object to be downloaded into the file ``target``: the very version that was listed, by size and ETag."""
+
+    key: str
+    target: Path
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a transfer is; of many small files, not every step is told."""
+
+    files_done: int
+    files_total: int
+    bytes_done: int
+    bytes_total: int

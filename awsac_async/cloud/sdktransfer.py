@@ -1,0 +1,61 @@
+"""The few objects whose keys obstore cannot name, moved by the SDK: ``a//b``, ``a/./b``, ``dir/``, control characters.
+
+Owns nothing else: such keys are rare, and the SDK is many times slower.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import aiofiles
+import aiofiles.os
+
+from awsac_async.cloud.aws import Aws, translated
+from awsac_async.cloud.downloads import part_path, writing
+from awsac_async.cloud.objects import Download, Upload
+from awsac_async.cloud.uploads import reading
+from awsac_async.cloud.waiting import for_each
+from awsac_async.session.errors import ConflictError
+
+_AT_ONCE = 16
+_CHUNK = 1 << 20
+
+
+async def download(aws: Aws, bucket: str, items: Sequence[Download]) -> None:
+    """Download objects into their targets, each by way of its ``.part`` file."""
+
+    async def fetch(item: Download) -> None:
+        with writing(item.target):
+            await aiofiles.os.makedirs(item.target.parent, exist_ok=True)
+            await _fetch(aws, bucket, item)
+            await aiofiles.os.rename(part_path(item.target), item.target)
+
+    await for_each(items, fetch, at_once=_AT_ONCE, name="download")
+
+
+async def upload(aws: Aws, bucket: str, items: Sequence[Upload]) -> None:
+    """Upload files or bytes; the SDK cuts large ones into parts."""
+
+    async def send(item: Upload) -> None:
+        s3 = await aws.client("s3")
+        place = f"s3://{bucket}/{item.key}"
+        with reading(item.source), translated("PutObject", place):
+            if isinstance(item.source, Path):
+                await s3.upload_file(str(item.source), bucket, item.key)
+            else:
+                await s3.upload_fileobj(BytesIO(item.source), bucket, item.key)
+
+    await for_each(items, send, at_once=_AT_ONCE, name="upload")
+
+
+async def _fetch(aws: Aws, bucket: str, item: Download) -> None:
+    s3, place = await aws.client("s3"), f"s3://{bucket}/{item.key}"
+    condition = {"IfMatch": item.etag} if item.etag else {}
+    with translated("GetObject", place):
+        answer = await s3.get_object(Bucket=bucket, Key=item.key, **condition)
+        size = 0
+        async with answer["Body"], aiofiles.open(part_path(item.target), "wb") as file:
+            async for chunk in answer["Body"].iter_chunks(_CHUNK):
+                size += await file.write(chunk)
+    if size != item.size:
+        raise ConflictError("GetObject", place, "the object was replaced since it was listed")

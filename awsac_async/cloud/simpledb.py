@@ -1,0 +1,109 @@
+"""A session's status as 2008 kept it: one SimpleDB domain named by the session ID, one item a job.
+
+Owns the calls to SimpleDB and its limits; what an item holds is said by ``session.items``.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from awsac_async.cloud.aws import Aws, is_aws, translated
+from awsac_async.cloud.waiting import for_each, retried
+from awsac_async.session.errors import InputError, NotFoundError
+from awsac_async.session.items import from_attributes, to_attributes
+from awsac_async.session.model import JobRecord
+from awsac_async.session.names import item_name
+
+# https://docs.aws.amazon.com/AmazonSimpleDB/latest/DeveloperGuide/SDBLimits.html
+_ITEMS_A_WRITE = 25
+_ITEMS_A_PAGE = 2500
+_WRITES_AT_ONCE = 4  # a domain takes about 25 writes a second, then asks for fewer
+_VISIBLE_WITHIN = 30.0  # seconds; CreateDomain may take 10
+
+
+class SimpleDbStatus:
+    """The status store of a session in SimpleDB."""
+
+    def __init__(self, aws: Aws, session_id: str) -> None:
+        self._aws, self._domain = aws, session_id
+
+    async def create(self) -> None:
+        """Make the domain, if it is not there, and return when it can be used."""
+        client = await self._client()
+        with translated("CreateDomain", self._domain):
+            await client.create_domain(DomainName=self._domain)
+        await retried(self._metadata, again=lambda error: isinstance(error, NotFoundError), within=_VISIBLE_WITHIN)
+
+    async def exists(self) -> bool:
+        """Whether the domain is there."""
+        try:
+            await self._metadata()
+        except NotFoundError:
+            return False
+        return True
+
+    async def read(self) -> list[JobRecord]:
+        """Return what was last written of each job, by number."""
+        domain = self._domain.replace("`", "``")
+        expression = f"select * from `{domain}` limit {_ITEMS_A_PAGE}"  # noqa: S608  not SQL; the name is quoted
+        pages = (await self._client()).get_paginator("select")
+        records = []
+        with translated("Select", self._domain):
+            async for page in pages.paginate(SelectExpression=expression, ConsistentRead=True):
+                records += [_record(item) for item in page.get("Items", [])]
+        return sorted(records, key=lambda record: record.number)
+
+    async def write(self, records: Sequence[JobRecord]) -> None:
+        """Replace what is known of these jobs, 25 a call."""
+        batches = [records[start : start + _ITEMS_A_WRITE] for start in range(0, len(records), _ITEMS_A_WRITE)]
+        await for_each(batches, self._write_batch, at_once=_WRITES_AT_ONCE, name="write status")
+
+    async def delete(self) -> None:
+        """Remove the domain with all it holds; one that is not there is removed already."""
+        client = await self._client()
+        with translated("DeleteDomain", self._domain):
+            await client.delete_domain(DomainName=self._domain)
+
+    async def _write_batch(self, records: Sequence[JobRecord]) -> None:
+        client = await self._client()
+        with translated("BatchPutAttributes", self._domain):
+            await client.batch_put_attributes(DomainName=self._domain, Items=[_item(record) for record in records])
+
+    async def _metadata(self) -> None:
+        client = await self._client()
+        with translated("DomainMetadata", self._domain):
+            await client.domain_metadata(DomainName=self._domain)
+
+    async def _client(self) -> Any:
+        client = await self._aws.client("sdb")
+        endpoint = client.meta.endpoint_url
+        if is_aws(endpoint) and self._aws.region not in REGIONS:
+            raise InputError(
+                f"AWS has no SimpleDB in {self._aws.region}, and the session's status is kept there: "
+                f"choose one of the regions {', '.join(REGIONS)}"
+            )
+        return client
+
+
+# The service is closed to new accounts and regions: this list will not grow.
+REGIONS = (
+    "us-east-1",
+    "us-west-1",
+    "us-west-2",
+    "eu-west-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-northeast-1",
+    "sa-east-1",
+)
+
+
+def _item(record: JobRecord) -> dict[str, Any]:
+    attributes = [
+        {"Name": name, "Value": value, "Replace": True} for name, value in sorted(to_attributes(record).items())
+    ]
+    return {"Name": item_name(record.number), "Attributes": attributes}
+
+
+def _record(item: dict[str, Any]) -> JobRecord:
+    attributes = {attribute["Name"]: attribute["Value"] for attribute in item.get("Attributes", [])}
+    return from_attributes(item["Name"], attributes)

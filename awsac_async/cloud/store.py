@@ -1,0 +1,90 @@
+"""The bucket as obstore sees it: the same endpoint, region, credentials and certificates as every other call.
+
+Owns nothing but that translation. obstore reads neither profiles nor instance roles itself, and must not: it would
+look for them in other places than the SDK.
+"""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from awsac_async.cloud.aws import CONNECT_TIMEOUT, USER_AGENT, Aws, is_aws
+from awsac_async.session.times import now
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential, S3Store
+
+# The SDK hands out temporary credentials that are valid for ten minutes at least, and renews them by itself.
+_CREDENTIALS_VALID = timedelta(minutes=10)
+_STALLED = timedelta(seconds=60)  # without a byte
+_LONGEST_REQUEST = timedelta(hours=6)  # a part on a slow line; what is stalled ends earlier
+
+
+async def make_store(aws: Aws, bucket: str, *, retries: int) -> "S3Store":
+    """Return the bucket for obstore's synchronous calls in threads, while this event loop runs.
+
+    Args:
+        aws: the run's connection.
+        bucket: its name.
+        retries: how often obstore itself repeats a request that failed for now.
+    """
+    from obstore.store import S3Store  # only a transfer should cost this
+
+    client = await aws.client("s3")
+    endpoint, virtual = _address(client.meta.endpoint_url, bucket)
+    await aws.credentials()  # so that missing ones are reported as such, and here
+    return S3Store(
+        bucket,
+        config={
+            "region": aws.region,
+            "endpoint": endpoint,
+            "aws_endpoint_url_s3": endpoint,  # else the variable AWS_ENDPOINT_URL_S3 would win
+            "virtual_hosted_style_request": virtual,
+        },
+        client_options=_client_options(aws, endpoint),
+        retry_config={
+            "max_retries": retries,
+            "retry_timeout": timedelta(minutes=2),
+            "backoff": {"init_backoff": timedelta(milliseconds=250), "max_backoff": timedelta(seconds=4), "base": 2},
+        },
+        credential_provider=_Credentials(aws),
+    )
+
+
+def _address(endpoint: str, bucket: str) -> tuple[str, bool]:
+    """Return the endpoint and whether it names the bucket, as the SDK does: on AWS, unless a dot breaks its TLS."""
+    if not is_aws(endpoint) or "." in bucket:
+        return endpoint, False
+    parts = urlsplit(endpoint)
+    return f"{parts.scheme}://{bucket}.{parts.netloc}", True
+
+
+def _client_options(aws: Aws, endpoint: str) -> Any:
+    options: dict[str, Any] = {
+        "allow_http": endpoint.startswith("http://"),
+        "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT),
+        "read_timeout": _STALLED,
+        "timeout": _LONGEST_REQUEST,
+        "user_agent": USER_AGENT,
+    }
+    if aws.ca_bundle:
+        options["root_certificate"] = Path(aws.ca_bundle).read_bytes()
+    return options
+
+
+class _Credentials:
+    """Asks the SDK's session, on its event loop, from the thread in which obstore needs credentials."""
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws, self._loop = aws, asyncio.get_running_loop()
+
+    def __call__(self) -> "S3Credential":
+        found = asyncio.run_coroutine_threadsafe(self._aws.credentials(), self._loop).result(timeout=60)
+        return {
+            "access_key_id": found.access_key,
+            "secret_access_key": found.secret_key,
+            "token": found.token,
+            "expires_at": now() + _CREDENTIALS_VALID if found.token else None,
+        }

@@ -1,0 +1,155 @@
+"""Threads that work off a list of transfers while the event loop goes on.
+
+Owns starting, stopping and ending them: after `run`, none is left. obstore's calls release the GIL, and a thread that
+pulls its next transfer itself costs far less than one executor call for each object; its asyncio API is avoided,
+since it can abort the interpreter at exit.
+"""
+
+import asyncio
+import contextlib
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from awsac_async.cloud.aws import translated
+from awsac_async.session.errors import CloudError
+
+_Result = TypeVar("_Result")
+_random = random.SystemRandom()
+_TICK = 0.1  # seconds between two reports of progress
+
+
+class Stopped(Exception):  # noqa: N818  not an error: somebody asked for it
+    """The transfer was asked to stop, by an error elsewhere or by cancellation."""
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What one thread has done. Only that thread writes it, so that it needs no lock."""
+
+    files: int = 0
+    size: int = 0
+
+
+Task = Callable[[Tally], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """Transfers of one kind, and how many of them may be under way at once."""
+
+    tasks: deque[Task]
+    threads: int
+
+
+class Threads:
+    """One run of transfers."""
+
+    def __init__(self, *, attempts: int) -> None:
+        self._attempts = attempts
+        self._stopping = threading.Event()
+        self._tallies: list[Tally] = []
+        self._error: BaseException | None = None
+
+    async def run(self, lanes: Sequence[Lane], *, on_tick: Callable[[Tally], None]) -> None:
+        """Work off all lanes; the first error stops all threads and is raised when they have ended.
+
+        When this task is cancelled, the threads are stopped, and have ended when it ends; what a thread has asked of
+        the network is waited for, at most as long as the store's timeout.
+        """
+        crew = _Crew(sum(min(lane.threads, len(lane.tasks)) for lane in lanes))
+        for lane in lanes:
+            for _ in range(min(lane.threads, len(lane.tasks))):
+                crew.start(partial(self._work, lane.tasks))
+        try:
+            while not await crew.ended(within=_TICK):
+                on_tick(self.tally())
+        finally:
+            self._stopping.set()
+            await crew.ended(within=None)
+        if self._error is not None:
+            raise self._error
+        on_tick(self.tally())
+
+    def tally(self) -> Tally:
+        """Return the sum of what all threads have done so far."""
+        return Tally(files=sum(tally.files for tally in self._tallies), size=sum(tally.size for tally in self._tallies))
+
+    def check(self) -> None:
+        """Raise Stopped, inside a thread, if the run is to end."""
+        if self._stopping.is_set():
+            raise Stopped
+
+    def persist(self, operation: str, resource: str, call: Callable[[], _Result]) -> _Result:
+        """Make a call inside a thread, again if its error is temporary, with bounded and jittered pauses."""
+        pause = 0.25
+        for last in [False] * (self._attempts - 1) + [True]:
+            self.check()
+            try:
+                with translated(operation, resource):
+                    return call()
+            except CloudError as error:
+                if last or not error.temporary:
+                    raise
+            self._stopping.wait(pause * _random.uniform(0.5, 1.0))
+            pause = min(2 * pause, 8.0)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _work(self, tasks: deque[Task]) -> None:
+        tally = Tally()
+        self._tallies.append(tally)
+        try:
+            while not self._stopping.is_set() and (task := _next(tasks)):
+                task(tally)
+        except Stopped:
+            return
+        except BaseException as error:
+            self._error = self._error or error
+            self._stopping.set()
+
+
+def _next(tasks: deque[Task]) -> Task | None:
+    """Take the next task; asking for the length first would race with the other threads."""
+    try:
+        return tasks.popleft()
+    except IndexError:
+        return None
+
+
+class _Crew:
+    """The threads themselves; the event loop hears when the last has ended."""
+
+    def __init__(self, size: int) -> None:
+        self._loop, self._left = asyncio.get_running_loop(), size
+        self._threads: list[threading.Thread] = []
+        self._all_ended = asyncio.Event()
+        if not size:
+            self._all_ended.set()
+
+    def start(self, work: Callable[[], None]) -> None:
+        def run() -> None:
+            work()
+            with contextlib.suppress(RuntimeError):  # the loop was closed without waiting for us
+                self._loop.call_soon_threadsafe(self._one_ended)
+
+        thread = threading.Thread(target=run, name=f"transfer {len(self._threads)}")
+        self._threads.append(thread)
+        thread.start()
+
+    async def ended(self, *, within: float | None) -> bool:
+        """Return whether all threads have ended, after waiting for that for a time (None: as long as it takes)."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._all_ended.wait()
+                for thread in self._threads:
+                    thread.join()
+        return self._all_ended.is_set()
+
+    def _one_ended(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._all_ended.set()

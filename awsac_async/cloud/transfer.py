@@ -1,0 +1,108 @@
+"""Bulk bytes between files and a bucket: many objects at once, streamed, verified, with bounded memory.
+
+Owns the way of a transfer: which keys obstore can name and which the SDK has to fetch, the threads, the progress. How
+one object is moved is said by ``downloads`` and ``uploads``. Must never hold a whole large object in memory.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from awsac_async.cloud import sdktransfer
+from awsac_async.cloud.aws import Aws
+from awsac_async.cloud.downloads import Downloads
+from awsac_async.cloud.objects import Download, Progress, Upload
+from awsac_async.cloud.store import make_store
+from awsac_async.cloud.threads import Tally, Threads
+from awsac_async.cloud.uploads import Uploads, size_of
+
+Item = TypeVar("Item", Download, Upload)
+# obstore drops a slash at either end of a key, and refuses an empty segment, "." and "..", and control characters.
+_ODD = re.compile(r"(^|/)\.{0,2}(/|$)|[\x00-\x1f\x7f]")
+
+OnProgress = Callable[[Progress], None] | None
+
+
+async def download(aws: Aws, bucket: str, items: Sequence[Download], *, on_progress: OnProgress = None) -> None:
+    """Download objects into their targets, whose folders are made; what is there already is replaced.
+
+    A target appears when all its bytes are there, with the size and ETag that its item names. Whatever ends the call
+    early leaves complete files and ``.part`` files, which the next call replaces.
+
+    Args:
+        aws: the run's connection.
+        bucket: its name.
+        items: what to download.
+        on_progress: told on the event loop, several times a second and at the end.
+
+    Raises:
+        NotFoundError: an object is gone.
+        ConflictError: an object is not the version that its item names.
+        InputError: a target cannot be written.
+    """
+    bulk, odd = _parted(items)
+    report = _Reporter(files=len(items), size=sum(item.size for item in items), told=on_progress)
+    report.tell(Tally())
+    await sdktransfer.download(aws, bucket, odd)
+    report.start_from(Tally(files=len(odd), size=sum(item.size for item in odd)))
+    if bulk:
+        threads = Threads(attempts=aws.attempts)
+        with Downloads(await make_store(aws, bucket, retries=0), threads, bucket) as downloads:
+            await threads.run(downloads.lanes(bulk), on_tick=report.tell)
+
+
+async def upload(aws: Aws, bucket: str, items: Sequence[Upload], *, on_progress: OnProgress = None) -> None:
+    """Upload files or bytes; what is there under a key is replaced, and replaced as a whole.
+
+    Args:
+        aws: the run's connection.
+        bucket: its name.
+        items: what to upload.
+        on_progress: told on the event loop, several times a second and at the end.
+
+    Raises:
+        InputError: a source cannot be read.
+    """
+    bulk, odd = _parted(items)
+    report = _Reporter(files=len(items), size=sum(map(size_of, items)), told=on_progress)
+    report.tell(Tally())
+    await sdktransfer.upload(aws, bucket, odd)
+    report.start_from(Tally(files=len(odd), size=sum(map(size_of, odd))))
+    if bulk:
+        threads = Threads(attempts=aws.attempts)
+        uploads = Uploads(
+            await make_store(aws, bucket, retries=0),
+            await make_store(aws, bucket, retries=aws.attempts - 1),
+            threads,
+            bucket,
+        )
+        await threads.run(uploads.lanes(bulk), on_tick=report.tell)
+
+
+class _Reporter:
+    """Tells how far a transfer is, if anybody wants to know."""
+
+    def __init__(self, *, files: int, size: int, told: OnProgress) -> None:
+        self._files, self._size, self._told, self._start = files, size, told, Tally()
+
+    def start_from(self, tally: Tally) -> None:
+        """Count what was done before the threads began."""
+        self._start = tally
+        self.tell(Tally())
+
+    def tell(self, tally: Tally) -> None:
+        if self._told is not None:
+            self._told(
+                Progress(
+                    files_done=self._start.files + tally.files,
+                    files_total=self._files,
+                    bytes_done=self._start.size + tally.size,
+                    bytes_total=self._size,
+                )
+            )
+
+
+def _parted(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Part the items whose keys obstore can name from those that it would refuse, or take for another key."""
+    odd = [item for item in items if _ODD.search(item.key)]
+    return ([item for item in items if not _ODD.search(item.key)] if odd else list(items)), odd

@@ -1,0 +1,157 @@
+"""EBS volumes made from snapshots: create, attach, detach, delete, each of them safe to repeat.
+
+Owns every EC2 call on snapshots and volumes. Waits through one shared poll (``volumewaits``), and bears EC2's eventual
+consistency: what was just made may not be seen for a while, and what is not there any more is gone as wished.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from awsac_async.cloud.aws import Aws, translated
+from awsac_async.cloud.volumewaits import GONE, VolumePoll
+from awsac_async.cloud.waiting import retried
+from awsac_async.session.errors import CloudError, ConflictError, NotFoundError
+from awsac_async.session.names import NAME_TAG, SESSION_TAG, SNAPSHOT_TAG
+
+_SETTLED_WITHIN = 60.0  # seconds in which EC2 has heard of what it did itself
+_IDS_A_CALL = 200  # values of one filter
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeInfo:
+    """A volume as EC2 sees it; ``instance_id`` and ``device`` are "" when it is attached to nothing.
+
+    ``created`` is in UTC.
+    """
+
+    volume_id: str
+    state: str
+    snapshot_id: str
+    zone: str
+    instance_id: str
+    device: str
+    created: datetime
+
+
+class Volumes:
+    """The EBS volumes that one account may have in a region."""
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+        self._poll = VolumePoll(aws)
+
+    async def missing_snapshots(self, ids: Sequence[str]) -> list[str]:
+        """Return which of these snapshots do not exist, or cannot be read by this account."""
+        ec2 = await self._aws.client("ec2")
+        pages, wanted = ec2.get_paginator("describe_snapshots"), sorted(set(ids))
+        found = set()
+        with translated("DescribeSnapshots", " ".join(wanted)):
+            for start in range(0, len(wanted), _IDS_A_CALL):
+                filters = [{"Name": "snapshot-id", "Values": wanted[start : start + _IDS_A_CALL]}]
+                async for page in pages.paginate(Filters=filters):
+                    found |= {snapshot["SnapshotId"] for snapshot in page["Snapshots"]}
+        return [snapshot_id for snapshot_id in wanted if snapshot_id not in found]
+
+    async def create(self, *, snapshot_id: str, zone: str, client_token: str, session_id: str, instance_id: str) -> str:
+        """Start to make a volume of the snapshot's size and return its ID; the same token makes it only once."""
+        ec2 = await self._aws.client("ec2")
+        tags = {SESSION_TAG: session_id, SNAPSHOT_TAG: snapshot_id, NAME_TAG: f"awsac {session_id} {instance_id}"}
+        with translated("CreateVolume", snapshot_id):
+            volume = await ec2.create_volume(
+                SnapshotId=snapshot_id,
+                AvailabilityZone=zone,
+                VolumeType="gp3",
+                ClientToken=client_token,
+                TagSpecifications=[
+                    {"ResourceType": "volume", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+                ],
+            )
+        return str(volume["VolumeId"])
+
+    async def wait_available(self, volume_id: str) -> None:
+        """Wait until a volume can be attached."""
+        await self._poll.wait(volume_id, until="available", failed=("error", "deleting", "deleted"))
+
+    async def attach(self, volume_id: str, instance_id: str, device: str) -> None:
+        """Start to attach an available volume; one that is attached to this instance already is attached as wished."""
+        ec2 = await self._aws.client("ec2")
+
+        async def call() -> None:
+            with translated("AttachVolume", volume_id):
+                await ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=device)
+
+        try:
+            # IncorrectState: EC2 may still call an instance "pending" while it already runs this code.
+            await self._until_settled(call, again=("IncorrectState", "InvalidVolume.NotFound"))
+        except ConflictError:
+            if (await self._poll.describe([volume_id])).get(volume_id, GONE).instance_id != instance_id:
+                raise
+
+    async def wait_attached(self, volume_id: str) -> None:
+        """Wait until an attachment is complete; the device may still take a moment to appear."""
+        await self._poll.wait(volume_id, until="attached", failed=("error", "deleting", "deleted"))
+
+    async def delete_with_instance(self, instance_id: str, device: str) -> None:
+        """Let the attached volume be deleted with its instance, however that ends."""
+        ec2 = await self._aws.client("ec2")
+        mapping = {"DeviceName": device, "Ebs": {"DeleteOnTermination": True}}
+
+        async def call() -> None:
+            with translated("ModifyInstanceAttribute", f"{instance_id} {device}"):
+                await ec2.modify_instance_attribute(InstanceId=instance_id, BlockDeviceMappings=[mapping])
+
+        # The instance may learn of a device a moment after the volume has.
+        await self._until_settled(call, again=("InvalidInstanceAttributeValue", "IncorrectState"))
+
+    async def detach(self, volume_id: str) -> None:
+        """Detach a volume and wait until it is free; one that is attached to nothing, or gone, is free already."""
+        ec2 = await self._aws.client("ec2")
+        standing = (await self._poll.describe([volume_id])).get(volume_id, GONE)
+        if standing.instance_id:
+            # What is detaching already, or was detached or deleted since, is told by the wait.
+            with suppress(ConflictError, NotFoundError), translated("DetachVolume", volume_id):
+                await ec2.detach_volume(VolumeId=volume_id, InstanceId=standing.instance_id)
+        await self._poll.wait(volume_id, until="available", failed=("error",), gone_is_fine=True)
+
+    async def delete(self, volume_id: str) -> None:
+        """Delete a volume, once it is free; one that is gone is deleted already."""
+        ec2 = await self._aws.client("ec2")
+
+        async def call() -> None:
+            with translated("DeleteVolume", volume_id):
+                await ec2.delete_volume(VolumeId=volume_id)
+
+        try:
+            await self._until_settled(call, again=("VolumeInUse", "IncorrectState"))
+        except NotFoundError:
+            return
+
+    async def of_session(self, session_id: str) -> list[VolumeInfo]:
+        """Return a session's volumes, in the order of their creation."""
+        ec2 = await self._aws.client("ec2")
+        pages, found = ec2.get_paginator("describe_volumes"), []
+        with translated("DescribeVolumes", session_id):
+            async for page in pages.paginate(Filters=[{"Name": f"tag:{SESSION_TAG}", "Values": [session_id]}]):
+                found += [_info(volume) for volume in page["Volumes"]]
+        return sorted(found, key=lambda volume: (volume.created, volume.volume_id))
+
+    async def _until_settled(self, call: Callable[[], Awaitable[None]], *, again: Sequence[str]) -> None:
+        await retried(
+            call, again=lambda error: isinstance(error, CloudError) and error.code in again, within=_SETTLED_WITHIN
+        )
+
+
+def _info(volume: dict[str, Any]) -> VolumeInfo:
+    attachment: dict[str, str] = next(iter(volume.get("Attachments") or []), {})
+    return VolumeInfo(
+        volume_id=volume["VolumeId"],
+        state=volume["State"],
+        snapshot_id=volume.get("SnapshotId", ""),
+        zone=volume["AvailabilityZone"],
+        instance_id=attachment.get("InstanceId", ""),
+        device=attachment.get("Device", ""),
+        created=volume["CreateTime"].astimezone(UTC),
+    )
