@@ -1,1 +1,32 @@
 """What runs on the workstation: the verbs of a session as a Python API that never prints."""
+
+from awsac_async.client import events
+from awsac_async.client.check import SessionStatus, check, watch
+from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
+from awsac_async.client.events import StartEvent
+from awsac_async.client.plan import Plan
+from awsac_async.client.results import Overwrite, Results, get_results
+from awsac_async.client.start import start
+from awsac_async.cloud.objects import Progress
+from awsac_async.session.archive import pack
+
+__all__ = [
+    "Cleaned",
+    "CleanupEvent",
+    "Deleted",
+    "DomainQuestion",
+    "ObjectsQuestion",
+    "Overwrite",
+    "Plan",
+    "Progress",
+    "Results",
+    "SessionStatus",
+    "StartEvent",
+    "check",
+    "cleanup",
+    "events",
+    "get_results",
+    "pack",
+    "start",
+    "watch",
+]

@@ -1,0 +1,78 @@
+"""``awsac check``: how a session stands; ``--watch`` until it is over."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
+from awsac_async.cli.render import console, job_line, status_text, status_values
+from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK
+
+if TYPE_CHECKING:
+    from awsac_async.client import SessionStatus
+
+
+def check(
+    *,
+    session: SessionFile,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep looking until the session is over.")] = False,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Show how all jobs of a session stand.
+
+    Exit code 1 if one of them failed.
+
+    Example: awsac check -c session-081215_1646--eventgen--1816.cfg --watch
+    """
+    from awsac_async.client import check as check_session
+
+    if local:
+        use_local()
+    if not watch:
+        verb = check_session(session)
+    elif as_json:
+        verb = _last(session)
+    else:
+        verb = _live(session) if sys.stdout.isatty() else _lines(session)
+    status = run(verb, interrupted=lambda: "the session goes on")
+    if as_json:
+        print_json(status_values(status))
+    elif not (watch and sys.stdout.isatty()):
+        console().print(status_text(status))
+    raise typer.Exit(EXIT_JOB_FAILED if status.failed else EXIT_OK)
+
+
+async def _last(session: Path) -> "SessionStatus":
+    """Watch without a word, and return how the session ended."""
+    from awsac_async.client import watch
+
+    return [status async for status in watch(session)][-1]
+
+
+async def _lines(session: Path) -> "SessionStatus":
+    """Watch in a pipe: one line whenever a job has changed."""
+    from awsac_async.client import watch
+
+    known: set[str] = set()
+    async for status in watch(session):
+        lines = [job_line(job) for job in status.jobs]
+        for line in lines:
+            if line not in known:
+                print(line, flush=True)
+        known = set(lines)
+    return status
+
+
+async def _live(session: Path) -> "SessionStatus":
+    """Watch at a terminal: one table that is drawn anew."""
+    from rich.live import Live
+
+    from awsac_async.client import watch
+
+    with Live(console=console(), auto_refresh=False) as live:
+        async for status in watch(session):
+            live.update(status_text(status), refresh=True)
+    return status

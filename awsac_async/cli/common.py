@@ -1,0 +1,101 @@
+"""What the verbs share: options, the way into asyncio, questions at the terminal, and the embedded cloud.
+
+A question is read from the file descriptor by a thread of its own: the loop goes on, Ctrl-C is heard at once, and no
+thread holds a lock of ``sys.stdin`` when the interpreter ends.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from awsac_async.cli.main import EXIT_INTERRUPTED
+from awsac_async.session.errors import AwsacError, InputError
+
+T = TypeVar("T")
+
+SessionFile = Annotated[
+    Path, typer.Option("-c", "--session", metavar="FILE", help="The session file that start has written.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Local = Annotated[bool, typer.Option("--local", help="Use the cloud on this machine; bring it up if needed.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Answer every question with yes.")]
+
+
+class UserInterruptError(AwsacError):
+    """The user pressed Ctrl-C; the sentence says what that means for what was under way."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+@contextlib.contextmanager
+def interruptible(sentence: Callable[[], str]) -> Iterator[None]:
+    """Let Ctrl-C end a verb with one sentence, composed when it happens."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise UserInterruptError(f"interrupted: {sentence()}") from None
+
+
+def run(verb: Coroutine[Any, Any, T], *, interrupted: Callable[[], str]) -> T:
+    """Run a verb of the client; Ctrl-C cancels it, so that it can clear up, and ends with the sentence."""
+    with interruptible(interrupted):
+        return asyncio.run(verb)
+
+
+def use_local() -> None:
+    """Bring the embedded cloud up if it is not, and let this process use it instead of AWS."""
+    from awsac_async.local import cloud
+
+    environment = cloud.up(cloud.default_directory())
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]  # A profile or a token of the real AWS would go before what the embedded one needs.
+    os.environ.update(environment)
+
+
+def print_json(value: object) -> None:
+    """Print the one document of ``--json``."""
+    print(json.dumps(value, indent=2))
+
+
+async def ask(question: str, answers: str) -> str:
+    """Ask on stderr until the first letter of a line is one of ``answers``, and return that letter.
+
+    Raises:
+        InputError: standard input ended without an answer.
+    """
+    while True:
+        print(f"{question} ({'/'.join(answers)}) ", end="", file=sys.stderr, flush=True)
+        line = await _read_line()
+        if not line:
+            print(file=sys.stderr)
+            raise InputError(f"no answer to '{question}': standard input has ended; --yes answers with yes")
+        letter = line.strip()[:1].lower()
+        if letter and letter in answers:
+            return letter
+
+
+async def _read_line() -> str:
+    """Return a line of standard input with its end, or "" when there is no more."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def deliver(line: str) -> None:
+        if not answer.done():
+            answer.set_result(line)
+
+    def read() -> None:
+        with open(0, "rb", buffering=0, closefd=False) as stdin:
+            line = stdin.readline().decode(errors="replace")
+        with contextlib.suppress(RuntimeError):  # Interrupted meanwhile, and the loop is closed.
+            loop.call_soon_threadsafe(deliver, line)
+
+    threading.Thread(target=read, name="read an answer", daemon=True).start()
+    return await answer

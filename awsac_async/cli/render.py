@@ -1,0 +1,186 @@
+"""How values look: the rows, tables and lines of the text, and the documents of ``--json``, from the same values.
+
+Asks nobody and decides nothing. rich is imported where a table is drawn, since most of the command line does without.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from awsac_async.session.model import JobRecord
+from awsac_async.session.times import format_time
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+
+    from awsac_async.client import Cleaned, Plan, Progress, Results, SessionStatus
+
+# Column of the text -> key of the JSON.
+_COLUMNS = {
+    "job": "number",
+    "status": "status",
+    "script": "script",
+    "instance": "instance_id",
+    "LI": "launch_index",
+    "run start": "run_start",
+    "run end": "run_end",
+    "save start": "save_start",
+    "save end": "save_end",
+    "rc": "return_code",
+    "reason": "reason",
+}
+_WIDE = 1000  # columns of a pipe: nothing is cut or wrapped there
+
+
+def job_values(job: JobRecord) -> dict[str, Any]:
+    """Return a job as values of JSON; what is not known yet is null."""
+    return {
+        "number": job.number,
+        "status": job.state.value,
+        "script": job.script,
+        "instance_id": job.instance_id or None,
+        "launch_index": job.launch_index,
+        "run_start": format_time(job.run_start) or None,
+        "run_end": format_time(job.run_end) or None,
+        "save_start": format_time(job.save_start) or None,
+        "save_end": format_time(job.save_end) or None,
+        "return_code": job.return_code,
+        "reason": job.reason or None,
+    }
+
+
+def status_values(status: "SessionStatus") -> dict[str, Any]:
+    """Return a session's status as values of JSON."""
+    return {
+        "session_id": status.record.session_id,
+        "reservation_id": status.record.ec2_reservation_id or None,
+        "over": status.over,
+        "failed_jobs": [job.number for job in status.failed],
+        "instances": [
+            {
+                "instance_id": each.instance_id,
+                "launch_index": each.launch_index,
+                "state": each.state,
+                "reason": each.reason or None,
+            }
+            for each in status.instances
+        ],
+        "jobs": [job_values(job) for job in status.jobs],
+    }
+
+
+def status_text(status: "SessionStatus") -> "Group":
+    """Return a session's status as a heading, the instances, and the table of jobs."""
+    from rich.console import Group
+    from rich.text import Text
+
+    values = status_values(status)
+    instances = ", ".join(f"{each['instance_id']} {each['state']}" for each in values["instances"])
+    heading = f"session {values['session_id']} {'is over' if status.over else 'is under way'}"
+    lines = [Text(heading), Text(f"instances: {instances or 'none to be seen'}")]
+    if not status.jobs:
+        return Group(*lines, Text("jobs: no status is kept of this session, or not yet"))
+    return Group(*lines, _job_table(status.jobs))
+
+
+def _job_table(jobs: Sequence[JobRecord]) -> "Table":
+    from rich.table import Table
+
+    rows = [job_values(job) for job in jobs]
+    columns = {title: key for title, key in _COLUMNS.items() if key != "reason" or any(row[key] for row in rows)}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in columns:
+        table.add_column(title, justify="right" if title in {"job", "LI", "rc"} else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if row[key] is None else str(row[key]) for key in columns.values()))
+    return table
+
+
+def job_line(job: JobRecord) -> str:
+    """Return what has become of a job, in one line."""
+    details = [f"return code {job.return_code}"] * (job.return_code is not None) + [job.reason] * bool(job.reason)
+    where = f" on {job.instance_id}" if job.instance_id else ""
+    return f"job {job.number}: {job.state.value}{where}" + (f" ({', '.join(details)})" if details else "")
+
+
+def console() -> "Console":
+    """Return the console on standard output; in a pipe it neither cuts nor colours."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDE)
+
+
+def plan_values(plan: "Plan") -> dict[str, Any]:
+    """Return a plan as values of JSON."""
+    return {
+        "n_jobs": plan.n_jobs,
+        "n_instances": plan.n_instances,
+        "instance_type": plan.instance_type,
+        "cores_per_instance": plan.cores_per_instance,
+        "unused_cores": plan.unused_cores,
+        "market": plan.market,
+        "region": plan.region,
+        "max_hours": plan.max_hours,
+    }
+
+
+def plan_text(plan: "Plan") -> str:
+    """Return a plan as the lines that stand before the question."""
+    return (
+        f"jobs:         {plan.n_jobs}\n"
+        f"instances:    {plan.n_instances} of type {plan.instance_type}, {plan.market}, in {plan.region}\n"
+        f"cores:        {plan.cores_per_instance} per instance, {plan.unused_cores} unused\n"
+        f"deadline:     {plan.max_hours:g} hours after boot"
+    )
+
+
+def results_values(results: "Results") -> dict[str, Any]:
+    """Return what was downloaded as values of JSON."""
+    return {
+        "directory": str(results.directory),
+        "downloaded": [path.name for path in results.downloaded],
+        "complete": [path.name for path in results.complete],
+        "kept": [path.name for path in results.kept],
+        "refused": list(results.refused),
+        "bytes": results.size,
+    }
+
+
+def results_text(results: "Results") -> str:
+    """Return what was downloaded, a line a file, and the sum."""
+    lines = [f"downloaded {path}" for path in results.downloaded]
+    lines += [f"complete   {path}" for path in results.complete]
+    lines += [f"kept       {path}" for path in results.kept]
+    return "\n".join([*lines, f"{len(results.downloaded)} files, {results.size} bytes, in {results.directory}"])
+
+
+def cleaned_values(cleaned: "Cleaned") -> dict[str, Any]:
+    """Return what was deleted as values of JSON."""
+    return {
+        "session_id": cleaned.session_id,
+        "deleted": [{"kind": each.kind, "name": each.name} for each in cleaned.deleted],
+        "session_file_removed": cleaned.session_file_removed,
+    }
+
+
+@contextmanager
+def progress_bar(title: str) -> "Iterator[Callable[[Progress], None]]":
+    """Draw a bar on a terminal's stderr; draw nothing in a pipe. The bar is gone when it is left."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def update(progress: "Progress") -> None:
+            files = f"{title} {progress.files_done}/{progress.files_total}"
+            bar.update(task, description=files, completed=progress.bytes_done, total=progress.bytes_total)
+
+        yield update

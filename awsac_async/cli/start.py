@@ -1,0 +1,123 @@
+"""``awsac start``: shows each step in the order of 2008, and asks once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from awsac_async.cli.common import Json, Local, Yes, ask, print_json, run, use_local
+from awsac_async.cli.render import plan_text, plan_values, progress_bar
+
+if TYPE_CHECKING:
+    from awsac_async.client import Plan, Progress, StartEvent
+
+
+def start(
+    *,
+    ini: Annotated[Path, typer.Option("-i", "--ini", metavar="FILE", help="The session.ini.")],
+    archive: Annotated[Path, typer.Option("-a", "--archive", metavar="FILE", help="The session archive, ….tar.bz2.")],
+    data: Annotated[
+        Path | None, typer.Option("-d", "--data", metavar="DIR", help="Input data; jobs find it in $AWSAC_DATA.")
+    ] = None,
+    session: Annotated[
+        Path | None, typer.Option("-c", "--session", metavar="FILE", help="Continue this uncompleted session.")
+    ] = None,
+    yes: Yes = False,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Start a session.
+
+    Checks everything, uploads, asks, and starts the instances. A start that died is run again with the same files: it
+    continues, and starts nothing twice.
+
+    Example: awsac start -i session.ini -a jobs.tar.bz2
+    """
+    from awsac_async.client import start as start_session
+
+    if local:
+        use_local()
+    with progress_bar("uploading") as bar:
+        shown = _Shown(bar, text=not as_json)
+
+        async def proceed(_: "Plan") -> bool:
+            return yes or await ask("proceed?", "yn") == "y"
+
+        verb = start_session(
+            ini=ini, archive=archive, data=data, session=session, proceed=proceed, on_event=shown.event
+        )
+        run(verb, interrupted=shown.interrupted)
+    if as_json:
+        print_json(shown.values)
+
+
+class _Shown:
+    """What the user has been told so far: as lines, or collected for the JSON document."""
+
+    def __init__(self, bar: "Callable[[Progress], None]", *, text: bool) -> None:
+        self._bar, self._text = bar, text
+        self.values: dict[str, Any] = {"started": False}
+        self._fate = "nothing was started"
+
+    def event(self, event: "StartEvent") -> None:
+        """Show one step."""
+        from awsac_async.client import events
+
+        match event:
+            case events.Transferring():
+                self._bar(event.progress)
+            case events.Planned():
+                self._show(plan_text(event.plan), plan=plan_values(event.plan))
+            case events.Named():
+                self._named(event)
+            case events.Uploaded():
+                data = f" and {event.data_files} data files" if event.data_files else ""
+                self._show(
+                    f"uploaded:     s3://{event.bucket}/{event.archive_key}{data}, {event.size} bytes",
+                    archive=f"s3://{event.bucket}/{event.archive_key}",
+                    data_files=event.data_files,
+                )
+            case events.ImageFound():
+                self._show(f"AMI:          {event.ami_id} of account {event.owner}", ami_id=event.ami_id)
+            case events.UserDataBuilt():
+                self._show(f"user data:    {event.user_data}", user_data=event.user_data)
+            case events.JobsWritten():
+                self._show(f"domain:       {event.domain}, {event.n_jobs} jobs written", domain=event.domain)
+            case _:
+                self._ended(event)
+
+    def interrupted(self) -> str:
+        """Say what Ctrl-C means now."""
+        return self._fate
+
+    def _named(self, event: Any) -> None:
+        how = "continued" if event.continued else "new"
+        self._show(f"session ID:   {event.session_id} ({how})", session_id=event.session_id, continued=event.continued)
+
+    def _ended(self, event: "StartEvent") -> None:
+        from awsac_async.client import events
+
+        match event:
+            case events.Launched():
+                ids = list(event.instance_ids)
+                self._show(
+                    f"reservation:  {event.reservation_id}, instances {' '.join(ids)}",
+                    reservation_id=event.reservation_id,
+                    instance_ids=ids,
+                    started=True,
+                )
+            case events.Completed():
+                self._fate = f"the session was started, its file is {event.session_file}"
+                self._show(f"session file: {event.session_file}", session_file=str(event.session_file))
+            case events.Undone():
+                self._fate = "nothing was started, and all that was prepared is removed"
+                self._show(self._fate)
+            case events.Kept():
+                self._fate = f"{event.session_file} is kept: the same start continues it, and starts nothing twice"
+                self._show(self._fate, session_file=str(event.session_file))
+
+    def _show(self, line: str, **values: object) -> None:
+        self.values |= values
+        if self._text:
+            print(line, flush=True)

@@ -1,0 +1,135 @@
+"""The verb ``check``: how a session stands, once or until it is over.
+
+Owns the rule of when a session is over and which of its jobs went wrong. Reads only.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.instances import InstanceInfo, Instances
+from awsac_async.cloud.status import status_store
+from awsac_async.session.errors import CloudError, NotFoundError
+from awsac_async.session.model import JobRecord, JobState, SessionRecord
+from awsac_async.session.record import read_record
+from awsac_async.session.times import now, parse_time
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two looks
+MOST_FAILURES = 20  # looks in a row that may fail for a passing reason: about three minutes
+_RUNNING = frozenset({"pending", "running", "stopping", "stopped"})
+# EC2 may not show an instance for some seconds after its launch, and forgets it an hour after its end.
+_APPEARS_WITHIN = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionStatus:
+    """How a session stands: its jobs by number, and its instances by launch index.
+
+    ``over``: no instance of it runs, so nothing will change any more.
+    """
+
+    record: SessionRecord
+    jobs: tuple[JobRecord, ...]
+    instances: tuple[InstanceInfo, ...]
+    over: bool
+
+    @property
+    def failed(self) -> tuple[JobRecord, ...]:
+        """The jobs that went wrong, or that the end of their instance left unfinished."""
+        return tuple(job for job in self.jobs if _went_wrong(job) or (self.over and not job.state.final))
+
+    @property
+    def running_instances(self) -> tuple[InstanceInfo, ...]:
+        """The instances that are not on their way out."""
+        return tuple(each for each in self.instances if each.state in _RUNNING)
+
+
+def _went_wrong(job: JobRecord) -> bool:
+    return job.return_code not in {None, 0} or (job.state.final and job.state is not JobState.FINISHED)
+
+
+async def check(session: Path) -> SessionStatus:
+    """Return how the session stands now.
+
+    Args:
+        session: the session file.
+
+    Raises:
+        InputError: the session file is not one.
+        CloudError: the cloud could not be asked.
+    """
+    record = read_record(session)
+    async with connect(region=record.region) as aws:
+        return await read_status(aws, record)
+
+
+async def watch(session: Path) -> AsyncIterator[SessionStatus]:
+    """Yield how the session stands: now, whenever that has changed, and at last when it is over.
+
+    Looks often while things change and seldom while they do not. A passing failure of the cloud is waited out.
+    """
+    record = read_record(session)
+    async with connect(region=record.region) as aws:
+        status = await read_status(aws, record)
+        yield status
+        pause = FIRST_PAUSE
+        while not status.over:
+            await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  jitter, not a secret
+            latest = await _patiently(aws, record)
+            pause = FIRST_PAUSE if latest != status else min(1.5 * pause, LONGEST_PAUSE)
+            if latest != status:
+                yield latest
+            status = latest
+
+
+async def _patiently(aws: Aws, record: SessionRecord) -> SessionStatus:
+    for _ in range(MOST_FAILURES):
+        try:
+            return await read_status(aws, record)
+        except CloudError as error:
+            if not error.temporary:
+                raise
+            await asyncio.sleep(LONGEST_PAUSE)
+    return await read_status(aws, record)
+
+
+async def read_status(aws: Aws, record: SessionRecord) -> SessionStatus:
+    """Read the status over a connection that is there; a session without a domain has no jobs to show."""
+    # In this order: once an instance is seen to be gone, its last status has been written.
+    instances = tuple(await Instances(aws).of_session(record.session_id))
+    jobs = await _read_jobs(aws, record)
+    over = _over(record, instances, jobs)
+    if over:
+        jobs = tuple(_with_reason(job, instances) for job in jobs)
+    return SessionStatus(record=record, jobs=jobs, instances=instances, over=over)
+
+
+async def _read_jobs(aws: Aws, record: SessionRecord) -> tuple[JobRecord, ...]:
+    try:
+        return tuple(await status_store(aws, record.session_id).read())
+    except NotFoundError:  # In 2008 the first agent made the domain; and cleanup deletes it.
+        return ()
+
+
+def _over(record: SessionRecord, instances: tuple[InstanceInfo, ...], jobs: tuple[JobRecord, ...]) -> bool:
+    if any(each.state in _RUNNING for each in instances):
+        return False
+    ended = bool(jobs) and all(job.state.final for job in jobs)
+    return bool(instances) or ended or not _may_still_appear(record)
+
+
+def _may_still_appear(record: SessionRecord) -> bool:
+    started = parse_time(record.started) if record.ec2_reservation_id else None
+    return started is not None and now() - started < _APPEARS_WITHIN
+
+
+def _with_reason(job: JobRecord, instances: tuple[InstanceInfo, ...]) -> JobRecord:
+    """Say why a job that is not in a final state will never get there."""
+    if job.state.final or job.reason:
+        return job
+    fates = [f"{each.state}: {each.reason}" for each in instances if each.launch_index == job.launch_index]
+    return replace(job, reason=f"its instance is {fates[0]}" if fates else "its instance is gone")

@@ -1,0 +1,108 @@
+"""What a verb tells its caller while it works. Values only: how they look is the caller's business."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from awsac_async.client.plan import Plan
+from awsac_async.cloud.objects import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """Everything has been checked; this is going to be started."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """The session has its ID, and an uncompleted session file. ``continued``: both are from an earlier start."""
+
+    session_id: str
+    session_file: Path
+    continued: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transferring:
+    """Objects are on their way."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uploaded:
+    """The archive, and the input data if there are any, are in the bucket. ``size`` is in bytes."""
+
+    bucket: str
+    archive_key: str
+    data_files: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFound:
+    """The image exists."""
+
+    ami_id: str
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserDataBuilt:
+    """What every instance will be told."""
+
+    user_data: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobsWritten:
+    """The domain holds every job as pending."""
+
+    domain: str
+    n_jobs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    """RunInstances has answered. The session file is not completed yet."""
+
+    reservation_id: str
+    instance_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """The session file is complete: all other verbs can work with it."""
+
+    session_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undone:
+    """Nothing was started, and nothing of the session is left."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The session file stays, uncompleted: the same start continues the session, and launches nothing twice."""
+
+    session_file: Path
+    reason: str
+
+
+StartEvent = (
+    Planned
+    | Named
+    | Transferring
+    | Uploaded
+    | ImageFound
+    | UserDataBuilt
+    | JobsWritten
+    | Launched
+    | Completed
+    | Undone
+    | Kept
+)

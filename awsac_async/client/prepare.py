@@ -1,0 +1,95 @@
+"""What stands in the cloud before any instance does: the session's objects, and every job as pending.
+
+Every step may be done again on a session whose start died: what is there stays, above all the status that instances of
+an earlier try may have written. Everything can be undone.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from awsac_async.client import events
+from awsac_async.client.inputs import Inputs
+from awsac_async.cloud.aws import Aws
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.instances import Instances
+from awsac_async.cloud.objects import ObjectInfo, Upload
+from awsac_async.cloud.status import status_store
+from awsac_async.session.jobs import expand
+from awsac_async.session.model import JobRecord, SessionRecord
+from awsac_async.session.names import InstancePaths, archive_key, data_prefix, internal_prefix, session_prefix
+
+
+class Preparation:
+    """The session's objects and domain: made by ``do``, removed by ``undo``."""
+
+    def __init__(
+        self,
+        *,
+        aws: Aws,
+        inputs: Inputs,
+        record: SessionRecord,
+        continued: bool,
+        on_event: Callable[[events.StartEvent], None],
+    ) -> None:
+        self._aws, self._inputs, self._record, self._tell = aws, inputs, record, on_event
+        self._continued = continued
+        self._bucket = Bucket(aws, record.bucket)
+        self._store = status_store(aws, record.session_id)
+
+    async def do(self) -> None:
+        """Upload, and write the jobs; tells each step in the order of 2008."""
+        await self._upload()
+        self._tell(events.ImageFound(ami_id=self._record.ami_id, owner=self._record.ec2_uid))
+        self._tell(events.UserDataBuilt(user_data=self._record.user_data))
+        await self._write_jobs()
+        self._tell(events.JobsWritten(domain=self._record.session_id, n_jobs=self._record.n_jobs))
+
+    async def launched(self) -> bool:
+        """Whether EC2 knows instances of this session."""
+        return bool(await Instances(self._aws).of_session(self._record.session_id))
+
+    async def undo(self) -> None:
+        """Delete all objects and the domain, as far as they are there."""
+        await self._bucket.delete([each.key for each in await self._stored()])
+        await self._store.delete()
+
+    async def _upload(self) -> None:
+        there = {each.key: each.size for each in await self._stored()}
+        sources = self._sources()
+        missing = [Upload(source=path, key=key) for key, path in sources.items() if there.get(key) != _size(path)]
+        await self._bucket.upload(missing, on_progress=lambda done: self._tell(events.Transferring(progress=done)))
+        key, *data = sources
+        size = sum(map(_size, sources.values()))
+        self._tell(events.Uploaded(bucket=self._record.bucket, archive_key=key, data_files=len(data), size=size))
+
+    def _sources(self) -> dict[str, Path]:
+        """Return the file of each key, the archive first."""
+        session_id, data = self._record.session_id, data_prefix(self._record.session_id)
+        archive = {archive_key(session_id, self._inputs.archive.name): self._inputs.archive}
+        return archive | {data + each.name: each.path for each in self._inputs.data}
+
+    async def _stored(self) -> list[ObjectInfo]:
+        session_id = self._record.session_id
+        prefixes = (session_prefix(session_id), internal_prefix(session_id))
+        return [each for prefix in prefixes for each in await self._bucket.list(prefix)]
+
+    async def _write_jobs(self) -> None:
+        """Write the jobs that have no item yet; a new session's domain is cleared first."""
+        if not self._continued:
+            await self._store.delete()
+        await self._store.create()
+        there = {each.number for each in await self._store.read()}
+        await self._store.write([each for each in self._pending() if each.number not in there])
+
+    def _pending(self) -> Iterator[JobRecord]:
+        scripts = InstancePaths.from_environment({}).awsac_working
+        for job in expand(self._inputs.contents.definitions):
+            yield JobRecord(
+                number=job.number,
+                script=str(scripts / job.script),
+                launch_index=(job.number - 1) // self._record.cores_per_instance,
+            )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size

@@ -1,0 +1,197 @@
+"""The verb ``start``: from checked files to running instances, once.
+
+Owns the order of the steps. Whatever fails before RunInstances is undone; once RunInstances may have been answered, the
+session file stays, and the same start continues it with the same client token. Never launches anything twice.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+from awsac_async.client import events
+from awsac_async.client.inputs import Inputs, read_inputs
+from awsac_async.client.plan import Plan, make_plan
+from awsac_async.client.prepare import Preparation
+from awsac_async.client.unfinished import find_uncompleted, read_uncompleted
+from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.instances import Instances, Launch, Reservation
+from awsac_async.session.errors import AwsacError, CapacityError, CloudError, ConflictError
+from awsac_async.session.model import SessionRecord, UserData
+from awsac_async.session.names import session_file
+from awsac_async.session.record import new_session_id, write_record
+from awsac_async.session.times import format_time, now
+from awsac_async.session.userdata import format_user_data
+
+OnEvent = Callable[[events.StartEvent], None]
+Proceed = Callable[[Plan], Awaitable[bool]]
+
+
+async def start(
+    *,
+    ini: Path,
+    archive: Path,
+    proceed: Proceed,
+    data: Path | None = None,
+    directory: Path = Path(),
+    session: Path | None = None,
+    on_event: OnEvent = lambda _: None,
+) -> SessionRecord | None:
+    """Start a session, or continue one whose start died.
+
+    Args:
+        ini: the ``session.ini``.
+        archive: the session archive.
+        proceed: asked once, when all is prepared and nothing costs money yet.
+        data: folder of input data.
+        directory: where the session file is written, and an uncompleted one of the same inputs is looked for.
+        session: the uncompleted session file to continue; ``directory`` is its folder then.
+        on_event: told each step when it is done.
+
+    Returns:
+        The record in the completed session file; None if ``proceed`` said no, and all was undone.
+
+    Raises:
+        InputError: the input is not right; nothing was started, and nothing is left.
+        CloudError: the cloud refused or failed; the last event is Undone or Kept, if there was anything to undo.
+    """
+    inputs = await asyncio.to_thread(read_inputs, ini=ini, archive=archive, data=data)
+    earlier = read_uncompleted(session, inputs.digest) if session else find_uncompleted(directory, inputs.digest)
+    directory = session.parent if session else directory
+    async with connect(region=earlier.region if earlier else inputs.startinfo.region) as aws:
+        plan = await make_plan(aws, inputs)
+        on_event(events.Planned(plan=plan))
+        start = _Start(
+            aws=aws,
+            inputs=inputs,
+            record=earlier or _new_record(inputs, plan),
+            continued=earlier is not None,
+            directory=directory,
+            on_event=on_event,
+        )
+        return await start.run(plan, proceed)
+
+
+def _new_record(inputs: Inputs, plan: Plan) -> SessionRecord:
+    info, time = inputs.startinfo, now()
+    session_id = new_session_id(info.shortdescr, time.astimezone(), os.urandom(16))
+    extra = {"n_jobs": str(info.n_jobs), "max_hours": f"{info.max_hours:g}"}
+    if inputs.data:
+        extra["data"] = str(len(inputs.data))
+    user_data = UserData(
+        session_id=session_id,
+        bucket=info.bucket,
+        archive_name=inputs.archive.name,
+        cores_per_instance=plan.cores_per_instance,
+        extra=extra,
+    )
+    return SessionRecord(
+        session_id=session_id,
+        ec2_reservation_id="",
+        n_instances=plan.n_instances,
+        unused_cores=plan.unused_cores,
+        cores_per_instance=plan.cores_per_instance,
+        user_data=format_user_data(user_data),
+        shortdescr=info.shortdescr,
+        bucket=info.bucket,
+        n_jobs=info.n_jobs,
+        ami_id=info.ami_id,
+        ec2_uid=info.ec2_uid,
+        instance_type=info.instance_type,
+        client_token=uuid.uuid4().hex,
+        input_digest=inputs.digest,
+        region=plan.region,
+        started=format_time(time),
+    )
+
+
+class _Start:
+    """One start: prepares, asks, launches; undoes what it prepared if nothing was launched."""
+
+    def __init__(
+        self,
+        *,
+        aws: Aws,
+        inputs: Inputs,
+        record: SessionRecord,
+        continued: bool,
+        directory: Path,
+        on_event: OnEvent,
+    ) -> None:
+        self._aws, self._inputs, self._record, self._continued = aws, inputs, record, continued
+        self._directory, self._tell = directory, on_event
+        self._file = directory / session_file(record.session_id)
+        self._preparation = Preparation(aws=aws, inputs=inputs, record=record, continued=continued, on_event=on_event)
+
+    async def run(self, plan: Plan, proceed: Proceed) -> SessionRecord | None:
+        write_record(self._directory, self._record)
+        named = events.Named(session_id=self._record.session_id, session_file=self._file, continued=self._continued)
+        self._tell(named)
+        try:
+            await self._preparation.do()
+            # Who continues a session whose instances run has answered the question before.
+            agreed = (self._continued and await self._preparation.launched()) or await proceed(plan)
+        except BaseException:  # Whatever it was, Ctrl-C too: what was prepared must not stay behind.
+            await self._undo()
+            raise
+        if not agreed:
+            await self._undo()
+            return None
+        return await self._launch()
+
+    async def _launch(self) -> SessionRecord:
+        try:
+            reservation = await self._run_instances()
+        except (CapacityError, ConflictError) as error:
+            self._keep(str(error))
+            raise
+        except CloudError as error:
+            if error.temporary:
+                self._keep(str(error))
+            else:
+                await self._undo()
+            raise
+        except asyncio.CancelledError:
+            self._keep("RunInstances was under way")
+            raise
+        self._tell(
+            events.Launched(reservation_id=reservation.reservation_id, instance_ids=tuple(reservation.instance_ids))
+        )
+        record = replace(self._record, ec2_reservation_id=reservation.reservation_id)
+        self._tell(events.Completed(session_file=write_record(self._directory, record)))
+        return record
+
+    async def _run_instances(self) -> Reservation:
+        info = self._inputs.startinfo
+        launch = Launch(
+            image_id=self._record.ami_id,
+            instance_type=self._record.instance_type,
+            count=self._record.n_instances,
+            user_data=self._record.user_data,
+            client_token=self._record.client_token,
+            session_id=self._record.session_id,
+            instance_profile=info.instance_profile,
+            key_name=info.key_name,
+            security_group_ids=info.security_group_ids,
+            subnet_id=info.subnet_id,
+            market=info.market,
+        )
+        return await Instances(self._aws).run(launch)
+
+    async def _undo(self) -> None:
+        """Remove objects and domain, and the session file last: while it is there, the rest can be found."""
+        try:
+            if await self._preparation.launched():
+                self._keep("its instances are there")
+                return
+            await self._preparation.undo()
+            self._file.unlink(missing_ok=True)
+        except (AwsacError, OSError) as error:
+            self._keep(str(error))
+            return
+        self._tell(events.Undone(session_id=self._record.session_id))
+
+    def _keep(self, reason: str) -> None:
+        self._tell(events.Kept(session_file=self._file, reason=reason))
