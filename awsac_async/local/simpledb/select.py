@@ -114,7 +114,7 @@ def _token(query: Select, place: _Place) -> str:
 def _read_token(token: str, query: Select) -> _Place:
     try:
         fingerprint, value, name = json.loads(base64.b64decode(token, validate=True))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):  # the last for text that is nested too deep to be JSON
         raise InvalidNextToken from None
     if fingerprint != _fingerprint(query) or not isinstance(value, str) or not isinstance(name, str):
         raise InvalidNextToken
