@@ -1,6 +1,16 @@
 """What every test stands on: dummy credentials, no metadata service of the host, and one embedded cloud a run."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from awsac_async.local import cloud
+from awsac_async.local.settings import Settings
 
 # Before anything imports botocore: no test may find a credential, a profile or a metadata service of this machine.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -13,3 +23,34 @@ os.environ |= {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """A running embedded cloud."""
+
+    directory: Path
+    endpoint: str
+    environment: dict[str, str]
+
+
+@contextmanager
+def embedded_cloud(directory: Path, settings: Settings) -> Iterator[Embedded]:
+    """Bring a cloud up, and take it down with a check that nothing is left."""
+    try:
+        environment = cloud.up(directory, settings)
+        yield Embedded(directory=directory, endpoint=environment["AWS_ENDPOINT_URL"], environment=environment)
+    finally:
+        cloud.down(directory)
+        assert cloud.status(directory) == cloud.Status(running=False, processes=[], mounts=[], loop_devices=[])
+        assert not directory.exists()
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[Embedded]:
+    """Give the embedded cloud that all tests share, in the form that is best on this machine."""
+    with (
+        tempfile.TemporaryDirectory(prefix="awsac-test-") as parent,
+        embedded_cloud(Path(parent) / "cloud", Settings()) as running,
+    ):
+        yield running

@@ -1,0 +1,153 @@
+"""The AWS APIs of the embedded cloud on one loopback port, and the account that it comes with.
+
+moto answers EC2, S3, IAM, STS and SimpleDB, with its EC2 and SimpleDB back ends replaced by ours. Beside them, under
+``/_local/`` (no bucket can be called so) and behind a secret of this cloud, is what ``cloud`` asks the daemon.
+"""
+
+import dataclasses
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import moto.ec2.models
+import moto.ec2.models.elastic_block_store
+from moto.ec2.models.amis import Ami
+from moto.iam.models import iam_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.s3.models import s3_backends
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+from awsac_async.local import simpledb
+from awsac_async.local.ebs import EmbeddedVolume
+from awsac_async.local.ec2 import InstanceBackend
+from awsac_async.local.metadata import QuietHandler
+from awsac_async.local.settings import ACCOUNT, BUCKET, IMAGE, REGION, ROLE
+
+CONTROL_PREFIX = "/_local/"
+SECRET_HEADER = "X-Local-Secret"  # noqa: S105 (a header's name)
+_PARTITION = "aws"
+_ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+_EC2_MAY_ASSUME = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """The access key of the account's user."""
+
+    access_key_id: str
+    secret_access_key: str
+
+
+class ApiHandler(MotoRequestHandler, QuietHandler):
+    """moto's handling of headers, without a line for each request."""
+
+
+def install() -> None:
+    """Replace moto's EC2 and SimpleDB back ends by ours. Comes before the first request."""
+    simpledb.install()
+    moto.ec2.models.ec2_backends.backend = InstanceBackend
+    moto.ec2.models.elastic_block_store.Volume = EmbeddedVolume  # type: ignore[misc]  # moto makes volumes by this name
+
+
+def ec2_backend() -> InstanceBackend:
+    """Return the EC2 back end of the account's region."""
+    return cast("InstanceBackend", moto.ec2.models.ec2_backends[ACCOUNT][REGION])
+
+
+def provision() -> Credentials:
+    """Make what the account comes with: a user, an image, a role with its instance profile, a bucket."""
+    backend = ec2_backend()
+    backend.amis[IMAGE] = Ami(
+        backend,
+        IMAGE,
+        name="awsac",
+        description="runs the boot script of this machine",
+        owner_id=ACCOUNT,
+        virtualization_type="hvm",
+        architecture="x86_64",
+        root_device_type="ebs",
+        root_device_name="/dev/sda1",
+    )
+    s3_backends[ACCOUNT][_PARTITION].create_bucket(BUCKET, REGION)
+    iam = iam_backends[ACCOUNT][_PARTITION]
+    iam.create_role(ROLE, json.dumps(_EC2_MAY_ASSUME), "/", None, "for instances", [], None)
+    iam.put_role_policy(ROLE, "anything", json.dumps(_ANYTHING))
+    iam.create_instance_profile(ROLE, "/", [])
+    iam.add_role_to_instance_profile(ROLE, ROLE)
+    iam.create_user(REGION, "user")
+    iam.put_user_policy("user", "anything", json.dumps(_ANYTHING))
+    key = iam.create_access_key("user")
+    return Credentials(access_key_id=key.access_key_id, secret_access_key=key.secret_access_key)
+
+
+class Control:
+    """What ``cloud`` asks the daemon: how much of what there is, and to import a snapshot."""
+
+    def __init__(self) -> None:
+        self.secret = secrets.token_urlsafe(32)
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        """Answer, as a WSGI application."""
+        request = Request(environ)
+        return self._answer(request)(environ, start_response)
+
+    def _answer(self, request: Request) -> Response:
+        if not hmac.compare_digest(request.headers.get(SECRET_HEADER, ""), self.secret):
+            return Response(status=403)
+        operations: dict[tuple[str, str], Callable[[Any], Any]] = {
+            ("GET", "counts"): counts,
+            ("POST", "snapshots"): import_snapshot,
+        }
+        operation = operations.get((request.method, request.path.removeprefix(CONTROL_PREFIX)))
+        if operation is None:
+            return Response(status=404)
+        try:
+            answer = operation(json.loads(request.get_data() or "null"))
+        except Exception as error:  # told to the caller, who raises it
+            return Response(f"{error}", status=500)
+        return Response(json.dumps(answer), content_type="application/json")
+
+
+def counts(_: Any = None) -> dict[str, int]:
+    """Count what costs money on AWS: terminated instances and the image's own snapshot do not."""
+    backend = ec2_backend()
+    return {
+        "instances": sum(instance.state != "terminated" for instance in backend.all_instances()),
+        "volumes": len(backend.volumes),
+        "snapshots": sum(snapshot.from_ami is None for snapshot in list(backend.snapshots.values())),
+        "objects": sum(len(bucket.keys) for bucket in list(s3_backends[ACCOUNT][_PARTITION].buckets.values())),
+        "domains": sum(1 for _ in _domains()),
+    }
+
+
+def _domains() -> Iterator[str]:
+    backend = simpledb.sdb_backends[ACCOUNT][REGION]
+    token: str | None = None
+    while True:
+        names, token = backend.list_domains(maximum=100, next_token=token)
+        yield from names
+        if token is None:
+            return
+
+
+def import_snapshot(order: dict[str, str]) -> str:
+    """Make a snapshot from a folder; return its ID."""
+    return ec2_backend().import_folder(Path(order["source"]), order["description"]).id
+
+
+def make_api_server(port: int, control: Control) -> Any:
+    """Return the HTTP server, listening on loopback."""
+    services = DomainDispatcherApplication(create_backend_app)
+
+    def application(environ: Any, start_response: Any) -> Any:
+        inside = environ["PATH_INFO"].startswith(CONTROL_PREFIX)
+        return (control if inside else services)(environ, start_response)
+
+    return make_server("127.0.0.1", port, application, threaded=True, request_handler=ApiHandler)

@@ -1,0 +1,260 @@
+"""The embedded cloud from outside: bring it up, take it down, ask about it. Needs no import of moto.
+
+One directory is one cloud. ``up`` starts a daemon (``daemon``) that lives until ``down``; ``down`` kills it and then
+removes whatever is left of it, so that it does the same after the daemon was killed by somebody else.
+"""
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from awsac_async.local import processes
+from awsac_async.local.daemon import STATE_FILE
+from awsac_async.local.settings import REGION, Settings
+from awsac_async.local.volumes import loop_devices, release_loop_devices, remove_tree
+
+START_TIMEOUT = 60.0  # s
+END_TIMEOUT = 15.0  # s
+_LOCK = "lock"
+_LOG = "log"
+
+
+class LocalCloudError(Exception):
+    """The embedded cloud cannot be started, is not running, or cannot be removed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What there is of an embedded cloud; all empty when there is none."""
+
+    running: bool
+    endpoint: str = ""
+    pid: int = 0
+    isolation: str = ""  # what an instance is
+    storage: str = ""  # what a volume is
+    instances: int = 0  # that are not terminated
+    volumes: int = 0
+    snapshots: int = 0
+    objects: int = 0
+    domains: int = 0
+    processes: list[int]  # of instances
+    mounts: list[str]  # on this machine, below the directory
+    loop_devices: list[str]  # on files below the directory
+
+
+def default_directory() -> Path:
+    """Return the directory of the cloud that is meant when none is named."""
+    if chosen := os.environ.get("AWSAC_LOCAL_DIR"):
+        return Path(chosen)
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "awsac" / "local"
+
+
+def up(directory: Path, settings: Settings | None = None) -> dict[str, str]:
+    """Bring the cloud of this directory up, if it is not; return its ``environment``.
+
+    Raises LocalCloudError with the last lines of the daemon's log when it does not start.
+    """
+    directory = directory.absolute()
+    with _locked(directory):
+        if _state(directory) is None:
+            _sweep(directory)
+            _start(directory, settings or Settings())
+        return environment(directory)
+
+
+def down(directory: Path) -> None:
+    """Take the cloud of this directory down, and remove the directory with all that is left of it."""
+    directory = directory.absolute()
+    if not directory.exists():
+        return
+    with _locked(directory):
+        _sweep(directory)
+        (directory / _LOCK).unlink()
+        directory.rmdir()
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """Return the variables that make an AWS client use this cloud."""
+    state = _require(directory.absolute())
+    return {
+        "AWS_ENDPOINT_URL": state["endpoint"],
+        "AWS_ACCESS_KEY_ID": state["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": state["secret_access_key"],
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def status(directory: Path) -> Status:
+    """Return what there is, on this machine and in the account."""
+    directory = directory.absolute()
+    traces: dict[str, Any] = {
+        "processes": processes.belonging_to(directory),
+        "mounts": _mounts(directory),
+        "loop_devices": [str(device) for device in loop_devices(directory)],
+    }
+    state = _state(directory)
+    if state is None:
+        return Status(running=False, **traces)
+    known = {name: state[name] for name in ("endpoint", "pid", "isolation", "storage")}
+    return Status(running=True, **known, **_ask(state, "GET", "counts"), **traces)
+
+
+def import_snapshot(directory: Path, source: Path, *, description: str) -> str:
+    """Make a snapshot that holds what a folder holds; return its ID."""
+    if not source.is_dir():
+        raise LocalCloudError(f"{source}: not a folder")
+    order = {"source": str(source.absolute()), "description": description}
+    snapshot_id = _ask(_require(directory.absolute()), "POST", "snapshots", order)
+    return str(snapshot_id)
+
+
+# --- one at a time ---
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the directory, made if missing, against every other ``up`` and ``down``."""
+    while True:
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        except FileNotFoundError:  # removed by a down, just now
+            continue
+        except OSError as error:
+            raise LocalCloudError(f"{directory}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_still(directory / _LOCK, descriptor):
+                yield
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_still(file: Path, descriptor: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(file.stat(), os.fstat(descriptor))
+    return False
+
+
+# --- the daemon ---
+
+
+def _state(directory: Path) -> dict[str, Any] | None:
+    """Return what a living daemon wrote about itself, else None."""
+    try:
+        state: dict[str, Any] = json.loads((directory / STATE_FILE).read_text())
+    except FileNotFoundError:
+        return None
+    return state if _lives(state) else None
+
+
+def _lives(state: dict[str, Any]) -> bool:
+    return bool(processes.start_time(state["pid"]) == state["started"])
+
+
+def _require(directory: Path) -> dict[str, Any]:
+    state = _state(directory)
+    if state is None:
+        raise LocalCloudError(f"no embedded cloud is running in {directory}")
+    return state
+
+
+def _start(directory: Path, settings: Settings) -> None:
+    """Start the daemon and wait until it answers."""
+    (directory / "tmp").mkdir(mode=0o700)
+    readable, writable = os.pipe()
+    with (directory / _LOG).open("ab") as log:
+        starter = subprocess.Popen(
+            [sys.executable, "-m", "awsac_async.local.daemon", directory, settings.to_json(), str(writable)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=_daemon_environment(directory),
+            start_new_session=True,
+            pass_fds=[writable],
+        )
+    os.close(writable)
+    starter.wait()  # it has left the daemon behind
+    answered, _, _ = select.select([readable], [], [], START_TIMEOUT)
+    told = os.read(readable, 16) if answered else b""
+    os.close(readable)
+    if not told:
+        lines = (directory / _LOG).read_text(errors="replace").splitlines()[-10:]
+        raise LocalCloudError("\n".join(["the embedded cloud does not start:", *lines]))
+
+
+def _daemon_environment(directory: Path) -> dict[str, str]:
+    """Return this process' environment without its AWS settings."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
+    return ours | {"TMPDIR": str(directory / "tmp")}
+
+
+def _ask(state: dict[str, Any], method: str, operation: str, order: object = None) -> Any:
+    """Ask the daemon, which answers with JSON."""
+    host = state["endpoint"].removeprefix("http://")
+    connection = http.client.HTTPConnection(host, timeout=600)
+    try:
+        connection.request(method, f"/_local/{operation}", json.dumps(order), {"X-Local-Secret": state["secret"]})
+        response = connection.getresponse()
+        body = response.read().decode()
+    except OSError as error:
+        raise LocalCloudError(f"the embedded cloud does not answer: {error}") from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise LocalCloudError(f"the embedded cloud cannot do that: {body}")
+    return json.loads(body)
+
+
+# --- removing what is left ---
+
+
+def _sweep(directory: Path) -> None:
+    """End every process, release every device and remove every file of the cloud; only the lock stays."""
+    _end_daemon(directory)
+    if not processes.end_marked(directory, patience=END_TIMEOUT):
+        raise LocalCloudError(f"processes of {directory} do not end: {processes.marked(directory)}")
+    _release_devices(directory)
+    if mounts := _mounts(directory):
+        raise LocalCloudError(f"something is mounted, unmount it first: {', '.join(mounts)}")
+    for entry in directory.iterdir():
+        if entry.name != _LOCK:
+            remove_tree(entry)
+
+
+def _end_daemon(directory: Path) -> None:
+    state = _state(directory)
+    if state:
+        descriptor = processes.signal_if(state["pid"], signal.SIGKILL, lambda _: _lives(state))
+        processes.wait_for([descriptor] if descriptor is not None else [], END_TIMEOUT)
+
+
+def _release_devices(directory: Path) -> None:
+    """Release all loop devices; the kernel may need a moment after the last process that had one mounted."""
+    deadline = time.monotonic() + END_TIMEOUT
+    while loop_devices(directory):
+        if time.monotonic() > deadline:
+            raise LocalCloudError(f"loop devices of {directory} are in use: {loop_devices(directory)}")
+        release_loop_devices(directory)
+        time.sleep(0.05)  # no event tells that a mount namespace is gone
+
+
+def _mounts(directory: Path) -> list[str]:
+    """Return the mount points below the directory, as this process sees them."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [Path(line.split()[4].encode().decode("unicode_escape")) for line in lines]
+    return [str(point) for point in points if point.is_relative_to(directory)]

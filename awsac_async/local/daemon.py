@@ -1,0 +1,81 @@
+"""The process behind an embedded cloud: ``python -m awsac_async.local.daemon DIRECTORY SETTINGS DESCRIPTOR``.
+
+Detaches itself, puts the parts together, writes ``cloud.json``, says so on the descriptor, and serves until it is
+killed. It cleans nothing up: ``cloud.down`` does, whatever way the daemon ended.
+"""
+
+import dataclasses
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+
+from awsac_async.local import processes
+from awsac_async.local.settings import Settings
+
+STATE_FILE = "cloud.json"
+
+# Before moto is imported, which reads them then.
+ENVIRONMENT = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "MOTO_DISABLE_GLOBAL_CORS": "true",
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+    "MOTO_ENABLE_AMI_VALIDATION": "true",
+}
+
+
+def main() -> None:
+    """Run an embedded cloud."""
+    if os.fork():
+        os._exit(0)  # who started us waits for this process only
+    directory, settings, ready = Path(sys.argv[1]), Settings.from_json(sys.argv[2]), int(sys.argv[3])
+    os.environ |= ENVIRONMENT
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # S3 keeps a file open for each large object
+    serve(directory, settings, ready)
+
+
+def serve(directory: Path, settings: Settings, ready: int) -> None:
+    """Put the parts together and serve."""
+    from awsac_async.local import api, ebs, hypervisor, volumes  # after the environment is set
+
+    api.install()
+    control = api.Control()
+    server = api.make_api_server(settings.port, control)
+    backend = api.ec2_backend()
+    credentials = api.provision()
+    isolation = settings.isolation or hypervisor.detect_isolation()
+    storage = volumes.open_storage(directory, isolation)
+    machines = hypervisor.Hypervisor(directory, settings, isolation, backend.machine_ended)
+    backend.endpoint = f"http://127.0.0.1:{server.server_port}"
+    backend.stand_on(ebs.Ground(settings=settings, storage=storage, hypervisor=machines))
+    state = {
+        "pid": os.getpid(),
+        "started": processes.start_time(os.getpid()),
+        "endpoint": backend.endpoint,
+        "secret": control.secret,
+        "isolation": isolation,
+        "storage": storage.kind,
+        **dataclasses.asdict(credentials),
+    }
+    _write(directory / STATE_FILE, json.dumps(state, indent=2))
+    _tell(ready)
+    server.serve_forever()
+
+
+def _write(file: Path, text: str) -> None:
+    unfinished = file.with_suffix(".part")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(text)
+    unfinished.rename(file)
+
+
+def _tell(ready: int) -> None:
+    """Say that requests are answered: the socket listens already."""
+    os.write(ready, b"ready")
+    os.close(ready)
+
+
+if __name__ == "__main__":
+    main()

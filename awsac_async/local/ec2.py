@@ -1,0 +1,246 @@
+"""EC2 instances as a moto back end: states that take time, and a machine behind each instance.
+
+    pending -> running -> shutting-down -> terminated          terminated instances stay visible
+       ^          |
+       |          v
+    stopped <- stopping
+
+An instance's own ``poweroff`` terminates or stops it, as its shutdown behaviour says. Machines are started and stopped
+by ``hypervisor``; each has a metadata service for as long as it runs.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.elastic_block_store import VolumeAttachment
+from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
+
+from awsac_async.local.ebs import BUSY_POLL, VolumeBackend, after
+from awsac_async.local.facts import facts_of
+from awsac_async.local.metadata import MetadataService
+
+CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+
+USER_SHUTDOWN = StateReason("Client.UserInitiatedShutdown: User initiated shutdown", "Client.UserInitiatedShutdown")
+OWN_SHUTDOWN = StateReason(
+    "Client.InstanceInitiatedShutdown: Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
+)
+
+NO_BOOT = StateReason("Server.InternalError: Internal error on launch", "Server.InternalError")
+
+
+@dataclass(kw_only=True)
+class Running:
+    """What stands behind an instance."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)  # see VolumeBackend.instance_lock
+    metadata: MetadataService | None = None
+
+
+class InstanceBackend(VolumeBackend):
+    """EC2 with instances that run."""
+
+    endpoint = ""  # where instances find the AWS APIs; set before the first launch
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        self._running: dict[str, Running] = {}
+        self._answers: dict[tuple[str, str], tuple[str, Any]] = {}
+        super().__init__(region_name, account_id)
+
+    @property
+    def _url_module(self) -> Any:
+        from awsac_async.local import ec2_requests  # it needs this module
+
+        return ec2_requests
+
+    def instance_lock(self, instance_id: str) -> threading.Lock:
+        """Return the lock of what an instance does with its machine."""
+        return self._running[instance_id].lock
+
+    def once(self, operation: str, token: str | None, request: str, perform: Callable[[], Any]) -> Any:
+        """Perform a request once for each client token, and give its answer again to the same request."""
+        with self.lock:
+            if token is None:
+                return perform()
+            if (operation, token) in self._answers:
+                first, answer = self._answers[operation, token]
+                if first != request:
+                    raise EC2ClientError("IdempotentParameterMismatch", f"The client token {token} was used before.")
+                return answer
+            answer = perform()
+            self._answers[operation, token] = (request, answer)
+            return answer
+
+    # --- launching ---
+
+    def run_instances(self, *arguments: Any, **options: Any) -> Reservation:
+        """Launch instances: they are pending, and boot after the delay."""
+        self._check_launch(options)
+        with self.lock:
+            before = set(self.reservations)
+            try:
+                reservation = super().run_instances(*arguments, **options)
+            except EC2ClientError:
+                for reservation_id in self.reservations.keys() - before:
+                    del self.reservations[reservation_id]
+                raise
+            for instance in reservation.instances:
+                self._launch(instance, options.get("tags", {}).get("volume", {}))
+        return reservation
+
+    def _check_launch(self, options: dict[str, Any]) -> None:
+        """Refuse what moto would accept."""
+        instance_type = options["instance_type"]
+        if all(known["InstanceType"] != instance_type for known in self.instance_types):
+            raise EC2ClientError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.")
+        for mapping in options.get("block_device_mappings", []):
+            if snapshot_id := mapping["Ebs"].get("SnapshotId"):
+                self.get_snapshot(snapshot_id)
+
+    def _launch(self, instance: Instance, volume_tags: dict[str, str]) -> None:
+        if instance.root_device_name not in instance.block_device_mapping:
+            instance.setup_defaults()
+            root = instance.block_device_mapping[instance.root_device_name]
+            self.get_volume(root.volume_id).add_tags(volume_tags)
+        _enter(instance, "pending", StateReason("pending", "pending"))
+        self._running[instance.id] = Running()
+        after(self.ground.settings.instance_delay, self._boot, instance)
+
+    def attach_volume(
+        self, volume_id: str, instance_id: str, device_path: str, delete_on_termination: bool = False
+    ) -> VolumeAttachment | None:
+        """Attach a volume; one that belongs to a launch is made visible when the instance boots."""
+        if instance_id in self._running:
+            return super().attach_volume(volume_id, instance_id, device_path, delete_on_termination)
+        return self.record_attachment(volume_id, instance_id, device_path, delete_on_termination)
+
+    def _boot(self, instance: Instance) -> None:
+        """Start the machine of a pending instance."""
+        running = self._running[instance.id]
+        with running.lock:
+            with self.lock:  # a launch is complete when this can be had
+                if instance.state != "pending":
+                    return
+                facts = facts_of(instance)
+            devices = {
+                attachment.volume_id: self.ground.storage.attach(attachment.volume_id)
+                for attachment in self._data_volumes(instance)
+                if self.get_volume(attachment.volume_id).created.wait(60.0)
+            }
+            running.metadata = MetadataService(facts)
+            running.metadata.start()
+            _enter(instance, "running", StateReason())
+            environment = {
+                "AWS_ENDPOINT_URL": self.endpoint,
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT": running.metadata.endpoint,
+            }
+            hostname = instance.private_dns_name.partition(".")[0]
+            self.ground.hypervisor.start(instance.id, hostname=hostname, environment=environment, devices=devices)
+
+    def _data_volumes(self, instance: Instance) -> list[VolumeAttachment]:
+        """Return the attachments of an instance other than its root volume, which is this machine's own disk."""
+        volumes = [
+            self.get_volume(block.volume_id)
+            for device, block in instance.get_block_device_mapping
+            if device != instance.root_device_name
+        ]
+        return [volume.attachment for volume in volumes if volume.attachment]
+
+    # --- shutting down ---
+
+    def terminate_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
+        """Begin to terminate instances; those that are terminated already stay so."""
+        with self.lock:
+            instances = self.get_multi_instances_by_id(instance_ids)
+            for instance in instances:
+                if instance.disable_api_termination:
+                    raise EC2ClientError(
+                        "OperationNotPermitted", f"The instance '{instance.id}' may not be terminated."
+                    )
+            return [(instance, self._leave(instance, "terminated", USER_SHUTDOWN)) for instance in instances]
+
+    def stop_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
+        """Begin to stop instances."""
+        with self.lock:
+            instances = self.get_multi_instances_by_id(instance_ids)
+            return [(instance, self._leave(instance, "stopped", USER_SHUTDOWN)) for instance in instances]
+
+    def start_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
+        """Begin to start instances that were stopped."""
+        with self.lock:
+            instances = self.get_multi_instances_by_id(instance_ids)
+            previous = []
+            for instance in instances:
+                if instance.state not in {"stopped", "running"}:
+                    raise EC2ClientError("IncorrectInstanceState", f"The instance '{instance.id}' is not 'stopped'.")
+                previous.append((instance, instance.instance_state))
+                if instance.state == "stopped":
+                    _enter(instance, "pending", StateReason("pending", "pending"))
+                    after(self.ground.settings.instance_delay, self._boot, instance)
+            return previous
+
+    def reboot_instances(self, instance_ids: list[str]) -> list[Instance]:
+        """Refuse: the embedded cloud does not restart an instance in place."""
+        self.get_multi_instances_by_id(instance_ids)
+        raise EC2ClientError("UnsupportedOperation", "Instances of the embedded cloud cannot be rebooted.")
+
+    def _leave(self, instance: Instance, final: str, reason: StateReason) -> InstanceState:
+        """Begin the way to a final state, unless the instance is on one; return the state before."""
+        previous = instance.instance_state
+        leaving = {"terminated": "shutting-down", "stopped": "stopping"}[final]
+        if instance.state in {"pending", "running"} or (final == "terminated" and instance.state == "stopped"):
+            _enter(instance, leaving, reason)
+            after(self.ground.settings.instance_delay, self._shut_down, instance, final)
+        return previous
+
+    def machine_ended(self, instance_id: str, booted: bool) -> None:
+        """Follow a machine that has ended by itself (called by the hypervisor)."""
+        with self.lock:
+            instance = self.get_instance(instance_id)
+            if instance.state == "running":
+                stops = booted and instance.instance_initiated_shutdown_behavior == "stop"
+                self._leave(instance, "stopped" if stops else "terminated", OWN_SHUTDOWN if booted else NO_BOOT)
+
+    def _shut_down(self, instance: Instance, final: str) -> None:
+        """End the machine and give back what the instance had."""
+        running = self._running[instance.id]
+        with running.lock:
+            self.ground.hypervisor.stop(instance.id)
+            if running.metadata:
+                running.metadata.stop()
+                running.metadata = None
+            if final == "stopped":
+                for attachment in self._data_volumes(instance):
+                    self.ground.storage.detach(attachment.volume_id)
+            else:
+                self._release_all(instance)
+            _enter(instance, final, instance.state_reason)
+
+    def _release_all(self, instance: Instance) -> None:
+        """Detach all volumes, delete those that go with the instance, and free its address and profile."""
+        for device, block in instance.get_block_device_mapping:
+            volume = self.get_volume(block.volume_id)
+            volume.created.wait(60.0)
+            if volume.attachment and not self.release(volume.attachment):
+                after(BUSY_POLL, self._complete_detachment, volume.attachment)
+            elif block.delete_on_termination:
+                self.delete_volume(volume.id)
+            instance.block_device_mapping.pop(device, None)
+        for interface in instance.nics.values():
+            interface.stop()
+            if interface.delete_on_termination:
+                interface.delete()
+        association = self.iam_instance_profile_associations.get(instance.id)
+        if association:
+            self.disassociate_iam_instance_profile(association.association_id)
+
+
+def _enter(instance: Instance, state: str, reason: StateReason) -> None:
+    instance._state = InstanceState(state, CODES[state])
+    instance.state_reason = reason
+    initiator = {USER_SHUTDOWN.code: "User", OWN_SHUTDOWN.code: "Instance"}.get(reason.code)
+    instance._reason = f"{initiator} initiated ({utcnow():%Y-%m-%d %H:%M:%S} GMT)" if initiator else ""

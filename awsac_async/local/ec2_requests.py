@@ -1,0 +1,92 @@
+"""EC2 requests that moto answers otherwise than AWS does: tokens, counts, limits, console output, owners.
+
+Parses requests and words answers. What is done, is done by the back end in ``ec2`` and ``ebs``.
+"""
+
+import base64
+import json
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.responses import EC2Response
+from moto.ec2.urls import url_bases as url_bases  # noqa: PLC0414 (moto finds it here, beside url_paths)
+
+USER_DATA_LIMIT = 16 * 1024  # bytes, before base64
+TOKEN_LIMIT = 64  # characters
+
+
+class EmbeddedEC2Response(EC2Response):
+    """Answers the EC2 API."""
+
+    def run_instances(self) -> ActionResult:
+        """Launch MaxCount instances, once for each client token."""
+        self._check_run_instances()
+        return self._once("RunInstances", self._run_instances)
+
+    def _check_run_instances(self) -> None:
+        least, most = (int(self._get_param(name, 0)) for name in ("MinCount", "MaxCount"))
+        if not 1 <= least <= most:
+            raise EC2ClientError("InvalidParameterValue", f"MinCount {least} and MaxCount {most} are not valid.")
+        if not self._get_param("ImageId") and not self._get_param("LaunchTemplate"):
+            raise EC2ClientError("MissingParameter", "The request must contain the parameter ImageId")
+        try:
+            size = len(base64.b64decode(self._get_param("UserData") or "", validate=True))
+        except ValueError:
+            raise EC2ClientError("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from None
+        if size > USER_DATA_LIMIT:
+            raise EC2ClientError("InvalidParameterValue", f"User data is limited to {USER_DATA_LIMIT} bytes")
+
+    def _run_instances(self) -> ActionResult:
+        self.params["MinCount"] = self._get_param("MaxCount")  # moto launches MinCount; there is room for all
+        answer = super().run_instances()
+        reservation: Any = answer.result
+        for instance in reservation.instances[1:]:  # moto gives the profile to the first only
+            name, arn = self._get_param("IamInstanceProfile.Name"), self._get_param("IamInstanceProfile.Arn")
+            if name or arn:
+                self.ec2_backend.associate_iam_instance_profile(instance.id, name, arn)
+        return answer
+
+    def create_volume(self) -> ActionResult:
+        """Create a volume in a zone that exists, once for each client token."""
+        zone = self._get_param("AvailabilityZone")
+        if self.ec2_backend.get_zone_by_name(zone) is None:
+            raise EC2ClientError("InvalidZone.NotFound", f"The zone '{zone}' does not exist.")
+        return self._once("CreateVolume", super().create_volume)
+
+    def _once(self, operation: str, perform: Any) -> ActionResult:
+        token = self._get_param("ClientToken")
+        if token and (len(token) > TOKEN_LIMIT or not token.isascii()):
+            raise EC2ClientError("InvalidParameterValue", f"A client token is at most {TOKEN_LIMIT} ASCII characters.")
+        request = json.dumps(self.params, sort_keys=True, default=str)
+        answer: ActionResult = self.ec2_backend.once(operation, token, request, perform)
+        return answer
+
+    def terminate_instances(self) -> ActionResult:
+        """Terminate instances, and tell the state each of them has now."""
+        instance_ids = self._get_param("InstanceIds", [])
+        self.error_on_dryrun()
+        changes = [
+            {"InstanceId": instance.id, "CurrentState": instance.instance_state, "PreviousState": previous}
+            for instance, previous in self.ec2_backend.terminate_instances(instance_ids)
+        ]
+        return ActionResult({"TerminatingInstances": changes})
+
+    def get_console_output(self) -> ActionResult:
+        """Return what the instance has printed, the last 64 KB of it."""
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        output = base64.b64encode(self.ec2_backend.ground.hypervisor.console(instance.id)).decode()
+        return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": output})
+
+    def describe_snapshots(self) -> ActionResult:
+        """Return snapshots, those of some owners if so asked."""
+        answer = super().describe_snapshots()
+        owners = {self.current_account if owner == "self" else owner for owner in self._get_param("OwnerIds", [])}
+        if not owners:
+            return answer
+        snapshots: Any = answer.result
+        return ActionResult({"Snapshots": [found for found in snapshots["Snapshots"] if found.owner_id in owners]})
+
+
+url_paths = {"{0}/": EmbeddedEC2Response.dispatch}

@@ -1,0 +1,262 @@
+"""The first process of an instance: its init.
+
+Gives the instance its own view of the machine (``/mnt``, ``/dev``, ``/run``, ``/proc``, host name, and commands that
+would otherwise shut the host down), runs the boot script, reaps orphans, and takes everything with it when it ends.
+Runs inside the instance's namespaces, or, where there are none, as the reaper of the instance's processes. It must
+never mount, signal or write outside of the instance.
+
+Signals: SIGTERM and SIGPWR shut down (SIGTERM to all, a grace, SIGKILL), SIGINT does so without the grace.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from awsac_async.local.processes import descendants
+from awsac_async.local.settings import Isolation
+
+# <sys/mount.h>, <sys/prctl.h>, <linux/capability.h>
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC = 2, 4, 8, 0x1000, 0x4000
+PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, CAP_SYS_BOOT = 24, 36, 22
+
+WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGPWR, signal.SIGINT}
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse")
+DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
+POWER_COMMANDS = ("poweroff", "halt", "shutdown", "reboot", "systemctl")
+POWER_SCRIPT = """\
+#!/bin/sh
+# Stands before the machine's own command: it ends this instance, never the machine that it runs on.
+init={init} timer={timer}
+name=${{0##*/}} minutes=0
+if [ "$name" = systemctl ]; then name=systemctl-$1; shift; fi
+if [ "$name" = shutdown ]; then
+    for word; do
+        case $word in
+            -c) [ ! -s "$timer" ] || kill -- "-$(cat "$timer")"; rm -f "$timer"; exit 0 ;;
+            -r|--reboot) name=reboot ;;
+            +[0-9]*) minutes=${{word#+}} ;;
+        esac
+    done
+fi
+case $name in
+    poweroff|halt|shutdown|systemctl-poweroff|systemctl-halt) ;;
+    *) echo "$name: not available on an instance of the embedded cloud" >&2; exit 1 ;;
+esac
+[ "$minutes" -gt 0 ] || exec sh -c "kill -s PWR $init"
+setsid sh -c 'echo $$ > "$1"; sleep "$2"; kill -s PWR "$3"' timer "$timer" "$((minutes * 60))" "$init" \\
+    </dev/null >/dev/null 2>&1 &
+"""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """What the hypervisor tells an instance's init."""
+
+    channel: int  # descriptor: we send our PID on the host when furnished, and wait for one byte to go on
+    isolation: Isolation
+    folder: Path  # of the instance
+    hostname: str
+    environment: dict[str, str]  # of the boot script
+    boot: Path
+    grace: float
+    keep: list[str]  # paths that must stay visible
+
+    @classmethod
+    def from_json(cls, text: str) -> "Orders":
+        """Read the orders; paths are strings there."""
+        values = json.loads(text)
+        values |= {name: Path(values[name]) for name in ("folder", "boot")}
+        return cls(**values | {"isolation": Isolation(values["isolation"])})
+
+
+def mount(source: str | Path, target: str | Path, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """Mount a file system, as the system call does."""
+    arguments = [str(word).encode() for word in (source, target, kind)]
+    if _libc.mount(*arguments, ctypes.c_ulong(flags), data.encode()):
+        code = ctypes.get_errno()
+        raise OSError(code, f"cannot mount {source} at {target}: {os.strerror(code)}")
+
+
+def bind(source: str | Path, target: str | Path) -> None:
+    """Make a file or a folder appear at another place too, with all that is mounted below it."""
+    mount(source, target, flags=MS_BIND | MS_REC)
+
+
+def furnish(orders: Orders) -> None:
+    """Give the instance its own view of the machine. The order matters: /proc comes last, /dev needs /proc's host."""
+    socket.sethostname(orders.hostname)
+    _private_mnt(orders.folder / "mnt")
+    _hide_power_commands(orders.folder / "bin" / POWER_COMMANDS[0])
+    _private_run(orders.keep)
+    _private_dev()
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    if os.access("/proc/sysrq-trigger", os.W_OK):
+        bind("/dev/null", "/proc/sysrq-trigger")
+
+
+def _private_mnt(folder: Path) -> None:
+    """Put a folder of the instance over /mnt. What the host has there stays visible."""
+    folder.mkdir()
+    for entry in Path("/mnt").iterdir():
+        place = folder / entry.name
+        if entry.is_symlink():
+            place.symlink_to(entry.readlink())
+            continue
+        if entry.is_dir():
+            place.mkdir()
+        else:
+            place.touch()
+        bind(entry, place)
+    bind(folder, "/mnt")
+
+
+def _hide_power_commands(script: Path) -> None:
+    found = {Path(path).resolve() for name in POWER_COMMANDS if (path := shutil.which(name, path=_SYSTEM_PATH))}
+    for command in found:
+        bind(script, command)
+
+
+_SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _private_run(keep: list[str]) -> None:
+    """Put an empty /run over the host's, so that no socket of its systemd or D-Bus can be reached."""
+    resolver = Path("/etc/resolv.conf").resolve()
+    kept = {path for name in keep if (path := Path(name).resolve()).is_relative_to("/run") and path.exists()}
+    if resolver.is_relative_to("/run") and resolver.exists():
+        kept.add(resolver)
+    handles = {path: os.open(path, os.O_PATH) for path in kept}
+    mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
+    for path, handle in handles.items():
+        _place_for(path, like=Path(f"/proc/self/fd/{handle}"))
+        bind(f"/proc/self/fd/{handle}", path)
+        os.close(handle)
+    Path("/run/lock").mkdir(exist_ok=True)
+
+
+def _place_for(path: Path, *, like: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if like.is_dir():
+        path.mkdir(exist_ok=True)
+    else:
+        path.touch()
+
+
+def _private_dev() -> None:
+    """Put a /dev over the host's that has what a program may expect, and no disk."""
+    sources = {name: os.open(f"/dev/{name}", os.O_PATH) for name in DEVICES if Path("/dev", name).exists()}
+    mount("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=755")
+    for name, source in sources.items():
+        Path("/dev", name).touch()
+        bind(f"/proc/self/fd/{source}", f"/dev/{name}")
+        os.close(source)
+    for name, target in DEVICE_LINKS.items():
+        Path("/dev", name).symlink_to(target)
+    for name in ("pts", "shm", "disk/by-id"):
+        Path("/dev", name).mkdir(parents=True)
+    Path("/dev/shm").chmod(0o1777)  # noqa: S108 (this is the instance's own)
+    mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+
+
+def _write_power_commands(orders: Orders) -> None:
+    """Write the commands that end this instance, first in its PATH."""
+    folder = orders.folder / "bin"
+    folder.mkdir()
+    first, *others = POWER_COMMANDS
+    script = folder / first
+    script.write_text(POWER_SCRIPT.format(init=os.getpid(), timer=orders.folder / "shutdown.pid"))
+    script.chmod(0o755)
+    for name in others:
+        (folder / name).symlink_to(first)
+
+
+def _become_reaper() -> None:
+    """Adopt every orphan among our descendants, and give up the right to reboot the machine."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _libc.prctl(PR_CAPBSET_DROP, CAP_SYS_BOOT, 0, 0, 0)
+
+
+def _report(message: str) -> None:
+    print(f"[init] {message}", flush=True)
+
+
+def _start_boot_script(orders: Orders) -> int | None:
+    try:
+        return os.posix_spawn(
+            orders.boot, [str(orders.boot)], orders.environment, setsid=True, setsigmask=[], setsigdef=[signal.SIGPIPE]
+        )
+    except OSError as error:
+        _report(f"cannot run the boot script: {error}")
+        return None
+
+
+def _reap(boot: int | None) -> bool:
+    """Collect the children that have ended; return whether any is left."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+        if pid == boot:
+            _report(f"the boot script ended with status {os.waitstatus_to_exitcode(status)}")
+
+
+def _signal_all(signum: signal.Signals) -> None:
+    for pid in descendants([os.getpid()]):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signum)
+
+
+def _shut_down(grace: float, boot: int | None) -> None:
+    """Ask all processes to end, then end them. Returns when there is none left."""
+    _report("shutting down")
+    deadline = time.monotonic() + grace
+    _signal_all(signal.SIGTERM)
+    while _reap(boot):
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            _signal_all(signal.SIGKILL)  # again and again: one of them may just have forked
+            remaining = 0.05
+        signal.sigtimedwait({signal.SIGCHLD}, remaining)
+
+
+def _run(orders: Orders) -> None:
+    """Boot, then reap until told to shut down. An instance outlives its boot script."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    boot = _start_boot_script(orders)
+    while (signum := signal.sigwait(WATCHED)) == signal.SIGCHLD:
+        _reap(boot)
+    _shut_down(0.0 if signum == signal.SIGINT else orders.grace, boot)
+
+
+def main() -> int:
+    """Furnish the instance, tell the hypervisor, and run it."""
+    orders = Orders.from_json(sys.argv[1])
+    host_pid = str(Path("/proc/self").readlink())  # before our own /proc hides it
+    _write_power_commands(orders)
+    if orders.isolation is Isolation.PLAIN:
+        _become_reaper()
+    else:
+        furnish(orders)
+    with socket.socket(fileno=orders.channel) as channel:
+        channel.send(host_pid.encode())
+        if not channel.recv(1):  # the hypervisor is gone
+            return 1
+    _run(orders)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

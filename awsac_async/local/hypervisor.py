@@ -1,0 +1,240 @@
+"""Instances as process trees of this machine: starts them, shows them volumes, shuts them down.
+
+Owns the folders below ``instances/`` and every process in them. Knows no AWS: what an instance is called, and when it
+should live, is said by ``ec2``. It must never signal a process that is not an instance's own.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from awsac_async.local import processes
+from awsac_async.local.settings import Isolation, Settings
+from awsac_async.local.volumes import remove_tree
+
+CONSOLE_LIMIT = 64 * 1024  # bytes: what EC2 keeps
+_BY_ID = "disk/by-id"
+_NAMESPACES = ("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child")
+_USER_NAMESPACES = (*_NAMESPACES, "--user", "--map-root-user")
+_COMMANDS = {
+    Isolation.NAMESPACES: _NAMESPACES,
+    Isolation.USER_NAMESPACES: _USER_NAMESPACES,
+    Isolation.PLAIN: (),
+}
+_START_TIMEOUT = 20.0  # s: from starting an instance's init to its being furnished
+
+
+@functools.cache
+def detect_isolation() -> Isolation:
+    """Return the best form of instance that this machine allows, by trying."""
+    best = Isolation.NAMESPACES if os.geteuid() == 0 else Isolation.USER_NAMESPACES
+    return best if available(best) else Isolation.PLAIN
+
+
+def available(isolation: Isolation) -> bool:
+    """Say whether instances can have this form here."""
+    if isolation is Isolation.PLAIN:
+        return True
+    if isolation is Isolation.NAMESPACES and os.geteuid() != 0:
+        return False
+    trial = [*_COMMANDS[isolation], "--mount-proc", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return bool(shutil.which("unshare")) and subprocess.run(trial, capture_output=True, check=False).returncode == 0
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """A running instance: its init, and the volumes it sees (volume ID to number)."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    init: int  # a pidfd
+    dev: Path  # the instance's /dev, as seen from here
+    ended: threading.Event = field(default_factory=threading.Event)
+    devices: dict[str, int] = field(default_factory=dict)
+
+
+class Hypervisor:
+    """All instances of one embedded cloud."""
+
+    def __init__(
+        self, directory: Path, settings: Settings, isolation: Isolation, on_end: Callable[[str, bool], None]
+    ) -> None:
+        """``on_end`` is called in a thread when an instance has no process left: its ID, and whether it had booted."""
+        self._directory = directory / "instances"
+        self._directory.mkdir(mode=0o700)
+        self._settings = settings
+        self._on_end = on_end
+        self._machines: dict[str, Machine] = {}
+        self.isolation = isolation
+
+    def start(
+        self, instance_id: str, *, hostname: str, environment: Mapping[str, str], devices: Mapping[str, Path]
+    ) -> None:
+        """Boot an instance. Its volumes (ID to device or folder) are there before the boot script runs.
+
+        What fails is written to its console, and then ``on_end`` is called.
+        """
+        folder = self._directory / instance_id
+        folder.mkdir(exist_ok=True)
+        (folder / "home").mkdir(exist_ok=True)
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.settimeout(_START_TIMEOUT)
+            with theirs:
+                process = self._start_init(folder, theirs.fileno(), hostname, environment)
+            self._machines[instance_id] = machine = self._machine(folder, process, ours)
+            threading.Thread(target=self._watch, args=(instance_id,), name=f"watch {instance_id}", daemon=True).start()
+            for volume_id, source in devices.items():
+                self.attach(instance_id, volume_id, source)
+            with contextlib.suppress(OSError):  # it has ended already: the watcher knows
+                ours.send(b"!" if machine.init >= 0 else b"")
+
+    def _start_init(
+        self, folder: Path, channel: int, hostname: str, environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        orders = {
+            "channel": channel,
+            "isolation": self.isolation,
+            "folder": folder,
+            "hostname": hostname,
+            "environment": self._environment(folder, environment),
+            "boot": self._settings.boot,
+            "grace": self._settings.shutdown_grace,
+            "keep": [sys.prefix, sys.base_prefix, self._settings.boot.parent, folder],
+        }
+        command = [*_COMMANDS[self.isolation], sys.executable, "-P", "-m", "awsac_async.local.guest"]
+        with (folder / "console").open("ab") as console:
+            return subprocess.Popen(
+                [*command, json.dumps(orders, default=str)],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                cwd="/",
+                env={"PATH": os.defpath, processes.MARK: str(folder), "PYTHONPATH": _package_parent()},
+                start_new_session=True,
+                pass_fds=[channel],
+            )
+
+    def _environment(self, folder: Path, wanted: Mapping[str, str]) -> dict[str, str]:
+        """Return what the boot script finds: nothing of this process, and no credentials."""
+        python = Path(sys.executable).parent
+        environment = {
+            "PATH": f"{folder / 'bin'}:{python}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(folder / "home"),
+            "LANG": "C.UTF-8",
+            **wanted,
+        }
+        if self.isolation is Isolation.PLAIN:
+            environment |= {processes.MARK: str(folder)} | plain_paths(folder)
+        return environment
+
+    def _machine(self, folder: Path, process: subprocess.Popen[bytes], channel: socket.socket) -> Machine:
+        """Wait until the instance's init is furnished."""
+        try:
+            pid = int(channel.recv(32) or b"-1")
+        except TimeoutError:
+            pid = -1
+        if pid < 0:
+            process.kill()
+            return Machine(folder=folder, process=process, init=-1, dev=folder / "dev")
+        if self.isolation is Isolation.PLAIN:
+            (folder / "dev" / _BY_ID).mkdir(parents=True, exist_ok=True)
+            return Machine(folder=folder, process=process, init=os.pidfd_open(pid), dev=folder / "dev")
+        return Machine(folder=folder, process=process, init=os.pidfd_open(pid), dev=Path(f"/proc/{pid}/root/dev"))
+
+    def _watch(self, instance_id: str) -> None:
+        """Wait for the end of an instance, remove what is left of it, and tell."""
+        machine = self._machines[instance_id]
+        machine.process.wait()
+        processes.end_marked(machine.folder)
+        if machine.init >= 0:
+            os.close(machine.init)
+        for entry in machine.folder.iterdir():
+            if entry.name != "console":
+                remove_tree(entry)
+        del self._machines[instance_id]
+        machine.ended.set()
+        self._on_end(instance_id, machine.init >= 0)
+
+    def stop(self, instance_id: str) -> None:
+        """Shut an instance down, and return when it has no process left. Nothing happens if it does not run."""
+        machine = self._machines.get(instance_id)
+        if machine is None:
+            return
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(OSError):  # it is ending by itself
+                signal.pidfd_send_signal(machine.init, signum)
+            if machine.ended.wait(self._settings.shutdown_grace + 5.0):
+                return
+
+    def attach(self, instance_id: str, volume_id: str, source: Path) -> None:
+        """Show an instance a volume, as udev would: by the volume's ID, and as an NVMe disk where it is a device."""
+        machine = self._machines.get(instance_id)
+        if machine is None or machine.init < 0:
+            return
+        number = next(number for number in range(1, 1000) if number not in machine.devices.values())
+        machine.devices[volume_id] = number
+        link = machine.dev / _BY_ID / _serial_name(volume_id)
+        if source.is_block_device():
+            name = f"nvme{number}n1"
+            os.mknod(machine.dev / name, stat.S_IFBLK | 0o600, source.stat().st_rdev)
+            link.symlink_to(f"../../{name}")
+        else:
+            link.symlink_to(source)
+
+    def detach(self, instance_id: str, volume_id: str) -> None:
+        """Hide a volume from an instance. A file system that is mounted there stays mounted."""
+        machine = self._machines.get(instance_id)
+        if machine is None or volume_id not in machine.devices:
+            return
+        number = machine.devices.pop(volume_id)
+        (machine.dev / _BY_ID / _serial_name(volume_id)).unlink(missing_ok=True)
+        (machine.dev / f"nvme{number}n1").unlink(missing_ok=True)
+
+    def console(self, instance_id: str) -> bytes:
+        """Return the last 64 KB of what an instance has printed."""
+        with contextlib.suppress(FileNotFoundError), (self._directory / instance_id / "console").open("rb") as console:
+            size = console.seek(0, os.SEEK_END)
+            console.seek(max(0, size - CONSOLE_LIMIT))
+            return console.read()
+        return b""
+
+
+def plain_paths(folder: Path) -> dict[str, str]:
+    """Return the variables that move an image's fixed paths into an instance's folder."""
+    mnt = folder / "mnt"
+    mnt.mkdir(exist_ok=True)
+    awsac = mnt / "awsac"
+    paths: dict[str, Any] = {
+        "ATLASDir": mnt / "atlas",
+        "ATLASworkingDir": mnt / "atlasworkarea",
+        "AWSACworkingDir": awsac,
+        "SessionInfoDir": awsac / "sessioninfo",
+        "SessionInfoFile": awsac / "sessioninfo" / "awsac.sessinfo",
+        "SessionArchiveFile": awsac / "sessionarchive.tar.bz2",
+        "AWSACAutostartFile": awsac / "awsac_all_instances_autorun.sh",
+        "AWSACDataDir": mnt / "awsacdata",
+        "AWSACDeviceDir": folder / "dev" / _BY_ID,
+    }
+    return {name: str(path) for name, path in paths.items()}
+
+
+def _serial_name(volume_id: str) -> str:
+    """Return the name that udev gives an EBS volume on a Nitro instance."""
+    return f"nvme-Amazon_Elastic_Block_Store_{volume_id.replace('-', '')}"
+
+
+def _package_parent() -> str:
+    return str(Path(__file__).resolve().parents[2])

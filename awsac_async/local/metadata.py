@@ -1,0 +1,143 @@
+"""The instance metadata service of one instance, versions 1 and 2, on a loopback port of its own.
+
+Serves that instance's facts and nothing else. Version 2 asks for a session token first; with ``tokens_required`` an
+unsigned request is refused, as EC2 does with ``HttpTokens=required``.
+"""
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+TOKEN_PATH = "/latest/api/token"  # noqa: S105 (a path)
+TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
+TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 (a header's name)
+LONGEST_TTL = 21600  # s
+
+# A tree of folders (mappings) and values (functions, asked at each request).
+Tree = Mapping[str, Any]
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Speaks HTTP/1.1 and writes no line for each request."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log nothing: the console of the cloud is for what goes wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What an instance is told about itself. ``credentials`` is asked each time, and returns None without a role."""
+
+    document: Mapping[str, str]  # the instance identity document
+    values: Mapping[str, str]  # path below meta-data/ to value
+    user_data: bytes | None
+    tokens_required: bool
+    role: str | None
+    profile: Mapping[str, str]
+    credentials: Callable[[], Mapping[str, str]]
+
+
+def tree_of(facts: Facts) -> Tree:
+    """Arrange the facts as the paths of the service."""
+    meta_data: dict[str, Any] = {}
+    for path, value in facts.values.items():
+        *folders, name = path.split("/")
+        place = meta_data
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[name] = lambda value=value: value
+    if facts.role:
+        meta_data["iam"] = {
+            "info": lambda: json.dumps(facts.profile, indent=2),
+            "security-credentials": {facts.role: lambda: json.dumps(facts.credentials(), indent=2)},
+        }
+    document = {"document": lambda: json.dumps(facts.document, indent=2)}
+    tree: dict[str, Any] = {"dynamic": {"instance-identity": document}, "meta-data": meta_data}
+    if facts.user_data:
+        tree["user-data"] = lambda: facts.user_data
+    return {"latest": tree}
+
+
+class Tokens:
+    """The session tokens that have been handed out, and when they end."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends: dict[str, float] = {}
+
+    def issue(self, seconds: int) -> str:
+        """Return a new token that is good for so long."""
+        now = self._clock()
+        self._ends = {token: end for token, end in self._ends.items() if end > now}
+        token = secrets.token_urlsafe(40)
+        self._ends[token] = now + seconds
+        return token
+
+    def good(self, token: str) -> bool:
+        """Say whether a token was handed out and has not ended."""
+        return self._ends.get(token, 0.0) > self._clock()
+
+
+class MetadataService:
+    """Answers one instance, from ``start`` until ``stop``."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._tree = tree_of(facts)
+        self._tokens_required = facts.tokens_required
+        self._tokens = Tokens()
+        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=QuietHandler)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def start(self) -> None:
+        """Begin to answer, in a thread."""
+        threading.Thread(target=self._server.serve_forever, name=f"metadata {self.endpoint}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop answering and close the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _serve(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        response = self._answer(Request(environ))
+        response.headers["Server"] = "EC2ws"
+        return response(environ, start_response)
+
+    def _answer(self, request: Request) -> Response:
+        if request.path == TOKEN_PATH:
+            return self._issue_token(request) if request.method == "PUT" else Response(status=405)
+        if request.method not in {"GET", "HEAD"}:
+            return Response(status=405)
+        token = request.headers.get(TOKEN_HEADER)
+        if (token is None and self._tokens_required) or (token is not None and not self._tokens.good(token)):
+            return Response(status=401)
+        return _look_up(self._tree, request.path)
+
+    def _issue_token(self, request: Request) -> Response:
+        try:
+            seconds = int(request.headers.get(TTL_HEADER, ""))
+        except ValueError:
+            return Response(status=400)
+        if not 1 <= seconds <= LONGEST_TTL:
+            return Response(status=400)
+        return Response(self._tokens.issue(seconds), headers={TTL_HEADER: str(seconds)})
+
+
+def _look_up(tree: Tree, path: str) -> Response:
+    place: Any = tree
+    for name in filter(None, path.split("/")):
+        if not isinstance(place, Mapping) or name not in place:
+            return Response(status=404)
+        place = place[name]
+    if isinstance(place, Mapping):
+        return Response("\n".join(name + "/" * isinstance(below, Mapping) for name, below in sorted(place.items())))
+    return Response(place())

@@ -1,0 +1,113 @@
+"""Finds and ends processes that belong to an embedded cloud, and no others.
+
+A process belongs to an instance when its environment carries ``MARK`` with the instance's folder, or when it descends
+from such a process. Signals go through a pidfd, opened before the process is checked, so that a number that the kernel
+has given to somebody else is never hit.
+"""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+MARK = "AWSAC_LOCAL_INSTANCE"
+_PARENT, _START = 1, 19  # fields of /proc/<pid>/stat, counted after the command's name
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def start_time(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since boot; None when it is gone or a zombie."""
+    try:
+        fields = _stat(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else int(fields[_START])
+
+
+def _parents() -> dict[int, int]:
+    parents = {}
+    for pid in _pids():
+        try:
+            parents[pid] = int(_stat(pid)[_PARENT])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return parents
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 (names only, and quickly)
+
+
+def descendants(ancestors: Iterable[int]) -> set[int]:
+    """Return the processes that descend from any of these, without these."""
+    parents, family = _parents(), set(ancestors)
+    eldest = frozenset(family)
+    while newcomers := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= newcomers
+    return family - eldest
+
+
+def marked(folder: Path) -> list[int]:
+    """Return the processes that carry the mark of this folder or of one below it."""
+    return [pid for pid in _pids() if _carries(pid, folder)]
+
+
+def belonging_to(folder: Path) -> list[int]:
+    """Return all processes of the instances below this folder."""
+    marks = marked(folder)
+    return sorted(descendants(marks).union(marks))
+
+
+def _carries(pid: int, folder: Path) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    wanted = f"{MARK}={folder}".encode()
+    return any(entry == wanted or entry.startswith(wanted + b"/") for entry in environment.split(b"\0"))
+
+
+def signal_if(pid: int, signum: int, condition: Callable[[int], bool]) -> int | None:
+    """Signal a process for which the condition holds; return a pidfd to wait on, or None if it was not signalled."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    if condition(pid):
+        try:
+            signal.pidfd_send_signal(descriptor, signum)
+        except ProcessLookupError:
+            pass
+        else:
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def wait_for(descriptors: Iterable[int], timeout: float) -> None:
+    """Wait until the processes of these pidfds have ended, at most so many seconds in all. Closes the pidfds."""
+    deadline = time.monotonic() + timeout
+    for descriptor in descriptors:
+        select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        os.close(descriptor)
+
+
+def end_marked(folder: Path, *, patience: float = 5.0) -> bool:
+    """End all processes of the instances below this folder; return whether none is left.
+
+    First the instances' own init is asked (it takes its descendants with it), then each survivor is killed.
+    """
+    deadline = time.monotonic() + patience
+    signum: int = signal.SIGINT
+    while pids := marked(folder):
+        if time.monotonic() > deadline:
+            return False
+        signalled = [signal_if(pid, signum, lambda pid: _carries(pid, folder)) for pid in pids]
+        wait_for([descriptor for descriptor in signalled if descriptor is not None], 1.0)
+        signum = signal.SIGKILL
+    return True

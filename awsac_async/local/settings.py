@@ -1,0 +1,63 @@
+"""What can be chosen about an embedded cloud, and the account that it comes with.
+
+Owns the values that cross from ``up`` to the daemon. Reads no file and starts nothing.
+"""
+
+import dataclasses
+import enum
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+IMAGE = "ami-0a35ac00000000001"
+ROLE = "awsac-agent"  # also the name of its instance profile
+BUCKET = "awsac-sessions"
+
+
+class Isolation(enum.StrEnum):
+    """How an instance is kept apart from the machine that it runs on."""
+
+    NAMESPACES = "namespaces"  # as root: own mounts, processes, devices; volumes are block devices
+    USER_NAMESPACES = "user-namespaces"  # the same as an ordinary user; volumes are directories
+    PLAIN = "plain"  # own directories and session only
+
+
+class StorageKind(enum.StrEnum):
+    """What a volume is."""
+
+    IMAGES = "images"  # an ext4 file system in a file, on a loop device
+    DIRECTORIES = "directories"
+
+
+def _boot_script() -> Path:
+    """Return the boot script: beside this package in a wheel, beside its folder in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    places = (package / "boot", package.parent / "boot")
+    return next((place for place in places if place.is_dir()), places[0]) / "awsac-autorun"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How an embedded cloud behaves. Delays and grace are seconds."""
+
+    port: int = 0  # 0: one that the kernel chooses
+    boot: Path = dataclasses.field(default_factory=_boot_script)  # what an instance runs when it starts
+    isolation: Isolation | None = None  # None: the best that this machine allows
+    instance_delay: float = 0.2  # pending, and shutting-down, each last this long
+    volume_delay: float = 0.2  # creating
+    attachment_delay: float = 0.2  # attaching, and detaching
+    snapshot_delay: float = 0.2  # pending
+    shutdown_grace: float = 2.0  # from SIGTERM to SIGKILL when an instance is shut down
+
+    def to_json(self) -> str:
+        """Return a text that ``from_json`` reads."""
+        return json.dumps(dataclasses.asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        """Read what ``to_json`` wrote."""
+        values = json.loads(text)
+        isolation = Isolation(values["isolation"]) if values["isolation"] else None
+        return cls(**values | {"boot": Path(values["boot"]), "isolation": isolation})
