@@ -1,0 +1,102 @@
+"""The status of this instance's jobs: one writer, and of each job only its latest state is written.
+
+Jobs say how they stand and go on at once; a store that is slow or fails holds up nobody. What happened meanwhile to a
+job is not queued: readers want to know how it stands, not how it stood.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+
+from awsac_async.agent.log import describe
+from awsac_async.agent.retry import pauses
+from awsac_async.cloud.status import StatusStore
+from awsac_async.session.errors import CloudError, NotFoundError
+from awsac_async.session.model import TRANSITIONS, JobRecord
+
+_log = logging.getLogger(__name__)
+_LAST_PAUSE_SECONDS = 2.0
+
+
+class StatusReporter:
+    """Writes job records to the status store, from the first report until :meth:`close`."""
+
+    def __init__(self, store: StatusStore) -> None:
+        self._store = store
+        self._records: dict[int, JobRecord] = {}
+        self._unwritten: set[int] = set()
+        self._news = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    def report(self, record: JobRecord) -> None:
+        """Say how a job stands; returns at once.
+
+        Raises:
+            ValueError: the job cannot come into this state from the one it was last reported in.
+        """
+        before = self._records.get(record.number)
+        if before is not None and before.state is not record.state and record.state not in TRANSITIONS[before.state]:
+            raise ValueError(f"job {record.number} cannot go from {before.state} to {record.state}")
+        self._records[record.number] = record
+        self._unwritten.add(record.number)
+        self._news.set()
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all(), name="status reporter")
+
+    def records(self) -> list[JobRecord]:
+        """Return how each job stands, by number."""
+        return [self._records[number] for number in sorted(self._records)]
+
+    async def close(self, *, within: float) -> bool:
+        """Write what is not written yet, for at most ``within`` seconds; returns whether all of it was written."""
+        self._closing.set()
+        self._news.set()
+        if self._writer is not None:
+            await asyncio.wait({self._writer}, timeout=within)
+            self._writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._writer
+        return not self._unwritten
+
+    async def _write_all(self) -> None:
+        while not (self._closing.is_set() and not self._unwritten):
+            await self._news.wait()
+            self._news.clear()
+            for pause in pauses(longest=30.0):
+                if await self._write(sorted(self._unwritten)):
+                    break
+                await self._pause(pause)
+
+    async def _write(self, numbers: Iterable[int]) -> bool:
+        """Write the latest records of these jobs; whether the store took them."""
+        records = [self._records[number] for number in numbers]
+        try:
+            await self._put(records)
+        except CloudError as error:
+            _log.warning("status of jobs %s not written yet: %s", [r.number for r in records], describe(error))
+            return False
+        for record in records:
+            if self._records[record.number] is record:  # else there is newer news to write
+                self._unwritten.discard(record.number)
+        return True
+
+    async def _put(self, records: list[JobRecord]) -> None:
+        """Write; the domain is created by whoever comes first, so a missing one is created here."""
+        if not records:
+            return
+        try:
+            await self._store.write(records)
+        except NotFoundError:
+            await self._store.create()
+            await self._store.write(records)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before another try: as long as it takes, but shortly when the agent is about to leave."""
+        if self._closing.is_set():
+            await asyncio.sleep(min(seconds, _LAST_PAUSE_SECONDS))
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
