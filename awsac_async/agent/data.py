@@ -1,0 +1,59 @@
+"""Input data of a session (``start -d``): fetched once per instance, for all of its jobs."""
+
+import asyncio
+from pathlib import Path, PurePosixPath
+
+from awsac_async.agent.log import step
+from awsac_async.agent.retry import keep_trying
+from awsac_async.cloud.bucket import Bucket, Download, ObjectInfo
+from awsac_async.session.errors import CloudError
+from awsac_async.session.names import data_prefix
+
+_PATIENCE_SECONDS = 600.0
+
+
+class DataError(Exception):
+    """The input data could not be fetched, or is not what was uploaded; the text is the reason its jobs report."""
+
+
+async def fetch_data(bucket: Bucket, *, session_id: str, count: int, directory: Path) -> None:
+    """Fetch all input data of a session into ``directory``.
+
+    Args:
+        bucket: the session's bucket.
+        session_id: the session.
+        count: how many objects the client uploaded; 0 fetches nothing.
+        directory: where they go, under their names below the session's data prefix.
+
+    Raises:
+        DataError: the number differs, a key leads out of ``directory``, or the transfer failed for ten minutes.
+    """
+    if not count:
+        return
+    try:
+        with step(f"fetch {count} data objects to {directory}"):
+            await keep_trying(
+                "fetch data",
+                lambda: _fetch(bucket, session_id, count, directory),
+                until=asyncio.get_running_loop().time() + _PATIENCE_SECONDS,
+            )
+    except (CloudError, OSError) as error:
+        raise DataError(f"input data: {error}") from error
+
+
+async def _fetch(bucket: Bucket, session_id: str, count: int, directory: Path) -> None:
+    prefix = data_prefix(session_id)
+    objects = await bucket.list(prefix)
+    if len(objects) != count:
+        raise DataError(f"input data: found {len(objects)} objects below {prefix}, expected {count}")
+    downloads = [_download(info, prefix, directory) for info in objects]
+    for folder in {download.target.parent for download in downloads}:
+        folder.mkdir(parents=True, exist_ok=True)
+    await bucket.download(downloads)
+
+
+def _download(info: ObjectInfo, prefix: str, directory: Path) -> Download:
+    name = PurePosixPath(info.key.removeprefix(prefix))
+    if name.is_absolute() or ".." in name.parts or not name.parts:
+        raise DataError(f"input data: the key {info.key} leads out of the data directory")
+    return Download(key=info.key, target=directory / name, size=info.size, etag=info.etag)
