@@ -1,0 +1,165 @@
+"""One job on one core, from its release to its saved results. A job is a value: it says how it ended, and never raises.
+
+Owns the job's record and is the only one to change it. What a job is given, its command and its environment, is made
+in ``command.py``.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+
+from awsac_async.agent import process
+from awsac_async.agent.command import JobFiles, job_command, job_environment
+from awsac_async.agent.data import DataError
+from awsac_async.agent.log import describe, step
+from awsac_async.agent.releases import Provided, ReleaseError, Releases
+from awsac_async.agent.reporter import StatusReporter
+from awsac_async.agent.results import SaveError, Saver
+from awsac_async.agent.stopping import Stop, StoppedError
+from awsac_async.session.model import Job, JobRecord, JobState
+from awsac_async.session.names import InstancePaths
+from awsac_async.session.times import now
+
+_log = logging.getLogger(__name__)
+_GRACE_SECONDS = 20.0  # between TERM and KILL, to write what is worth keeping
+
+
+class NotRunError(Exception):
+    """A job could not be run; the text is the reason in its status."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workplace:
+    """What the jobs of one instance share. ``data`` ends when the input data is there, or with why it is not."""
+
+    paths: InstancePaths
+    session_id: str
+    n_jobs: int
+    has_data: bool
+    reporter: StatusReporter
+    releases: Releases
+    data: asyncio.Task[DataError | None]
+    saver: Saver
+    stop: Stop
+
+
+async def run_job(job: Job, *, core: int, record: JobRecord, place: Workplace) -> None:
+    """Run a job to its end, which is reported whatever it is.
+
+    Args:
+        job: the job.
+        core: the number of its slot on this instance, from 0.
+        record: what has been reported of it so far.
+        place: what it shares with its siblings.
+    """
+    run = _JobRun(job, core, record, place)
+    try:
+        await run.live()
+    except (NotRunError, ReleaseError, DataError) as error:
+        run.update(state=JobState.FAILED, reason=str(error))
+    except StoppedError as stopped:
+        run.update(state=JobState.INTERRUPTED, reason=str(stopped))
+    except SaveError as error:
+        run.update(state=JobState.SAVEFAILED, reason=str(error), save_end=now())
+    except Exception as fault:
+        # A fault of the agent in one job: its siblings go on.
+        _log.exception("job %d: fault of the agent", job.number)
+        run.update(state=JobState.FAILED, reason=f"fault of the agent: {describe(fault)}")
+    finally:
+        run.leave_release()
+
+
+class _JobRun:
+    """One run of one job; the methods are its steps, :meth:`live` is their order."""
+
+    def __init__(self, job: Job, core: int, record: JobRecord, place: Workplace) -> None:
+        self._job, self._core, self._record, self._place = job, core, record, place
+        self._files = JobFiles.of(job.number, place.paths)
+        self._needs: str | None = job.snapshot_id
+
+    async def live(self) -> None:
+        """Wait for what the job needs, run it, save what it left, say how it ended."""
+        release = await self._place.stop.unless(self._provide(), name=f"job {self._job.number}: provide")
+        interrupted = await self._run(release)
+        self.leave_release()
+        self.update(state=JobState.SAVING, save_start=now())
+        await self._save()
+        end = JobState.INTERRUPTED if interrupted else JobState.FINISHED
+        self.update(state=end, reason=interrupted, save_end=now())
+
+    def update(self, **changes: object) -> None:
+        """Change the job's record and report it."""
+        self._record = replace(self._record, **changes)  # type: ignore[arg-type]  # replace() cannot be typed further
+        _log.info("job %d: %s%s", self._job.number, self._record.state, f", {self._record.reason}".rstrip(", "))
+        self._place.reporter.report(self._record)
+
+    def leave_release(self) -> None:
+        """Let the release go, once."""
+        self._place.releases.leave(self._needs)
+        self._needs = None
+
+    async def _provide(self) -> Provided | None:
+        if trouble := await asyncio.shield(self._place.data):
+            raise trouble
+        return await self._place.releases.ready(self._needs) if self._needs else None
+
+    async def _run(self, release: Provided | None) -> str:
+        """Run the script to its end; returns why it was interrupted, or ""."""
+        child = await self._start(release)
+        self.update(state=JobState.RUNNING, run_start=now())
+        interrupted = ""
+        try:
+            with step(f"job {self._job.number}: run {self._job.script}, process {child.pid}"):
+                ended = await self._place.stop.unless(child.wait(), name=f"job {self._job.number}: run")
+        except StoppedError as stopped:
+            interrupted = str(stopped)
+            ended = await child.stop(grace=_GRACE_SECONDS)
+        finally:
+            child.kill_group()  # whatever it left running in its group
+        self._check_started(release)
+        self.update(state=JobState.WAITFORSAVE, run_end=now(), return_code=self._files.read_exit(ended))
+        return interrupted
+
+    async def _start(self, release: Provided | None) -> process.Process:
+        script = self._place.paths.awsac_working / self._job.script
+        if not script.is_file():
+            raise NotRunError(f"the script {self._job.script} is not in the session archive")
+        try:
+            self._files.prepare()
+            return await process.start(
+                job_command(script, files=self._files, release=release, paths=self._place.paths),
+                directory=self._files.directory,
+                environment=self._environment(release),
+                output=self._files.output,
+                core=process.processor(self._core),
+            )
+        except OSError as error:
+            raise NotRunError(f"could not be started: {error}") from error
+
+    def _environment(self, release: Provided | None) -> dict[str, str]:
+        place = self._place
+        return job_environment(
+            paths=place.paths,
+            session_id=place.session_id,
+            job=self._job.number,
+            n_jobs=place.n_jobs,
+            core=self._core,
+            has_data=place.has_data,
+            release=release,
+        )
+
+    def _check_started(self, release: Provided | None) -> None:
+        """A process that ended before it came to the script did not run the job."""
+        if not self._files.started.exists():
+            name = release.directory.name if release else "none"
+            raise NotRunError(f"release {name} could not be shown to the job: {self._files.last_line()}")
+
+    async def _save(self) -> None:
+        if self._place.stop.reason:
+            self._place.saver.hurry()
+        await self._place.saver.save_job(
+            self._job.number,
+            self._files.directory,
+            on_trouble=lambda error: self.update(reason=f"saving is delayed: {error}"),
+        )
+        self._record = replace(self._record, reason="")
