@@ -1,0 +1,86 @@
+"""What an instance does before it knows its jobs: read its user data, remember when it began, fetch the archive."""
+
+import asyncio
+import logging
+from datetime import datetime
+
+from awsac_async.agent.log import step
+from awsac_async.agent.metadata import Metadata
+from awsac_async.agent.retry import keep_trying
+from awsac_async.cloud.bucket import Bucket, Download
+from awsac_async.session.errors import CloudError, CredentialsError, FormatError, NotFoundError
+from awsac_async.session.model import StartInfo, UserData
+from awsac_async.session.names import InstancePaths, archive_key
+from awsac_async.session.times import format_time, now, parse_time
+from awsac_async.session.userdata import parse_user_data
+
+_log = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 300.0  # a fresh instance role may take a while to be known everywhere
+
+
+async def read_user_data(metadata: Metadata, paths: InstancePaths) -> UserData | None:
+    """Read the user data and keep it in ``SessionInfoFile``; None if the instance has none.
+
+    Raises:
+        FormatError: it has some, but not those of a session.
+        CloudError: the metadata service does not answer.
+    """
+    with step("read user data"):
+        text = await metadata.user_data()
+    if text is None:
+        return None
+    user_data = parse_user_data(text)
+    paths.state.mkdir(parents=True, exist_ok=True)
+    paths.session_info_file.write_text(text)
+    return user_data
+
+
+async def recall_user_data(metadata: Metadata, paths: InstancePaths) -> UserData:
+    """Read ``SessionInfoFile``; if it is missing or damaged, the user data itself. Raises as read_user_data."""
+    try:
+        return parse_user_data(paths.session_info_file.read_text(), file=str(paths.session_info_file))
+    except (OSError, FormatError) as error:
+        _log.warning("asking for the user data again: %s", error)
+    found = await read_user_data(metadata, paths)
+    if found is None:
+        raise FormatError(file="user data", found="none", expected="those of a session")
+    return found
+
+
+def boot_time(paths: InstancePaths) -> datetime:
+    """Return when this instance began, in UTC: the first call remembers it."""
+    file = paths.state / "booted"
+    if file.exists():
+        return parse_time(file.read_text()) or now()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(format_time(now()))
+    return now()
+
+
+def seconds_left(user_data: UserData, paths: InstancePaths) -> float:
+    """Return how long it is to the session's deadline, ``max_hours`` after this instance booted."""
+    hours = float(user_data.extra.get("max_hours", StartInfo.max_hours))
+    return hours * 3600 - (now() - boot_time(paths)).total_seconds()
+
+
+async def fetch_archive(bucket: Bucket, user_data: UserData, paths: InstancePaths) -> None:
+    """Fetch the session archive to ``SessionArchiveFile``; tries again for five minutes what may pass.
+
+    Raises:
+        CloudError: it is not there, or could not be fetched.
+    """
+    key = archive_key(user_data.session_id, user_data.archive_name)
+
+    async def fetch() -> None:
+        found = [info for info in await bucket.list(key) if info.key == key]
+        if not found:
+            raise NotFoundError("GetObject", f"s3://{user_data.bucket}/{key}", "there is no such object")
+        paths.archive.parent.mkdir(parents=True, exist_ok=True)
+        await bucket.download([Download(key=key, target=paths.archive, size=found[0].size, etag=found[0].etag)])
+
+    until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    await keep_trying(f"fetch {key}", fetch, until=until, again=_may_pass)
+
+
+def _may_pass(error: CloudError) -> bool:
+    return error.temporary or isinstance(error, CredentialsError)

@@ -1,0 +1,108 @@
+"""The entry of ``awsac-agent``: arguments, log, signals, exit codes.
+
+``awsac-agent boot`` is what ``awsac-autorun`` calls first on every instance of the image, in a session or not;
+``awsac-agent run`` runs the instance's jobs and terminates it. A script of 2008 may call it with the options of 2008.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from awsac_async.agent import lifecycle
+from awsac_async.agent.boot import read_user_data, recall_user_data, seconds_left
+from awsac_async.agent.devices import Devices
+from awsac_async.agent.log import start_log
+from awsac_async.agent.metadata import Instance, Metadata
+from awsac_async.agent.stopping import Stop
+from awsac_async.cloud.aws import Aws, connect
+from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError
+from awsac_async.session.model import UserData
+from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, InstancePaths
+
+EXIT_NO_USER_DATA = 3  # boot: this instance is in no session
+EXIT_FAILED = 1  # boot: reported, and terminated if it is an instance of a session
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the agent; returns the exit code."""
+    options = _parse(arguments)
+    paths = InstancePaths.from_environment()
+    if options.sessioninfofile is not None:
+        paths = replace(paths, session_info_file=options.sessioninfofile)
+    start_log(paths.session_info / AGENT_LOG_FILE)
+    try:
+        return asyncio.run(_boot(paths) if options.verb == "boot" else _run(paths, options))
+    except AwsacError as error:
+        _log.error("%s", error)
+        return EXIT_FAILED
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="awsac-agent", description="AWSAC on an instance.")
+    parser.set_defaults(sessioninfofile=None)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("boot", help="read the user data, fetch and unpack the session archive (exit 3: no user data)")
+    run = verbs.add_parser("run", help="run this instance's jobs, save, and terminate it")
+    run.add_argument("--sessioninfofile", type=Path, help="file with the user data string")
+    run.add_argument("--jobsfile", type=Path, help="the job definitions, jobs.cfg")
+    run.add_argument("--instanceID", dest="instance_id", help="this instance's ID")
+    return parser.parse_args(arguments)
+
+
+async def _boot(paths: InstancePaths) -> int:
+    metadata = Metadata(os.environ)
+    user_data = await read_user_data(metadata, paths)
+    if user_data is None:
+        _log.info("no user data: this instance is in no session")
+        return EXIT_NO_USER_DATA
+    instance = await metadata.identify()
+    async with connect(region=instance.region) as aws:
+        agent = _agent(paths, user_data, instance, aws, paths.awsac_working / JOBS_FILE)
+        trouble = await lifecycle.go_through(agent, lifecycle.BOOT)
+        if not trouble:
+            return EXIT_OK
+        _log.error("boot failed: %s", trouble)
+        await lifecycle.depart(agent, trouble)
+    return EXIT_FAILED
+
+
+async def _run(paths: InstancePaths, options: argparse.Namespace) -> int:
+    metadata = Metadata(os.environ)
+    user_data = await recall_user_data(metadata, paths)
+    instance = await metadata.identify()
+    instance = replace(instance, instance_id=options.instance_id or instance.instance_id)
+    async with connect(region=instance.region) as aws:
+        agent = _agent(paths, user_data, instance, aws, options.jobsfile or paths.awsac_working / JOBS_FILE)
+        trouble = await lifecycle.go_through(agent, lifecycle.RUN)
+        await lifecycle.depart(agent, trouble)
+    succeeded = not trouble and all(record.succeeded for record in agent.reporter.records())
+    return EXIT_OK if succeeded else EXIT_JOB_FAILED
+
+
+def _agent(paths: InstancePaths, user_data: UserData, instance: Instance, aws: Aws, jobs_file: Path) -> lifecycle.Agent:
+    _log.info(
+        "instance %s, launch index %d, session %s", instance.instance_id, instance.launch_index, user_data.session_id
+    )
+    return lifecycle.Agent(
+        paths=paths,
+        user_data=user_data,
+        instance=instance,
+        aws=aws,
+        stop=_stop_on_signals(),
+        jobs_file=jobs_file,
+        deadline=asyncio.get_running_loop().time() + seconds_left(user_data, paths),
+        devices=Devices(os.environ),
+    )
+
+
+def _stop_on_signals() -> Stop:
+    stop = Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.request, f"the agent was stopped by {number.name}")
+    return stop
