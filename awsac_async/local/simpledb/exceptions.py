@@ -18,6 +18,12 @@ class SimpleDBError(ServiceException):
         cls.code = cls.__name__
 
 
+class MissingAction(SimpleDBError):
+    """The request names no operation."""
+
+    message = "No action was supplied with this request."
+
+
 class InvalidAction(SimpleDBError):
     """The request names an operation that SimpleDB does not have."""
 
@@ -45,7 +51,7 @@ class NoSuchDomain(SimpleDBError):
 class NumberDomainsExceeded(SimpleDBError):
     """The account has as many domains as it may have."""
 
-    message = "Number of domains limit exceeded."
+    message = "The domain limit was exceeded."
     status = 409
 
 

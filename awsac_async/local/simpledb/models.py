@@ -6,7 +6,7 @@ parameter here.
 
 import base64
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -260,7 +260,7 @@ def _check_delete(item_name: str, pairs: Sequence[DeletePair]) -> None:
         limits.check_name(pair.name, parameter="Name")
 
 
-def _size(texts: Mapping[str, object] | set[str] | list[str]) -> int:
+def _size(texts: Iterable[str]) -> int:
     return sum(len(text.encode()) for text in texts)
 
 

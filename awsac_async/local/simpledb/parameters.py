@@ -40,7 +40,7 @@ class Parameters:
         if text is None:
             return None
         if text.lower() not in {"true", "false"}:
-            raise InvalidParameterValue(value=text, parameter=name, reason="It must be true or false.")
+            raise InvalidParameterValue(value=text, parameter=name, reason="It should be either true or false.")
         return text.lower() == "true"
 
     def members(self, name: str) -> "list[Parameters]":

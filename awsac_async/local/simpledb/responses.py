@@ -1,14 +1,14 @@
 """The ten operations of SimpleDB over HTTP: parameters in, results out, one method an operation."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
 
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import get_service_model
 
 from . import limits
-from .exceptions import InvalidAction
+from .exceptions import InvalidAction, MissingAction
 from .models import SimpleDBBackend, sdb_backends
 from .parameters import Parameters
 
@@ -20,8 +20,10 @@ class SimpleDBResponse(BaseResponse):
         super().__init__(service_name="sdb")
 
     def call_action(self) -> TYPE_RESPONSE:
-        """Answer the request, InvalidAction if SimpleDB has no such operation."""
-        action = self._get_action()
+        """Answer the request, with an error if it names no operation that SimpleDB has."""
+        action = self._parameters.optional("Action")
+        if action is None:
+            return self.serialized(ActionResult(MissingAction()))
         if action not in get_service_model("sdb").operation_names:
             return self.serialized(ActionResult(InvalidAction(action=action)))
         return super().call_action()
@@ -78,6 +80,7 @@ class SimpleDBResponse(BaseResponse):
     def get_attributes(self) -> ActionResult:
         """GetAttributes."""
         parameters = self._parameters
+        parameters.flag("ConsistentRead")  # only checked: every read is consistent
         pairs = self._backend.get_attributes(
             parameters.required("DomainName"), parameters.required("ItemName"), parameters.attribute_names()
         )
@@ -104,6 +107,7 @@ class SimpleDBResponse(BaseResponse):
     def select(self) -> ActionResult:
         """Select."""
         parameters = self._parameters
+        parameters.flag("ConsistentRead")
         page = self._backend.select(
             parameters.required("SelectExpression"), next_token=parameters.optional("NextToken")
         )
@@ -111,5 +115,5 @@ class SimpleDBResponse(BaseResponse):
         return ActionResult({"Items": items, "NextToken": page.next_token})
 
 
-def _attributes(pairs: Any) -> list[dict[str, str]]:
+def _attributes(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"Name": name, "Value": value} for name, value in pairs]

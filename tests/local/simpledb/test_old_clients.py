@@ -1,0 +1,126 @@
+"""Clients that sign with version 2 by hand: what boto 2.49 sends, by GET and by POST, and what a shell script sends."""
+
+import urllib.error
+import urllib.parse
+import urllib.request
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from .domains import pairs, stored
+
+NAMESPACE = {"sdb": "http://sdb.amazonaws.com/doc/2009-04-15/"}
+
+
+def boto_2_parameters(action: str, parameters: dict[str, str]) -> str:
+    signed = {
+        "AWSAccessKeyId": "test",
+        "Action": action,
+        "SignatureMethod": "HmacSHA256",
+        "SignatureVersion": "2",
+        "Timestamp": "2026-01-01T00:00:00Z",
+        "Version": "2009-04-15",
+    }
+    query = urllib.parse.urlencode(dict(sorted((signed | parameters).items())), quote_via=urllib.parse.quote)
+    return query + "&Signature=4b1z%2Bx0%3D"
+
+
+def boto_2_get(endpoint: str, action: str, **parameters: str) -> ET.Element:
+    """What boto 2 sends for most operations: everything in the address."""
+    headers = {"User-Agent": "Boto/2.49.0 Python/2.7.5 Linux/2.6.32"}
+    request = urllib.request.Request(f"{endpoint}/?{boto_2_parameters(action, parameters)}", headers=headers)  # noqa: S310
+    with urllib.request.urlopen(request) as answer:  # noqa: S310  # the server of this test
+        return ET.fromstring(answer.read())  # noqa: S314
+
+
+def boto_2_post(endpoint: str, action: str, **parameters: str) -> ET.Element:
+    """What boto 2 sends for batches: everything in the body."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
+    body = boto_2_parameters(action, parameters).encode()
+    request = urllib.request.Request(f"{endpoint}/", data=body, headers=headers)  # noqa: S310
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        return ET.fromstring(answer.read())  # noqa: S314
+
+
+def items_of(answer: ET.Element) -> dict[str, dict[str, str | None]]:
+    return {
+        str(item.findtext("sdb:Name", namespaces=NAMESPACE)): {
+            str(pair.findtext("sdb:Name", namespaces=NAMESPACE)): pair.findtext("sdb:Value", namespaces=NAMESPACE)
+            for pair in item.iterfind("sdb:Attribute", NAMESPACE)
+        }
+        for item in answer.iterfind("sdb:SelectResult/sdb:Item", NAMESPACE)
+    }
+
+
+def test_boto_2_49_selects_by_get_and_by_post(endpoint: str, sdb: Any, domain: str) -> None:
+    sdb.put_attributes(DomainName=domain, ItemName="1", Attributes=pairs(job_state="READY", script="a.sh"))
+    for call in (boto_2_get, boto_2_post):
+        answer = call(endpoint, "Select", SelectExpression=f"select * from `{domain}`", ConsistentRead="true")  # noqa: S608
+        assert items_of(answer) == {"1": {"job_state": "READY", "script": "a.sh"}}
+        assert answer.findtext("sdb:ResponseMetadata/sdb:BoxUsage", namespaces=NAMESPACE) == "0.0000219907"
+
+
+def test_boto_2_49_counts_batch_items_from_zero_and_numbers_its_condition(endpoint: str, sdb: Any, domain: str) -> None:
+    batch = {"Item.0.ItemName": "1", "Item.0.Attribute.0.Name": "a", "Item.0.Attribute.0.Value": "x"}
+    boto_2_post(endpoint, "BatchPutAttributes", DomainName=domain, **batch)
+    condition = {"Expected.1.Name": "a", "Expected.1.Value": "x"}
+    change = {"Attribute.1.Name": "a", "Attribute.1.Value": "y", "Attribute.1.Replace": "true"}
+    boto_2_get(endpoint, "PutAttributes", DomainName=domain, ItemName="1", **change, **condition)
+    assert stored(sdb, domain, "1") == pairs(a="y")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        boto_2_get(endpoint, "PutAttributes", DomainName=domain, ItemName="1", **change, **condition)
+    with refused.value as answer:
+        error = ET.fromstring(answer.read())  # noqa: S314
+        assert answer.code == 409
+    assert error.findtext("Errors/Error/Code") == "ConditionalCheckFailed"
+    assert error.findtext("RequestID")
+
+
+@pytest.mark.parametrize(
+    ("action", "parameters", "code"),
+    [
+        ("CreateDomain", {}, "MissingParameter"),
+        ("Select", {}, "MissingParameter"),
+        ("PutAttributes", {"DomainName": "d", "ItemName": "i"}, "MissingParameter"),
+        ("PutAttributes", {"DomainName": "d", "ItemName": "i", "Attribute.1.Name": "a"}, "MissingParameter"),
+        ("BatchPutAttributes", {"DomainName": "d"}, "MissingParameter"),
+        ("ListDomains", {"MaxNumberOfDomains": "many"}, "InvalidParameterValue"),
+        (
+            "DeleteAttributes",
+            {"DomainName": "d", "ItemName": "i", "Expected.1.Name": "a", "Expected.2.Name": "b"},
+            "MultipleExpectedNames",
+        ),
+        ("Query", {"DomainName": "d"}, "InvalidAction"),
+        ("Select", {"SelectExpression": "select * from d", "ConsistentRead": "yes"}, "InvalidParameterValue"),
+    ],
+)
+def test_a_malformed_request_is_answered_with_its_error(
+    endpoint: str, action: str, parameters: dict[str, str], code: str
+) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        boto_2_get(endpoint, action, **parameters)
+    with refused.value as answer:
+        assert (answer.code, ET.fromstring(answer.read()).findtext("Errors/Error/Code")) == (400, code)  # noqa: S314
+
+
+def test_a_request_without_an_action_is_told_so(endpoint: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{endpoint}/?Version=2009-04-15&DomainName=d")  # noqa: S310
+    with refused.value as answer:
+        assert (answer.code, ET.fromstring(answer.read()).findtext("Errors/Error/Code")) == (400, "MissingAction")  # noqa: S314
+
+
+def test_a_body_that_is_not_percent_encoded_is_understood(endpoint: str, sdb: Any, domain: str) -> None:
+    sdb.put_attributes(DomainName=domain, ItemName="i", Attributes=pairs(a="x"))
+    query = f"select count(*) from `{domain}` where a = 'x'"  # noqa: S608
+    body = f"Action=Select&Version=2009-04-15&SelectExpression={query}".encode()
+    with urllib.request.urlopen(f"{endpoint}/", data=body) as answer:  # noqa: S310
+        assert items_of(ET.fromstring(answer.read())) == {"Domain": {"Count": "1"}}  # noqa: S314
+
+
+def test_text_that_xml_cannot_hold_comes_back_in_base64(endpoint: str, sdb: Any, domain: str) -> None:
+    sdb.put_attributes(DomainName=domain, ItemName="i", Attributes=pairs(v="\x00"))
+    answer = boto_2_get(endpoint, "GetAttributes", DomainName=domain, ItemName="i")
+    (value,) = answer.iterfind(".//sdb:Value", NAMESPACE)
+    assert (value.get("encoding"), value.text) == ("base64", "AA==")
