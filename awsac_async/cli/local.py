@@ -54,7 +54,7 @@ def status(*, as_json: Json = False) -> None:
         print_json(values)
         return
     for name, value in values.items():
-        if value != "":
+        if value or name not in {"endpoint", "pid", "isolation", "storage"}:
             print(f"{name.replace('_', ' ') + ':':14}{_shown(value)}")
 
 
