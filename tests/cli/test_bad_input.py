@@ -1,0 +1,166 @@
+"""Bad input and bad days: one sentence on stderr, the right exit code, nothing started and nothing left."""
+
+import re
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from awsac_async.session.archive import pack
+from tests.cli.conftest import GOOD, Account, Awsac, write_ini, write_jobs
+
+START = ("start", "--yes", "-i", "session.ini", "-a", "jobs.tar.bz2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bad:
+    """What is wrong (done to a folder with good input), what is run, and what the sentence must say."""
+
+    what: str
+    says: str
+    code: int = 2
+    spoil: Callable[[Path], object] = lambda folder: None
+    command: tuple[str, ...] = START
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+def ini(**values: str) -> Callable[[Path], object]:
+    return lambda folder: write_ini(folder, **values)
+
+
+def file(name: str, content: str | bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def jobs(definitions: str) -> Callable[[Path], object]:
+    return lambda folder: pack(write_jobs(folder, definitions), folder / "jobs.tar.bz2")
+
+
+def bare_archive(*, jobs_cfg: str | None) -> Callable[[Path], object]:
+    """Make an archive by hand, as a user of 2008 would, which nobody has checked."""
+
+    def spoil(folder: Path) -> None:
+        with tarfile.open(folder / "jobs.tar.bz2", "w:bz2") as archive:
+            if jobs_cfg is not None:
+                (folder / "jobs.cfg").write_text(jobs_cfg)
+                archive.add(folder / "jobs.cfg", "jobs.cfg")
+            archive.add(folder / "jobs" / "job.sh", "other.sh")
+
+    return spoil
+
+
+NO_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+NOBODY = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
+# The name of no host: awsac must know by itself that there is no SimpleDB in this region.
+NO_SIMPLEDB = {"AWS_ENDPOINT_URL_SIMPLEDB": "https://sdb.eu-central-1.amazonaws.com"}
+SESSION = "session-081215_1646--test--1816.cfg"
+
+BAD = [
+    Bad(what="no ini", says=r"nowhere\.ini: found no such file", command=(*START[:3], "nowhere.ini", *START[4:])),
+    Bad(what="not an ini", says=r"session\.ini, line 1", spoil=file("session.ini", "hello\n")),
+    Bad(what="binary ini", says=r"session\.ini", spoil=file("session.ini", b"\x00\xff\xfe")),
+    Bad(what="a number that is none", says=r"session\.ini, line 7, n_jobs: found 'two'", spoil=ini(n_jobs="two")),
+    Bad(what="a misspelt key", says="nearest is market", spoil=lambda at: write_ini(at, more="markt = spot\n")),
+    Bad(what="no archive", says=r"jobs\.tar\.bz2", spoil=lambda at: (at / "jobs.tar.bz2").unlink()),
+    Bad(what="not an archive", says=r"jobs\.tar\.bz2", spoil=file("jobs.tar.bz2", "hello\n")),
+    Bad(
+        what="wrong extension",
+        says=r"jobs\.tgz, file name",
+        spoil=lambda at: (at / "jobs.tar.bz2").rename(at / "jobs.tgz"),
+        command=(*START[:5], "jobs.tgz"),
+    ),
+    Bad(what="no jobs.cfg", says="no jobs.cfg", spoil=bare_archive(jobs_cfg=None)),
+    Bad(what="malformed jobs.cfg", says="jobs.cfg, line 2.*2 fields", spoil=bare_archive(jobs_cfg="#\njob.sh;2\n")),
+    Bad(what="script missing", says=r"jobs\.cfg, line 1.*job\.sh, not in", spoil=bare_archive(jobs_cfg="-;job.sh;2\n")),
+    Bad(what="n_jobs mismatch", says=r"2 jobs in all, expected 3", spoil=ini(n_jobs="3")),
+    Bad(what="unknown image", says=r"session\.ini, ami_id: found ami-0bad0bad", spoil=ini(ami_id="ami-0bad0bad")),
+    Bad(what="unknown type", says="session.ini, instance_type: found z9.huge", spoil=ini(instance_type="z9.huge")),
+    Bad(
+        what="unknown snapshot",
+        says=r"jobs\.cfg, line 1, snapshotID: .*snap-0bad0bad",
+        spoil=jobs("snap-0bad0bad;job.sh;2\n"),
+    ),
+    Bad(
+        what="unknown bucket",
+        says="session.ini, sessionsbucket: found no-such-bucket",
+        spoil=ini(sessionsbucket="no-such-bucket"),
+    ),
+    Bad(what="no data folder", says="nowhere: no such data folder", command=(*START, "-d", "nowhere")),
+    Bad(what="no credentials", says="no AWS credentials were found", code=3, variables=NO_CREDENTIALS),
+    Bad(what="no endpoint", says=r"http://127\.0\.0\.1:1", code=3, variables=NOBODY),
+    Bad(
+        what="no SimpleDB",
+        says="SimpleDB.*eu-central-1",
+        spoil=lambda at: write_ini(at, more="region = eu-central-1\n"),
+        variables=NO_SIMPLEDB,
+    ),
+    Bad(
+        what="RunInstances refused",
+        says="RunInstances .*subnet-0bad0bad",
+        code=3,
+        spoil=lambda at: write_ini(at, more="subnet_id = subnet-0bad0bad\n"),
+    ),
+    Bad(
+        what="no answer to the question",
+        says="no answer to 'proceed\\?'",
+        command=("start", *START[2:]),
+    ),
+    Bad(
+        what="nothing to continue",
+        says=f"{SESSION}: found no such file",
+        command=(*START, "-c", SESSION),
+    ),
+    Bad(what="check without a session", says=f"{SESSION}: found no such file", command=("check", "-c", SESSION)),
+    Bad(
+        what="malformed session file",
+        says="broken, session_id: found no such key",
+        spoil=file("broken", "[sessionconfig]\n"),
+        command=("getresults", "-c", "broken", "-o", "."),
+    ),
+    Bad(what="cleanup without a session", says="found no such file", command=("cleanup", "--yes", "-c", SESSION)),
+    Bad(what="packing nothing", says="nowhere: found no such folder", command=("pack", "nowhere")),
+    Bad(
+        what="no cloud here",
+        says="no embedded cloud is running",
+        code=3,
+        command=("local", "env"),
+        variables={"AWSAC_LOCAL_DIR": "/nowhere"},
+    ),
+    Bad(what="no verb", says="Usage: awsac", command=()),
+    Bad(what="unknown option", says="No such option: --fast", command=("check", "--fast")),
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.what)
+def test_bad_input_gets_one_sentence_and_the_right_exit_code_and_starts_nothing(
+    bad: Bad, awsac: Awsac, account: Account, tmp_path: Path
+) -> None:
+    write_ini(tmp_path)
+    pack(write_jobs(tmp_path), tmp_path / "jobs.tar.bz2")
+    bad.spoil(tmp_path)
+    before = account.everything()
+
+    done = awsac(*bad.command, **bad.variables)
+
+    assert done.returncode == bad.code, done.stderr
+    assert re.search(bad.says, done.stderr)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert account.everything() == before
+    assert not list(tmp_path.glob("session-*"))
+    if "Usage" not in done.stderr:
+        assert len(re.findall(r"^awsac: .+$", done.stderr, re.MULTILINE)) == 1
+
+
+def test_the_good_input_that_bad_input_is_made_of_is_good(awsac: Awsac, account: Account, tmp_path: Path) -> None:
+    write_ini(tmp_path, **GOOD)
+    pack(write_jobs(tmp_path), tmp_path / "jobs.tar.bz2")
+    before = account.everything()
+
+    done = awsac("start", *START[2:], answers="n\n")
+
+    assert done.returncode == 0, done.stderr
+    assert "nothing was started, and all that was prepared is removed" in done.stdout
+    assert account.everything() == before
+    assert not list(tmp_path.glob("session-*"))
