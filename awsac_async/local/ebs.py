@@ -159,6 +159,7 @@ class VolumeBackend(EC2Backend):
     ) -> VolumeAttachment:
         """Enter an attachment into moto's lists."""
         attachment = super().attach_volume(volume_id, instance_id, device_path, delete_on_termination)
+        self.get_instance(instance_id).block_device_mapping[device_path].status = "in-use"  # EC2 says "attached"
         return cast("VolumeAttachment", attachment)  # moto finds both, or raises
 
     def _check_attachable(self, volume_id: str, instance_id: str, device: str) -> None:
@@ -189,6 +190,7 @@ class VolumeBackend(EC2Backend):
                 self.ground.hypervisor.attach(instance.id, volume.id, device)
             except (VolumeError, OSError):
                 log.exception("cannot attach %s to %s", volume.id, instance.id)
+                self.release(attachment)
                 return
             attachment.status = "attached"
             instance.block_device_mapping[attachment.device].status = "in-use"
@@ -274,15 +276,17 @@ class VolumeBackend(EC2Backend):
 
     def import_folder(self, source: Path, description: str) -> Snapshot:
         """Return a completed snapshot that holds what a folder holds."""
-        zone = f"{self.region_name}a"
-        volume = EBSBackend.create_volume(self, size_for(source), zone)
+        size = size_for(source)
+        with self.lock:
+            volume = EBSBackend.create_volume(self, size, f"{self.region_name}a")
         try:
-            self.ground.storage.fill(volume.id, source, size=volume.size)
-            snapshot = EBSBackend.create_snapshot(self, volume.id, description)
-            snapshot.status = "pending"
+            self.ground.storage.fill(volume.id, source, size=size)
+            with self.lock:
+                snapshot = EBSBackend.create_snapshot(self, volume.id, description)
+                snapshot.status = "pending"
             self.ground.storage.snapshot(volume.id, snapshot.id)
+            snapshot.status = "completed"
         finally:
             del self.volumes[volume.id]
             self.ground.storage.delete(volume.id)
-        snapshot.status = "completed"
         return snapshot

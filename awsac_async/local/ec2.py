@@ -9,7 +9,9 @@ An instance's own ``poweroff`` terminates or stops it, as its shutdown behaviour
 by ``hypervisor``; each has a metadata service for as long as it runs.
 """
 
+import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +24,14 @@ from moto.ec2.models.instances import Instance, InstanceState, Reservation, Stat
 from awsac_async.local.ebs import BUSY_POLL, VolumeBackend, after
 from awsac_async.local.facts import facts_of
 from awsac_async.local.metadata import MetadataService
+from awsac_async.local.volumes import VolumeError
 
+log = logging.getLogger(__name__)
+
+CONTENT_TIMEOUT = 600.0  # s: from CreateVolume to the volume's content being there
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+LEAVING = {"terminated": "shutting-down", "stopped": "stopping"}
+LEAVES_FOR = {"terminated": {"pending", "running", "stopping", "stopped"}, "stopped": {"pending", "running"}}
 
 USER_SHUTDOWN = StateReason("Client.UserInitiatedShutdown: User initiated shutdown", "Client.UserInitiatedShutdown")
 OWN_SHUTDOWN = StateReason(
@@ -97,6 +105,8 @@ class InstanceBackend(VolumeBackend):
         instance_type = options["instance_type"]
         if all(known["InstanceType"] != instance_type for known in self.instance_types):
             raise EC2ClientError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.")
+        if key_name := options.get("key_name"):
+            self.describe_key_pairs(key_names=[key_name])
         for mapping in options.get("block_device_mappings", []):
             if snapshot_id := mapping["Ebs"].get("SnapshotId"):
                 self.get_snapshot(snapshot_id)
@@ -125,21 +135,23 @@ class InstanceBackend(VolumeBackend):
             with self.lock:  # a launch is complete when this can be had
                 if instance.state != "pending":
                     return
-                facts = facts_of(instance)
-            devices = {
-                attachment.volume_id: self.ground.storage.attach(attachment.volume_id)
-                for attachment in self._data_volumes(instance)
-                if self.get_volume(attachment.volume_id).created.wait(60.0)
-            }
-            running.metadata = MetadataService(facts)
+                running.metadata = MetadataService(facts_of(instance))
+                _enter(instance, "running", StateReason())
             running.metadata.start()
-            _enter(instance, "running", StateReason())
-            environment = {
-                "AWS_ENDPOINT_URL": self.endpoint,
-                "AWS_EC2_METADATA_SERVICE_ENDPOINT": running.metadata.endpoint,
-            }
-            hostname = instance.private_dns_name.partition(".")[0]
-            self.ground.hypervisor.start(instance.id, hostname=hostname, environment=environment, devices=devices)
+            try:
+                self._start_machine(instance, running.metadata.endpoint)
+            except (VolumeError, OSError):
+                log.exception("cannot boot %s", instance.id)
+                self.machine_ended(instance.id, booted=False)
+
+    def _start_machine(self, instance: Instance, metadata_endpoint: str) -> None:
+        devices = {}
+        for attachment in self._data_volumes(instance):
+            self.get_volume(attachment.volume_id).created.wait(CONTENT_TIMEOUT)
+            devices[attachment.volume_id] = self.ground.storage.attach(attachment.volume_id)
+        environment = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint}
+        hostname = instance.private_dns_name.partition(".")[0]
+        self.ground.hypervisor.start(instance.id, hostname=hostname, environment=environment, devices=devices)
 
     def _data_volumes(self, instance: Instance) -> list[VolumeAttachment]:
         """Return the attachments of an instance other than its root volume, which is this machine's own disk."""
@@ -191,9 +203,8 @@ class InstanceBackend(VolumeBackend):
     def _leave(self, instance: Instance, final: str, reason: StateReason) -> InstanceState:
         """Begin the way to a final state, unless the instance is on one; return the state before."""
         previous = instance.instance_state
-        leaving = {"terminated": "shutting-down", "stopped": "stopping"}[final]
-        if instance.state in {"pending", "running"} or (final == "terminated" and instance.state == "stopped"):
-            _enter(instance, leaving, reason)
+        if instance.state in LEAVES_FOR[final]:
+            _enter(instance, LEAVING[final], reason)
             after(self.ground.settings.instance_delay, self._shut_down, instance, final)
         return previous
 
@@ -218,25 +229,26 @@ class InstanceBackend(VolumeBackend):
                     self.ground.storage.detach(attachment.volume_id)
             else:
                 self._release_all(instance)
-            _enter(instance, final, instance.state_reason)
+            with self.lock:
+                if instance.state == LEAVING[final]:  # else it was terminated while it stopped
+                    _enter(instance, final, instance.state_reason)
 
     def _release_all(self, instance: Instance) -> None:
-        """Detach all volumes, delete those that go with the instance, and free its address and profile."""
-        for device, block in instance.get_block_device_mapping:
+        """Detach all volumes, delete those that go with the instance, and free its addresses and profile."""
+        for _, block in instance.get_block_device_mapping:
             volume = self.get_volume(block.volume_id)
-            volume.created.wait(60.0)
-            if volume.attachment and not self.release(volume.attachment):
-                after(BUSY_POLL, self._complete_detachment, volume.attachment)
-            elif block.delete_on_termination:
+            volume.created.wait(CONTENT_TIMEOUT)
+            while volume.attachment and not self.release(volume.attachment):
+                time.sleep(BUSY_POLL)  # the kernel is still taking the instance's mounts apart
+            if block.delete_on_termination:
                 self.delete_volume(volume.id)
-            instance.block_device_mapping.pop(device, None)
-        for interface in instance.nics.values():
-            interface.stop()
-            if interface.delete_on_termination:
-                interface.delete()
-        association = self.iam_instance_profile_associations.get(instance.id)
-        if association:
-            self.disassociate_iam_instance_profile(association.association_id)
+        with self.lock:
+            for interface in instance.nics.values():
+                interface.stop()
+                if interface.delete_on_termination:
+                    interface.delete()
+            if association := self.iam_instance_profile_associations.get(instance.id):
+                self.disassociate_iam_instance_profile(association.association_id)
 
 
 def _enter(instance: Instance, state: str, reason: StateReason) -> None:

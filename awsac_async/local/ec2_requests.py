@@ -12,13 +12,20 @@ from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
 from moto.ec2.urls import url_bases as url_bases  # noqa: PLC0414 (moto finds it here, beside url_paths)
+from moto.ec2.utils import filter_iam_instance_profiles
+from moto.iam.exceptions import NotFoundException
 
 USER_DATA_LIMIT = 16 * 1024  # bytes, before base64
 TOKEN_LIMIT = 64  # characters
 
 
 class EmbeddedEC2Response(EC2Response):
-    """Answers the EC2 API."""
+    """Answers the EC2 API, one request at a time: moto's lists do not bear two threads."""
+
+    def call_action(self) -> Any:
+        """Answer a request."""
+        with self.ec2_backend.lock:
+            return super().call_action()
 
     def run_instances(self) -> ActionResult:
         """Launch MaxCount instances, once for each client token."""
@@ -31,12 +38,27 @@ class EmbeddedEC2Response(EC2Response):
             raise EC2ClientError("InvalidParameterValue", f"MinCount {least} and MaxCount {most} are not valid.")
         if not self._get_param("ImageId") and not self._get_param("LaunchTemplate"):
             raise EC2ClientError("MissingParameter", "The request must contain the parameter ImageId")
+        self._check_instance_profile()
         try:
             size = len(base64.b64decode(self._get_param("UserData") or "", validate=True))
         except ValueError:
             raise EC2ClientError("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from None
         if size > USER_DATA_LIMIT:
             raise EC2ClientError("InvalidParameterValue", f"User data is limited to {USER_DATA_LIMIT} bytes")
+
+    def _check_instance_profile(self) -> None:
+        name, arn = self._get_param("IamInstanceProfile.Name"), self._get_param("IamInstanceProfile.Arn")
+        if not name and not arn:
+            return
+        try:
+            filter_iam_instance_profiles(self.current_account, self.partition, arn, name)
+        except NotFoundException:
+            field = "arn" if arn else "name"
+            message = (
+                f"Value ({arn or name}) for parameter iamInstanceProfile.{field} is invalid. "
+                f"Invalid IAM Instance Profile {field}"
+            )
+            raise EC2ClientError("InvalidParameterValue", message) from None
 
     def _run_instances(self) -> ActionResult:
         self.params["MinCount"] = self._get_param("MaxCount")  # moto launches MinCount; there is room for all
@@ -62,6 +84,15 @@ class EmbeddedEC2Response(EC2Response):
         request = json.dumps(self.params, sort_keys=True, default=str)
         answer: ActionResult = self.ec2_backend.once(operation, token, request, perform)
         return answer
+
+    def modify_instance_attribute(self) -> ActionResult:
+        """Change an attribute; a device must be one that the instance has."""
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        for mapping in self._get_param("BlockDeviceMappings", []):
+            if mapping.get("DeviceName") not in instance.block_device_mapping:
+                message = f"No device is currently mapped at {mapping.get('DeviceName')}"
+                raise EC2ClientError("InvalidInstanceAttributeValue", message)
+        return super().modify_instance_attribute()
 
     def terminate_instances(self) -> ActionResult:
         """Terminate instances, and tell the state each of them has now."""

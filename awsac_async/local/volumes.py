@@ -69,7 +69,7 @@ class Images:
     def fill(self, volume_id: str, source: Path, *, size: int) -> None:
         """Make a file system from a folder."""
         image = self._volumes / volume_id
-        options = ("-q", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard")
+        options = ("-q", "-m", "0", "-i", "4096", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard")
         _run("mkfs.ext4", *options, "-d", source, image, f"{size}G")
 
     def delete(self, volume_id: str) -> None:
@@ -147,7 +147,7 @@ def open_storage(directory: Path, isolation: Isolation) -> Storage:
 def size_for(source: Path) -> int:
     """Return the GiB that a file system needs to hold a folder, with room for its own tables."""
     total = sum(max(entry.lstat().st_size, 4096) for entry in source.rglob("*"))
-    return 1 + int(total * 1.1 + 64 * 1024 * 1024) // GIB
+    return 1 + int(total * 1.2 + 128 * 1024 * 1024) // GIB
 
 
 def loop_devices(place: Path) -> list[Path]:

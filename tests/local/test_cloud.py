@@ -1,0 +1,192 @@
+"""An embedded cloud comes up once, is heard on loopback only, and leaves nothing, however it ends."""
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from awsac_async.local import cloud, hypervisor, processes
+from awsac_async.local.settings import Isolation, Settings
+from tests.conftest import Embedded, embedded_cloud
+
+from .account import BOOT, IMAGE, Account, eventually
+
+NOTHING = cloud.Status(running=False, processes=[], mounts=[], loop_devices=[])
+OTHER_USER = 65534  # nobody
+CHECKOUT = Path(__file__).parents[2]
+
+
+def test_up_while_it_runs_gives_the_running_one_and_only_its_owner_may_look_in(tmp_path: Path) -> None:
+    with embedded_cloud(tmp_path / "cloud", Settings()) as running:
+        assert cloud.up(running.directory) == running.environment
+        assert stat.S_IMODE(running.directory.stat().st_mode) == 0o700
+        found = cloud.status(running.directory)
+        assert (found.running, found.endpoint) == (True, running.endpoint)
+        assert (found.instances, found.volumes, found.snapshots, found.objects, found.domains) == (0, 0, 0, 0, 0)
+
+
+def test_several_that_come_up_at_once_are_one(tmp_path: Path) -> None:
+    directory = tmp_path / "cloud"
+    with ThreadPoolExecutor() as pool:
+        environments = list(pool.map(lambda _: cloud.up(directory), range(4)))
+    assert environments == [cloud.environment(directory)] * 4
+    cloud.down(directory)
+    assert not directory.exists()
+
+
+def test_down_without_up_and_down_again_do_nothing(tmp_path: Path) -> None:
+    cloud.down(tmp_path / "cloud")
+    assert not (tmp_path / "cloud").exists()
+    with pytest.raises(cloud.LocalCloudError, match="no embedded cloud is running"):
+        cloud.environment(tmp_path / "cloud")
+
+
+def test_what_keeps_it_from_starting_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(cloud.LocalCloudError, match=r"Address already in use|in use by another"):
+            cloud.up(tmp_path / "cloud", Settings(port=port))
+    cloud.down(tmp_path / "cloud")
+
+
+def _listening(pid: int) -> list[str]:
+    """Return the addresses, as the kernel writes them, on which a process listens."""
+    links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:")}
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+    return [line[1] for line in lines if line[3] == "0A" and line[9] in inodes]
+
+
+def test_it_listens_on_loopback_only(any_account: Account) -> None:
+    instance_id = any_account.launch("sleep 60")
+    any_account.reached(instance_id, "running")
+    addresses = _listening(cloud.status(any_account.cloud.directory).pid)
+    assert len(addresses) >= 2
+    assert {address.partition(":")[0] for address in addresses} == {"0100007F"}  # 127.0.0.1, byte by byte
+    any_account.terminate(instance_id)
+
+
+def _busy_account(directory: Path, isolation: Isolation) -> Account:
+    """Bring up a cloud with an instance that has a volume and a process that left its session."""
+    environment = cloud.up(directory, Settings(boot=BOOT, isolation=isolation))
+    embedded = Embedded(directory=directory, endpoint=environment["AWS_ENDPOINT_URL"], environment=environment)
+    account = Account(cloud=embedded, isolation=isolation)
+    volume_id = account.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    account.volume_reached(volume_id, "available")
+    instance_id = account.launch("env -i setsid sleep 600 & echo started; sleep 600")
+    account.printed(instance_id, "started")
+    account.ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")
+    eventually(lambda: account.volume(volume_id)["Attachments"][0]["State"], lambda state: state == "attached")
+    return account
+
+
+def _killed(directory: Path, isolation: Isolation) -> cloud.Status:
+    """Kill the daemon of a cloud that has an instance and a volume; return what there was."""
+    _busy_account(directory, isolation)
+    before = cloud.status(directory)
+    assert before.processes
+    assert bool(before.loop_devices) == (before.storage == "images")
+    os.kill(before.pid, signal.SIGKILL)
+    eventually(lambda: processes.start_time(before.pid), lambda started: started is None)
+    return before
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_an_up_removes_what_a_killed_cloud_left(tmp_path: Path, isolation: Isolation) -> None:
+    if not hypervisor.available(isolation):
+        pytest.skip(f"this machine does not allow instances with {isolation}")
+    before = _killed(tmp_path / "cloud", isolation)
+    with embedded_cloud(tmp_path / "cloud", Settings()) as running:
+        after = cloud.status(running.directory)
+        assert (after.processes, after.mounts, after.loop_devices, after.instances) == ([], [], [], 0)
+    assert not [pid for pid in before.processes if processes.start_time(pid) is not None]
+
+
+def test_a_down_removes_what_a_killed_cloud_left(tmp_path: Path) -> None:
+    before = _killed(tmp_path / "cloud", hypervisor.detect_isolation())
+    cloud.down(tmp_path / "cloud")
+    assert not [pid for pid in before.processes if processes.start_time(pid) is not None]
+    assert cloud.status(tmp_path / "cloud") == NOTHING
+    assert not (tmp_path / "cloud").exists()
+
+
+def _as_other_user(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python as an ordinary user, with this environment's packages."""
+    python = shutil.which("python3", path="/usr/local/bin:/usr/bin") if os.geteuid() == 0 else sys.executable
+    packages = [str(CHECKOUT), *(path for path in sys.path if path.endswith("site-packages"))]
+    environment = os.environ | {"PYTHONPATH": ":".join(packages), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)}
+    identity = [f"--reuid={OTHER_USER}", f"--regid={OTHER_USER}", "--clear-groups"] if os.geteuid() == 0 else []
+    command = ["setpriv", *identity, "--inh-caps=-all", str(python), *arguments]
+    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+
+
+SCENARIO = """
+import sys
+from pathlib import Path
+from awsac_async.local import cloud
+from awsac_async.local.settings import Settings
+from tests.conftest import Embedded
+from tests.local.account import Account
+
+directory = Path(sys.argv[1])
+environment = cloud.up(directory, Settings(boot=Path(sys.argv[2])))
+try:
+    embedded = Embedded(directory=directory, endpoint=environment["AWS_ENDPOINT_URL"], environment=environment)
+    account = Account(cloud=embedded, isolation="")
+    instance_id = account.launch("echo I am $(id -u) > /mnt/proof; cat /mnt/proof; sleep 60")
+    print(account.printed(instance_id, "I am"))
+    print(cloud.status(directory))
+finally:
+    cloud.down(directory)
+print(cloud.status(directory) == cloud.Status(running=False, processes=[], mounts=[], loop_devices=[]))
+"""
+
+
+def test_an_ordinary_user_has_instances_with_namespaces_too(tmp_path: Path) -> None:
+    home = Path("/tmp") / f"awsac-test-{os.getpid()}"
+    home.mkdir(mode=0o777)
+    home.chmod(0o777)
+    try:
+        if _as_other_user("-c", "import sys, boto3, pytest; assert sys.version_info >= (3, 11)", home=home).returncode:
+            pytest.skip("no Python that an ordinary user of this machine may run finds these packages")
+        shutil.copy(BOOT, home / "boot")
+        result = _as_other_user("-c", SCENARIO, str(home / "cloud"), str(home / "boot"), home=home)
+        if "plain" in result.stdout:
+            pytest.skip("this machine allows ordinary users no namespaces")
+        assert result.returncode == 0, result.stderr
+        assert "I am 0" in result.stdout
+        assert "user-namespaces" in result.stdout
+        assert result.stdout.endswith("True\n")
+    finally:
+        shutil.rmtree(home)
+
+
+def test_the_aws_command_line_drives_it(any_account: Account, tmp_path: Path) -> None:
+    aws = shutil.which("aws", path=str(Path(sys.executable).parent))
+    if aws is None:
+        pytest.skip("awscli is not installed")
+    environment = {"PATH": os.defpath, "HOME": str(tmp_path), **any_account.cloud.environment}
+
+    def run(*arguments: str) -> str:
+        command = [aws, *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    sent, received = tmp_path / "sent", tmp_path / "received"
+    sent.write_bytes(os.urandom(20 << 20))  # larger than a part of a multipart upload
+    run("s3", "cp", "--quiet", str(sent), "s3://awsac-sessions/cli/sent")
+    run("s3", "cp", "--quiet", "s3://awsac-sessions/cli/sent", str(received))
+    assert received.read_bytes() == sent.read_bytes()
+    run("s3", "rm", "--quiet", "s3://awsac-sessions/cli/sent")
+    launch = ("ec2", "run-instances", "--image-id", IMAGE, "--instance-type", "m5.large", "--user-data", "echo hi")
+    instance_id = run(*launch, "--query", "Instances[0].InstanceId", "--output", "text")
+    any_account.printed(instance_id, "hi")
+    state = ("--query", "Reservations[].Instances[].State.Name", "--output", "text")
+    assert run("ec2", "describe-instances", "--instance-ids", instance_id, *state) == "running"
+    any_account.terminate(instance_id)
