@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from awsac_async import __version__
-from awsac_async.cloud.failures import failure
+from awsac_async.cloud.failures import NO_CREDENTIALS, failure
 from awsac_async.session.errors import CredentialsError, InputError
 
 USER_AGENT = f"awsac/{__version__}"
@@ -40,11 +40,16 @@ def translated(operation: str, resource: str = "") -> Iterator[None]:
 
 
 class Aws:
-    """One run's connection to AWS. Made by `connect`; clients may be used by any task of its event loop."""
+    """One run's connection to AWS. Made by `connect`; clients may be used by any task of its event loop.
+
+    ``attempts`` says how often a call is made in all before a temporary error is reported (``AWS_MAX_ATTEMPTS``).
+    """
 
     def __init__(self, *, session: Any, region: str, endpoint_url: str | None, stack: AsyncExitStack) -> None:
         self.region = region
         self._session, self._endpoint_url, self._stack = session, endpoint_url, stack
+        self.attempts = int(session.get_config_variable("max_attempts") or DEFAULT_ATTEMPTS)
+        self._clients_session: Any = None
         self._clients: dict[str, Any] = {}
         self._making = asyncio.Lock()
 
@@ -53,7 +58,7 @@ class Aws:
         async with self._making:
             if service not in self._clients:
                 with translated("connect to", service):
-                    self._clients[service] = await self._stack.enter_async_context(self._make(service))
+                    self._clients[service] = await self._make(service)
             return self._clients[service]
 
     async def credentials(self) -> Any:
@@ -65,13 +70,8 @@ class Aws:
         with translated("find", "credentials"):
             found = await self._session.get_credentials()
             if found is None:
-                raise CredentialsError("find", "credentials", "no profile, variable or instance role has any")
+                raise CredentialsError("find", "credentials", NO_CREDENTIALS)
             return await found.get_frozen_credentials()
-
-    @property
-    def attempts(self) -> int:
-        """How often a call is made in all before its temporary error is reported (``AWS_MAX_ATTEMPTS``)."""
-        return int(self._session.get_config_variable("max_attempts") or DEFAULT_ATTEMPTS)
 
     @property
     def ca_bundle(self) -> str | None:
@@ -79,14 +79,17 @@ class Aws:
         bundle = self._session.get_config_variable("ca_bundle")
         return str(bundle) if bundle else None
 
-    def _make(self, service: str) -> Any:
-        import aioboto3  # a third of a second, which only a call to AWS should cost
+    async def _make(self, service: str) -> Any:
+        if self._clients_session is None:
+            import aioboto3  # a third of a second, which only a call to AWS should cost
 
+            self._clients_session = aioboto3.Session(botocore_session=self._session)
+        making = self._clients_session.client(
+            service, region_name=self.region, endpoint_url=self._endpoint_url, config=self._config()
+        )
         try:
-            return aioboto3.Session(botocore_session=self._session).client(
-                service, region_name=self.region, endpoint_url=self._endpoint_url, config=self._config()
-            )
-        except ValueError as error:  # botocore's word for an endpoint that is no URL
+            return await self._stack.enter_async_context(making)
+        except ValueError as error:  # botocore's word for an endpoint that is no address
             raise InputError(f"the AWS endpoint cannot be used: {error}") from error
 
     def _config(self) -> Any:
@@ -125,6 +128,7 @@ async def connect(
 
     session = AioSession(profile=profile)
     with translated("read", "the AWS configuration"):
+        session.get_scoped_config()  # a profile that does not exist is said at once, not by the first call
         found = region or session.get_config_variable("region") or os.environ.get("AWS_REGION")
     if not found:
         raise InputError(

@@ -72,7 +72,7 @@ _CLASSES: dict[str, type[CloudError]] = {
     "ClientError": UnavailableError,  # aiohttp's; botocore's has a response and is read by its code
 }
 _WRONG_INPUT = {"ParamValidationError", "ProfileNotFound", "ConfigParseError", "InvalidRegionError"}
-_NO_CREDENTIALS = (
+NO_CREDENTIALS = (
     "no AWS credentials were found: choose a profile (AWS_PROFILE), set AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, or run where an instance role is"
 )
@@ -123,7 +123,7 @@ def _of_sdk(error: Exception, operation: str, resource: str) -> AwsacError:
     if _WRONG_INPUT.intersection(names):
         return InputError(f"{operation} {resource}".strip() + f" was not sent: {_sentence(str(error))}")
     kind = next((_CLASSES[name] for name in names if name in _CLASSES), CloudError)
-    text = _NO_CREDENTIALS if "NoCredentialsError" in names else _sentence(str(error)) or names[0]
+    text = NO_CREDENTIALS if "NoCredentialsError" in names else _sentence(str(error)) or names[0]
     return kind(operation, resource, text, temporary=False if "SSLError" in names else None)
 
 
@@ -140,7 +140,7 @@ def _of_transfer(error: Exception, operation: str, resource: str) -> CloudError:
         code, message = (_first(pattern, text) for pattern in (_CODE, _MESSAGE))
         return by_code(code, status[1], message, operation=operation, resource=resource)
     if "Unauthenticated" in type(error).__name__:
-        return CredentialsError(operation, resource, _NO_CREDENTIALS)
+        return CredentialsError(operation, resource, NO_CREDENTIALS)
     kind = _first(_HTTP_KIND, text)
     if kind == "Connect":
         return EndpointError(

@@ -71,13 +71,14 @@ class Instances:
         self._aws = aws
 
     async def find_image(self, image_id: str, owner: str) -> str:
-        """Return the name of an image of this owner (an account number). Raises NotFoundError if there is none."""
+        """Return the name of an image that this account (its number) owns. Raises NotFoundError if there is none."""
         ec2 = await self._aws.client("ec2")
         with translated("DescribeImages", image_id):
-            images = (await ec2.describe_images(ImageIds=[image_id], Owners=[owner]))["Images"]
-        if not images:
+            images = (await ec2.describe_images(ImageIds=[image_id]))["Images"]
+        names = [str(image.get("Name", "")) for image in images if image["OwnerId"] == owner]
+        if not names:
             raise NotFoundError("DescribeImages", image_id, f"account {owner} owns no such image in {self._aws.region}")
-        return str(images[0].get("Name", ""))
+        return names[0]
 
     async def default_cores(self, instance_type: str) -> int:
         """Return the number of virtual CPUs of an instance type. Raises NotFoundError if there is no such type."""

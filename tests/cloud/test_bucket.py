@@ -1,0 +1,75 @@
+import pytest
+
+from awsac_async.cloud.bucket import Bucket, Upload
+from awsac_async.session.errors import ConflictError, DeniedError, NotFoundError
+from tests.cloud.faults import Fault, Proxy, error
+
+
+async def test_an_existing_bucket_passes_the_check(bucket):
+    await bucket.check()
+
+
+async def test_a_bucket_that_is_not_there_is_named_as_not_found(aws):
+    with pytest.raises(NotFoundError, match="no-such-bucket-here"):
+        await Bucket(aws, "no-such-bucket-here").check()
+
+
+async def test_a_bucket_of_somebody_else_is_denied(faulty_bucket: Bucket, proxy: Proxy):
+    proxy.fail(lambda asked: asked.method == "HEAD", Fault(status=403))
+    with pytest.raises(DeniedError, match=f"HeadBucket {faulty_bucket.name} failed"):
+        await faulty_bucket.check()
+
+
+async def test_what_is_written_is_read_back_byte_for_byte(bucket):
+    await bucket.write("a/document.json", b"\x00\xff text")
+    assert await bucket.read("a/document.json") == b"\x00\xff text"
+
+
+async def test_reading_an_object_that_is_not_there_names_its_place(bucket):
+    with pytest.raises(NotFoundError, match=f"GetObject s3://{bucket.name}/missing failed"):
+        await bucket.read("missing")
+
+
+async def test_create_only_does_not_replace_an_object(bucket):
+    await bucket.write("document", b"first", if_none_match=True)
+    with pytest.raises(ConflictError):
+        await bucket.write("document", b"second", if_none_match=True)
+    assert await bucket.read("document") == b"first"
+
+
+async def test_a_document_is_replaced_only_if_it_is_the_one_that_was_read(bucket):
+    read = await bucket.write("document", b"first")
+    written = await bucket.write("document", b"second", if_match=read)
+    with pytest.raises(ConflictError):
+        await bucket.write("document", b"third", if_match=read)
+    assert written != read
+    assert await bucket.read("document") == b"second"
+
+
+async def test_a_listing_of_more_than_one_page_is_complete_and_keeps_to_its_prefix(bucket):
+    wanted = [f"s/{number:04}" for number in range(1005)]
+    await bucket.upload([Upload(source=b"x", key=key) for key in [*wanted, "s2/other", "s"]])
+    listed = await bucket.list("s/")
+    assert [info.key for info in listed] == wanted
+    assert {info.size for info in listed} == {1}
+
+    await bucket.delete([info.key for info in listed])
+    assert [info.key for info in await bucket.list("")] == ["s", "s2/other"]
+
+
+async def test_deleting_what_is_not_there_is_fine(bucket):
+    await bucket.delete(["never/was"])
+
+
+async def test_a_key_that_could_not_be_deleted_is_an_error_although_the_answer_is_200(faulty_bucket, proxy):
+    body = b"<DeleteResult><Error><Key>kept</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
+    proxy.fail(lambda asked: asked.method == "POST", Fault(status=200, body=body))
+    with pytest.raises(DeniedError, match="kept"):
+        await faulty_bucket.delete(["gone", "kept"])
+
+
+async def test_a_request_that_is_throttled_is_sent_again(faulty_bucket, proxy):
+    proxy.fail(lambda asked: asked.method == "PUT", error(503, "SlowDown"), times=1)
+    await faulty_bucket.write("document", b"content")
+    assert await faulty_bucket.read("document") == b"content"
+    assert [asked.method for asked in proxy.asked] == ["PUT", "PUT", "GET"]

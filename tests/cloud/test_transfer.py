@@ -1,0 +1,245 @@
+import asyncio
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from awsac_async.cloud.bucket import Bucket, Download, Progress, Upload
+from awsac_async.session.errors import (
+    ConflictError,
+    DeniedError,
+    InputError,
+    NotFoundError,
+    ThrottledError,
+    UnavailableError,
+)
+from tests.cloud.faults import Fault, Proxy, error
+
+LARGE = 40 << 20
+
+
+async def downloads_of(bucket: Bucket, directory: Path, prefix: str = "") -> list[Download]:
+    return [
+        Download(key=info.key, target=directory / f"{number}", size=info.size, etag=info.etag)
+        for number, info in enumerate(await bucket.list(prefix))
+    ]
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def transfer_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("transfer")]
+
+
+async def test_many_small_objects_come_back_as_they_went(bucket, tmp_path):
+    contents = {f"many/{number:04}": os.urandom(number * 37) for number in range(120)}
+    await bucket.upload([Upload(source=content, key=key) for key, content in contents.items()])
+    items = await downloads_of(bucket, tmp_path / "new" / "folder")
+    await bucket.download(items)
+    assert {item.key: item.target.read_bytes() for item in items} == contents
+    assert not list(tmp_path.rglob("*.part"))
+    assert transfer_threads() == []
+
+
+async def test_a_large_file_goes_and_comes_by_parts(faulty_bucket, proxy, tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(LARGE + 1))
+    await faulty_bucket.upload([Upload(source=source, key="large")])
+    [item] = await downloads_of(faulty_bucket, tmp_path)
+    await faulty_bucket.download([item])
+    assert digest(item.target.read_bytes()) == digest(source.read_bytes())
+
+    parts = [asked for asked in proxy.asked if asked.method == "PUT" and "partNumber" in asked.path]
+    ranges = {asked.headers["range"] for asked in proxy.asked if "range" in asked.headers}
+    assert len(parts) == 6
+    assert max(len(asked.body) for asked in parts) == 8 << 20
+    assert ranges == {"bytes=0-16777215", "bytes=16777216-33554431", "bytes=33554432-41943040"}
+
+
+async def test_files_and_bytes_of_every_size_class_can_be_mixed(bucket, tmp_path):
+    sizes = [0, 1, 256 << 10, (256 << 10) + 1, 8 << 20, (8 << 20) + 1, 17 << 20]
+    contents = {f"{size}": os.urandom(size) for size in sizes}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    await bucket.upload(
+        [Upload(source=tmp_path / name, key=f"file/{name}") for name in contents]
+        + [Upload(source=content, key=f"bytes/{name}") for name, content in contents.items()]
+    )
+    items = await downloads_of(bucket, tmp_path / "back")
+    await bucket.download(items)
+    assert len(items) == 2 * len(sizes)
+    assert {item.key: digest(item.target.read_bytes()) for item in items} == {
+        f"{kind}/{name}": digest(content) for kind in ("file", "bytes") for name, content in contents.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "key", ["a//b", "a/./b", "a/../b", "folder/", "/a", "tab\there", "a b#c%20d?e&f=g+h~ü", "x" * 900, ".a/..b/c."]
+)
+async def test_every_key_that_s3_takes_can_be_uploaded_and_downloaded(bucket, tmp_path, key):
+    await bucket.upload([Upload(source=key.encode(), key=key)])
+    await bucket.upload([Upload(source=b"another", key="a"), Upload(source=b"another", key="folder")])
+    [info] = [info for info in await bucket.list("") if info.key == key]
+    target = tmp_path / "target"
+    await bucket.download([Download(key=key, target=target, size=info.size, etag=info.etag)])
+    assert target.read_bytes() == key.encode()
+
+
+async def test_progress_is_told_on_the_loop_and_ends_complete(bucket, tmp_path):
+    told: list[tuple[Progress, str]] = []
+
+    def tell(progress: Progress) -> None:
+        told.append((progress, threading.current_thread().name))
+
+    sizes = [100] * 20 + [9 << 20]
+    await bucket.upload([Upload(source=bytes(size), key=f"o{n}") for n, size in enumerate(sizes)], on_progress=tell)
+    end = Progress(files_done=21, files_total=21, bytes_done=sum(sizes), bytes_total=sum(sizes))
+    assert told[0][0] == Progress(files_done=0, files_total=21, bytes_done=0, bytes_total=sum(sizes))
+    assert told[-1][0] == end
+
+    told.clear()
+    await bucket.download(await downloads_of(bucket, tmp_path), on_progress=tell)
+    assert told[-1][0] == end
+    assert [progress.bytes_done for progress, _ in told] == sorted(progress.bytes_done for progress, _ in told)
+    assert {name for _, name in told} == {threading.main_thread().name}
+
+
+async def test_an_object_that_was_replaced_since_it_was_listed_is_an_error_and_no_file(bucket, tmp_path):
+    await bucket.upload([Upload(source=b"listed", key="small"), Upload(source=bytes(LARGE), key="large")])
+    items = await downloads_of(bucket, tmp_path)
+    await bucket.upload([Upload(source=b"newer!", key="small"), Upload(source=b"\1" * LARGE, key="large")])
+    for item in items:
+        with pytest.raises(ConflictError, match=item.key):
+            await bucket.download([item])
+        assert not item.target.exists()
+
+
+async def test_an_object_that_is_replaced_during_its_download_is_an_error_and_no_file(faulty_bucket, proxy, tmp_path):
+    await faulty_bucket.upload([Upload(source=bytes(LARGE), key="large")])
+    [item] = await downloads_of(faulty_bucket, tmp_path)
+    # The last range finds another version: what S3 says to If-Match.
+    proxy.fail(lambda asked: asked.headers.get("range", "").endswith(f"-{LARGE - 1}"), error(412, "PreconditionFailed"))
+    with pytest.raises(ConflictError):
+        await faulty_bucket.download([item])
+    assert [path.name for path in tmp_path.iterdir()] == [f"{item.target.name}.part"]
+    assert all(asked.headers["if-match"] == item.etag for asked in proxy.asked if "range" in asked.headers)
+
+
+async def test_an_interrupted_download_leaves_only_part_files_and_a_second_run_completes_it(
+    faulty_bucket, proxy, tmp_path
+):
+    contents = {"large": os.urandom(LARGE), **{f"small{n}": os.urandom(1000) for n in range(20)}}
+    await faulty_bucket.upload([Upload(source=content, key=key) for key, content in contents.items()])
+    items = await downloads_of(faulty_bucket, tmp_path)
+    proxy.fail(lambda asked: asked.headers.get("range", "").endswith(f"-{LARGE - 1}"), Fault(cut=2 << 20), times=2)
+    with pytest.raises(UnavailableError):
+        await faulty_bucket.download(items)
+    whole = [path for path in tmp_path.iterdir() if path.suffix != ".part"]
+    assert all(path.read_bytes() in contents.values() for path in whole)
+    assert (tmp_path / "0.part").exists()
+    assert transfer_threads() == []
+
+    await faulty_bucket.download([item for item in items if not item.target.exists()])
+    assert {item.key: digest(item.target.read_bytes()) for item in items} == {
+        key: digest(content) for key, content in contents.items()
+    }
+    assert not list(tmp_path.glob("*.part"))
+
+
+async def test_a_cancelled_download_ends_its_threads_and_leaves_no_incomplete_file(bucket, tmp_path):
+    content = os.urandom(LARGE)
+    await bucket.upload([Upload(source=content, key=f"large{n}") for n in range(3)])
+    items = await downloads_of(bucket, tmp_path)
+    started = asyncio.Event()
+
+    def begun(progress: Progress) -> None:
+        if 0 < progress.bytes_done < progress.bytes_total:
+            started.set()
+
+    task = asyncio.create_task(bucket.download(items, on_progress=begun))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert transfer_threads() == []
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".part", ""}
+    assert all(path.read_bytes() == content for path in tmp_path.iterdir() if not path.suffix)
+
+
+async def test_a_cancelled_upload_ends_its_threads_and_leaves_neither_object_nor_parts(bucket, aws):
+    started = asyncio.Event()
+
+    def begun(progress: Progress) -> None:
+        if progress.bytes_done:
+            started.set()
+
+    item = Upload(source=bytes(200 << 20), key="large")
+    task = asyncio.create_task(bucket.upload([item], on_progress=begun))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert transfer_threads() == []
+    assert await bucket.list("") == []
+    uploads = await (await aws.client("s3")).list_multipart_uploads(Bucket=bucket.name)
+    assert uploads.get("Uploads", []) == []
+
+
+@pytest.mark.parametrize("fault", [error(503, "SlowDown"), error(500, "InternalError"), Fault(cut=0)], ids=str)
+async def test_a_request_that_fails_for_now_is_sent_again(faulty_bucket, proxy, tmp_path, fault):
+    for method in ("PUT", "GET"):
+        proxy.fail(lambda asked, method=method: asked.method == method and "/object" in asked.path, fault, times=1)
+    await faulty_bucket.upload([Upload(source=b"content", key="object")])
+    items = await downloads_of(faulty_bucket, tmp_path)
+    await faulty_bucket.download(items)
+    assert items[0].target.read_bytes() == b"content"
+
+
+async def test_a_body_that_was_cut_short_is_continued_from_where_it_ended(faulty_bucket, proxy: Proxy, tmp_path):
+    content = os.urandom(12 << 20)
+    await faulty_bucket.upload([Upload(source=content, key="object")])
+    items = await downloads_of(faulty_bucket, tmp_path)
+    proxy.fail(lambda asked: "range" in asked.headers, Fault(cut=5 << 20), times=1)
+    await faulty_bucket.download(items)
+    assert digest(items[0].target.read_bytes()) == digest(content)
+    first, second = [asked.headers["range"] for asked in proxy.asked if "range" in asked.headers]
+    assert first == "bytes=0-12582911"
+    assert int(second.removeprefix("bytes=").partition("-")[0]) >= 4 << 20
+
+
+async def test_throttling_that_does_not_end_is_reported_as_such(faulty_bucket, proxy):
+    proxy.fail(lambda asked: asked.method == "PUT", error(503, "SlowDown"))
+    with pytest.raises(ThrottledError, match=f"PutObject s3://{faulty_bucket.name}/object failed: by the test"):
+        await faulty_bucket.upload([Upload(source=b"content", key="object")])
+
+
+async def test_a_multipart_upload_that_fails_is_aborted(faulty_bucket, proxy, aws):
+    proxy.fail(lambda asked: "partNumber=3" in asked.path, error(403, "AccessDenied"))
+    with pytest.raises(DeniedError):
+        await faulty_bucket.upload([Upload(source=bytes(LARGE), key="large")])
+    uploads = await (await aws.client("s3")).list_multipart_uploads(Bucket=faulty_bucket.name)
+    assert uploads.get("Uploads", []) == []
+
+
+async def test_a_missing_object_a_denied_one_and_a_missing_bucket_are_told_apart(faulty_bucket, proxy, tmp_path):
+    proxy.fail(lambda asked: asked.path.endswith("/denied"), error(403, "AccessDenied"))
+    with pytest.raises(NotFoundError, match=r"s3://.*/missing"):
+        await faulty_bucket.download([Download(key="missing", target=tmp_path / "x", size=1, etag='"e"')])
+    with pytest.raises(DeniedError, match=r"s3://.*/denied"):
+        await faulty_bucket.download([Download(key="denied", target=tmp_path / "x", size=1, etag='"e"')])
+    with pytest.raises(NotFoundError, match="NoSuchBucket"):
+        await Bucket(faulty_bucket._aws, "no-such-bucket").upload([Upload(source=b"", key="x")])
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_source_that_is_not_there_and_a_target_that_cannot_be_are_input_errors(bucket, tmp_path):
+    with pytest.raises(InputError, match=r"cannot read .*/missing: No such file or directory"):
+        await bucket.upload([Upload(source=tmp_path / "missing", key="x")])
+    await bucket.upload([Upload(source=b"content", key="x")])
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot write .*/file: File exists"):
+        await bucket.download([Download(key="x", target=tmp_path / "file" / "x", size=7, etag="")])
