@@ -10,7 +10,6 @@ import http.client
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -26,8 +25,9 @@ from awsac_async.local.volumes import loop_devices, release_loop_devices, remove
 
 START_TIMEOUT = 60.0  # s
 END_TIMEOUT = 15.0  # s
-_LOCK = "lock"
+_LOCK = "embedded-cloud.lock"  # also the mark of a directory that is ours to empty
 _LOG = "log"
+_DAEMON = "daemon"  # the folder, which there is not, whose mark the daemon carries
 
 
 class LocalCloudError(Exception):
@@ -66,7 +66,7 @@ def up(directory: Path, settings: Settings | None = None) -> dict[str, str]:
 
     Raises LocalCloudError with the last lines of the daemon's log when it does not start.
     """
-    directory = directory.absolute()
+    directory = directory.resolve()
     with _locked(directory):
         if _state(directory) is None:
             _sweep(directory)
@@ -76,7 +76,7 @@ def up(directory: Path, settings: Settings | None = None) -> dict[str, str]:
 
 def down(directory: Path) -> None:
     """Take the cloud of this directory down, and remove the directory with all that is left of it."""
-    directory = directory.absolute()
+    directory = directory.resolve()
     if not directory.exists():
         return
     with _locked(directory):
@@ -87,7 +87,7 @@ def down(directory: Path) -> None:
 
 def environment(directory: Path) -> dict[str, str]:
     """Return the variables that make an AWS client use this cloud."""
-    state = _require(directory.absolute())
+    state = _require(directory.resolve())
     return {
         "AWS_ENDPOINT_URL": state["endpoint"],
         "AWS_ACCESS_KEY_ID": state["access_key_id"],
@@ -99,9 +99,9 @@ def environment(directory: Path) -> dict[str, str]:
 
 def status(directory: Path) -> Status:
     """Return what there is, on this machine and in the account."""
-    directory = directory.absolute()
+    directory = directory.resolve()
     traces: dict[str, Any] = {
-        "processes": processes.belonging_to(directory),
+        "processes": processes.belonging_to(directory / "instances"),
         "mounts": _mounts(directory),
         "loop_devices": [str(device) for device in loop_devices(directory)],
     }
@@ -117,7 +117,7 @@ def import_snapshot(directory: Path, source: Path, *, description: str) -> str:
     if not source.is_dir():
         raise LocalCloudError(f"{source}: not a folder")
     order = {"source": str(source.absolute()), "description": description}
-    snapshot_id = _ask(_require(directory.absolute()), "POST", "snapshots", order)
+    snapshot_id = _ask(_require(directory.resolve()), "POST", "snapshots", order)
     return str(snapshot_id)
 
 
@@ -130,6 +130,7 @@ def _locked(directory: Path) -> Iterator[None]:
     while True:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_ours(directory)
             descriptor = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         except FileNotFoundError:  # removed by a down, just now
             continue
@@ -142,6 +143,13 @@ def _locked(directory: Path) -> Iterator[None]:
                 return
         finally:
             os.close(descriptor)
+
+
+def _check_ours(directory: Path) -> None:
+    """Refuse a directory that holds anything else than an embedded cloud: it would be removed."""
+    names = {entry.name for entry in directory.iterdir()}
+    if names and _LOCK not in names:
+        raise LocalCloudError(f"{directory} is not empty, and does not belong to an embedded cloud")
 
 
 def _is_still(file: Path, descriptor: int) -> bool:
@@ -159,11 +167,7 @@ def _state(directory: Path) -> dict[str, Any] | None:
         state: dict[str, Any] = json.loads((directory / STATE_FILE).read_text())
     except FileNotFoundError:
         return None
-    return state if _lives(state) else None
-
-
-def _lives(state: dict[str, Any]) -> bool:
-    return bool(processes.start_time(state["pid"]) == state["started"])
+    return state if processes.start_time(state["pid"]) == state["started"] else None
 
 
 def _require(directory: Path) -> dict[str, Any]:
@@ -179,18 +183,20 @@ def _start(directory: Path, settings: Settings) -> None:
     readable, writable = os.pipe()
     with (directory / _LOG).open("ab") as log:
         starter = subprocess.Popen(
-            [sys.executable, "-m", "awsac_async.local.daemon", directory, settings.to_json(), str(writable)],
+            [sys.executable, "-P", "-m", "awsac_async.local.daemon", directory, settings.to_json(), str(writable)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=_daemon_environment(directory),
+            cwd="/",
             start_new_session=True,
             pass_fds=[writable],
         )
     os.close(writable)
     starter.wait()  # it has left the daemon behind
-    answered, _, _ = select.select([readable], [], [], START_TIMEOUT)
-    told = os.read(readable, 16) if answered else b""
+    poller = select.poll()
+    poller.register(readable, select.POLLIN)
+    told = os.read(readable, 16) if poller.poll(START_TIMEOUT * 1000) else b""
     os.close(readable)
     if not told:
         lines = (directory / _LOG).read_text(errors="replace").splitlines()[-10:]
@@ -200,7 +206,12 @@ def _start(directory: Path, settings: Settings) -> None:
 def _daemon_environment(directory: Path) -> dict[str, str]:
     """Return this process' environment without its AWS settings."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
-    return ours | {"TMPDIR": str(directory / "tmp")}
+    packages = [str(Path(__file__).resolve().parents[2]), *filter(None, [ours.get("PYTHONPATH")])]
+    return ours | {
+        "PYTHONPATH": os.pathsep.join(packages),
+        "TMPDIR": str(directory / "tmp"),
+        processes.MARK: str(directory / _DAEMON),
+    }
 
 
 def _ask(state: dict[str, Any], method: str, operation: str, order: object = None) -> Any:
@@ -225,7 +236,7 @@ def _ask(state: dict[str, Any], method: str, operation: str, order: object = Non
 
 def _sweep(directory: Path) -> None:
     """End every process, release every device and remove every file of the cloud; only the lock stays."""
-    _end_daemon(directory)
+    processes.end_marked(directory / _DAEMON)  # first, so that it starts nothing meanwhile
     if not processes.end_marked(directory, patience=END_TIMEOUT):
         raise LocalCloudError(f"processes of {directory} do not end: {processes.marked(directory)}")
     _release_devices(directory)
@@ -234,13 +245,6 @@ def _sweep(directory: Path) -> None:
     for entry in directory.iterdir():
         if entry.name != _LOCK:
             remove_tree(entry)
-
-
-def _end_daemon(directory: Path) -> None:
-    state = _state(directory)
-    if state:
-        descriptor = processes.signal_if(state["pid"], signal.SIGKILL, lambda _: _lives(state))
-        processes.wait_for([descriptor] if descriptor is not None else [], END_TIMEOUT)
 
 
 def _release_devices(directory: Path) -> None:

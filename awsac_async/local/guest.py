@@ -12,6 +12,8 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
+import shlex
 import shutil
 import signal
 import socket
@@ -174,7 +176,8 @@ def _write_power_commands(orders: Orders) -> None:
     folder.mkdir()
     first, *others = POWER_COMMANDS
     script = folder / first
-    script.write_text(POWER_SCRIPT.format(init=os.getpid(), timer=orders.folder / "shutdown.pid"))
+    timer = shlex.quote(str(orders.folder / "shutdown.pid"))
+    script.write_text(POWER_SCRIPT.format(init=os.getpid(), timer=timer))
     script.chmod(0o755)
     for name in others:
         (folder / name).symlink_to(first)
@@ -184,6 +187,12 @@ def _become_reaper() -> None:
     """Adopt every orphan among our descendants, and give up the right to reboot the machine."""
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _libc.prctl(PR_CAPBSET_DROP, CAP_SYS_BOOT, 0, 0, 0)
+
+
+def _limit_open_files() -> None:
+    """Give processes the limit that Amazon Linux does, not the cloud's own."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(65535, most), most))
 
 
 def _report(message: str) -> None:
@@ -245,6 +254,7 @@ def main() -> int:
     """Furnish the instance, tell the hypervisor, and run it."""
     orders = Orders.from_json(sys.argv[1])
     host_pid = str(Path("/proc/self").readlink())  # before our own /proc hides it
+    _limit_open_files()
     _write_power_commands(orders)
     if orders.isolation is Isolation.PLAIN:
         _become_reaper()

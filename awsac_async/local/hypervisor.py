@@ -60,7 +60,7 @@ class Machine:
     folder: Path
     process: subprocess.Popen[bytes]
     init: int  # a pidfd
-    dev: Path  # the instance's /dev, as seen from here
+    dev: int  # a descriptor of the instance's /dev: unlike a path by PID, it cannot become another's
     ended: threading.Event = field(default_factory=threading.Event)
     devices: dict[str, int] = field(default_factory=dict)
 
@@ -112,7 +112,7 @@ class Hypervisor:
             "environment": self._environment(folder, environment),
             "boot": self._settings.boot,
             "grace": self._settings.shutdown_grace,
-            "keep": [sys.prefix, sys.base_prefix, self._settings.boot.parent, folder],
+            "keep": [sys.prefix, sys.base_prefix, _package_parent(), self._settings.boot.parent, folder],
         }
         command = [*_COMMANDS[self.isolation], sys.executable, "-P", "-m", "awsac_async.local.guest"]
         with (folder / "console").open("ab") as console:
@@ -148,19 +148,21 @@ class Hypervisor:
             pid = -1
         if pid < 0:
             process.kill()
-            return Machine(folder=folder, process=process, init=-1, dev=folder / "dev")
+            return Machine(folder=folder, process=process, init=-1, dev=-1)
+        dev = Path(f"/proc/{pid}/root/dev")
         if self.isolation is Isolation.PLAIN:
-            (folder / "dev" / _BY_ID).mkdir(parents=True, exist_ok=True)
-            return Machine(folder=folder, process=process, init=os.pidfd_open(pid), dev=folder / "dev")
-        return Machine(folder=folder, process=process, init=os.pidfd_open(pid), dev=Path(f"/proc/{pid}/root/dev"))
+            dev = folder / "dev"
+            (dev / _BY_ID).mkdir(parents=True, exist_ok=True)
+        return Machine(folder=folder, process=process, init=os.pidfd_open(pid), dev=os.open(dev, os.O_PATH))
 
     def _watch(self, instance_id: str) -> None:
         """Wait for the end of an instance, remove what is left of it, and tell."""
         machine = self._machines[instance_id]
         machine.process.wait()
         processes.end_marked(machine.folder)
-        if machine.init >= 0:
-            os.close(machine.init)
+        for descriptor in (machine.init, machine.dev):
+            if descriptor >= 0:
+                os.close(descriptor)
         for entry in machine.folder.iterdir():
             if entry.name != "console":
                 remove_tree(entry)
@@ -186,13 +188,13 @@ class Hypervisor:
             return
         number = next(number for number in range(1, 1000) if number not in machine.devices.values())
         machine.devices[volume_id] = number
-        link = machine.dev / _BY_ID / _serial_name(volume_id)
+        link = f"{_BY_ID}/{_serial_name(volume_id)}"
         if source.is_block_device():
             name = f"nvme{number}n1"
-            os.mknod(machine.dev / name, stat.S_IFBLK | 0o600, source.stat().st_rdev)
-            link.symlink_to(f"../../{name}")
+            os.mknod(name, stat.S_IFBLK | 0o600, source.stat().st_rdev, dir_fd=machine.dev)
+            os.symlink(f"../../{name}", link, dir_fd=machine.dev)
         else:
-            link.symlink_to(source)
+            os.symlink(source, link, dir_fd=machine.dev)
 
     def detach(self, instance_id: str, volume_id: str) -> None:
         """Hide a volume from an instance. A file system that is mounted there stays mounted."""
@@ -200,8 +202,9 @@ class Hypervisor:
         if machine is None or volume_id not in machine.devices:
             return
         number = machine.devices.pop(volume_id)
-        (machine.dev / _BY_ID / _serial_name(volume_id)).unlink(missing_ok=True)
-        (machine.dev / f"nvme{number}n1").unlink(missing_ok=True)
+        for name in (f"{_BY_ID}/{_serial_name(volume_id)}", f"nvme{number}n1"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=machine.dev)
 
     def console(self, instance_id: str) -> bytes:
         """Return the last 64 KB of what an instance has printed."""

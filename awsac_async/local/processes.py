@@ -1,8 +1,8 @@
 """Finds and ends processes that belong to an embedded cloud, and no others.
 
 A process belongs to an instance when its environment carries ``MARK`` with the instance's folder, or when it descends
-from such a process. Signals go through a pidfd, opened before the process is checked, so that a number that the kernel
-has given to somebody else is never hit.
+from such a process; the daemon carries the mark of a folder of its own. Signals go through a pidfd, opened before the
+process is checked, so that a number that the kernel has given to somebody else is never hit.
 """
 
 import os
@@ -93,14 +93,16 @@ def wait_for(descriptors: Iterable[int], timeout: float) -> None:
     """Wait until the processes of these pidfds have ended, at most so many seconds in all. Closes the pidfds."""
     deadline = time.monotonic() + timeout
     for descriptor in descriptors:
-        select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
         os.close(descriptor)
 
 
 def end_marked(folder: Path, *, patience: float = 5.0) -> bool:
-    """End all processes of the instances below this folder; return whether none is left.
+    """End all processes that carry the mark of this folder or of one below it; return whether none is left.
 
-    First the instances' own init is asked (it takes its descendants with it), then each survivor is killed.
+    First they are asked (an instance's init takes its descendants with it), then each survivor is killed.
     """
     deadline = time.monotonic() + patience
     signum: int = signal.SIGINT

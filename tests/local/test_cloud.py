@@ -56,6 +56,14 @@ def test_what_keeps_it_from_starting_is_told(tmp_path: Path) -> None:
     cloud.down(tmp_path / "cloud")
 
 
+def test_a_directory_with_anything_else_in_it_is_refused_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    for attempt in (cloud.up, cloud.down):
+        with pytest.raises(cloud.LocalCloudError, match="is not empty"):
+            attempt(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 def _listening(pid: int) -> list[str]:
     """Return the addresses, as the kernel writes them, on which a process listens."""
     links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
