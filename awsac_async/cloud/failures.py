@@ -51,6 +51,8 @@ _CODES: dict[type[CloudError], str] = {
 }
 _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
 
+_PASSING_CONFLICTS = {"ConditionalRequestConflict", "OperationAborted"}  # two requests at once; try again
+
 # Classes of botocore (by name, since importing botocore costs a third of a second) and of aiohttp.
 _CLASSES: dict[str, type[CloudError]] = {
     "NoCredentialsError": CredentialsError,
@@ -108,7 +110,8 @@ def _of_response(response: dict[str, dict[str, object]], operation: str, resourc
 def by_code(code: str, status: str, message: str, *, operation: str, resource: str) -> CloudError:
     """Return the error for a service's code (if the code is not known: for the HTTP status) and message."""
     kind = _KINDS.get(code) or _by_pattern(code) or _KINDS.get(status, CloudError)
-    return kind(operation, resource, _sentence(message) or f"the service answered {code or status}", code=code)
+    cause = _sentence(message) or f"the service answered {code or status}"
+    return kind(operation, resource, cause, code=code, temporary=True if code in _PASSING_CONFLICTS else None)
 
 
 def _by_pattern(code: str) -> type[CloudError] | None:
@@ -131,6 +134,7 @@ def _of_sdk(error: Exception, operation: str, resource: str) -> AwsacError:
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([\w.]+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_PROVIDER = re.compile(r"credential provider: \w+: (.+)")  # what went wrong in store._Credentials
 _HTTP_KIND = re.compile(r"kind: (Connect|Timeout|Request|Body|Interrupted|Decode)\b")
 
 
@@ -140,7 +144,9 @@ def _of_transfer(error: Exception, operation: str, resource: str) -> CloudError:
         code, message = (_first(pattern, text) for pattern in (_CODE, _MESSAGE))
         return by_code(code, status[1], message, operation=operation, resource=resource)
     if "Unauthenticated" in type(error).__name__:
-        return CredentialsError(operation, resource, NO_CREDENTIALS)
+        return CredentialsError(operation, resource, _first(_PROVIDER, text) or NO_CREDENTIALS)
+    if "redirect" in text:
+        return CloudError(operation, resource, "the bucket is in another region than the one that was chosen")
     kind = _first(_HTTP_KIND, text)
     if kind == "Connect":
         return EndpointError(

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 # The SDK hands out temporary credentials that are valid for ten minutes at least, and renews them by itself.
 _CREDENTIALS_VALID = timedelta(minutes=10)
-_STALLED = timedelta(seconds=60)  # without a byte
-_LONGEST_REQUEST = timedelta(hours=6)  # a part on a slow line; what is stalled ends earlier
+_LONGEST_REQUEST = timedelta(hours=6)  # a part on a slow line; what stands still ends earlier
 
 
-async def make_store(aws: Aws, bucket: str, *, retries: int) -> "S3Store":
+async def make_store(aws: Aws, bucket: str, *, retries: int, patience: timedelta) -> "S3Store":
     """Return the bucket for obstore's synchronous calls in threads, while this event loop runs.
 
     Args:
         aws: the run's connection.
         bucket: its name.
         retries: how often obstore itself repeats a request that failed for now.
+        patience: how long a request may go without an answer, and an answer without a byte.
     """
     from obstore.store import S3Store  # only a transfer should cost this
 
@@ -43,7 +43,7 @@ async def make_store(aws: Aws, bucket: str, *, retries: int) -> "S3Store":
             "aws_endpoint_url_s3": endpoint,  # else the variable AWS_ENDPOINT_URL_S3 would win
             "virtual_hosted_style_request": virtual,
         },
-        client_options=_client_options(aws, endpoint),
+        client_options=_client_options(aws, endpoint, patience),
         retry_config={
             "max_retries": retries,
             "retry_timeout": timedelta(minutes=2),
@@ -61,11 +61,11 @@ def _address(endpoint: str, bucket: str) -> tuple[str, bool]:
     return f"{parts.scheme}://{bucket}.{parts.netloc}", True
 
 
-def _client_options(aws: Aws, endpoint: str) -> Any:
+def _client_options(aws: Aws, endpoint: str, patience: timedelta) -> Any:
     options: dict[str, Any] = {
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT),
-        "read_timeout": _STALLED,
+        "read_timeout": patience,
         "timeout": _LONGEST_REQUEST,
         "user_agent": USER_AGENT,
     }

@@ -61,23 +61,20 @@ class Threads:
         When this task is cancelled, the threads are stopped, and have ended when it ends; what a thread has asked of
         the network is waited for, at most as long as the store's timeout.
         """
-        crew = _Crew(sum(min(lane.threads, len(lane.tasks)) for lane in lanes))
-        for lane in lanes:
-            for _ in range(min(lane.threads, len(lane.tasks))):
-                crew.start(partial(self._work, lane.tasks))
+        crew = _Crew()
         try:
-            while not await crew.ended(within=_TICK):
-                on_tick(self.tally())
+            for lane in lanes:
+                for _ in range(min(lane.threads, len(lane.tasks))):
+                    crew.start(partial(self._work, lane.tasks))
+            while crew.running:
+                await crew.wait(within=_TICK)
+                on_tick(self._tally())
         finally:
             self._stopping.set()
-            await crew.ended(within=None)
+            await crew.join()
         if self._error is not None:
             raise self._error
-        on_tick(self.tally())
-
-    def tally(self) -> Tally:
-        """Return the sum of what all threads have done so far."""
-        return Tally(files=sum(tally.files for tally in self._tallies), size=sum(tally.size for tally in self._tallies))
+        on_tick(self._tally())
 
     def check(self) -> None:
         """Raise Stopped, inside a thread, if the run is to end."""
@@ -98,6 +95,10 @@ class Threads:
             self._stopping.wait(pause * _random.uniform(0.5, 1.0))
             pause = min(2 * pause, 8.0)
         raise AssertionError("the last attempt returns or raises")
+
+    def _tally(self) -> Tally:
+        """Return the sum of what all threads have done so far."""
+        return Tally(files=sum(tally.files for tally in self._tallies), size=sum(tally.size for tally in self._tallies))
 
     def _work(self, tasks: deque[Task]) -> None:
         tally = Tally()
@@ -123,33 +124,42 @@ def _next(tasks: deque[Task]) -> Task | None:
 class _Crew:
     """The threads themselves; the event loop hears when the last has ended."""
 
-    def __init__(self, size: int) -> None:
-        self._loop, self._left = asyncio.get_running_loop(), size
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._threads: list[threading.Thread] = []
         self._all_ended = asyncio.Event()
-        if not size:
-            self._all_ended.set()
+        self.running = 0
 
     def start(self, work: Callable[[], None]) -> None:
         def run() -> None:
             work()
-            with contextlib.suppress(RuntimeError):  # the loop was closed without waiting for us
-                self._loop.call_soon_threadsafe(self._one_ended)
+            self._loop.call_soon_threadsafe(self._one_ended)
 
         thread = threading.Thread(target=run, name=f"transfer {len(self._threads)}")
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
+        self.running += 1
 
-    async def ended(self, *, within: float | None) -> bool:
-        """Return whether all threads have ended, after waiting for that for a time (None: as long as it takes)."""
+    async def wait(self, *, within: float) -> None:
+        """Wait until all threads have ended, at most for a time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._all_ended.wait()
-                for thread in self._threads:
-                    thread.join()
-        return self._all_ended.is_set()
+
+    async def join(self) -> None:
+        """Wait until all threads have ended, also when cancelled: whatever they use is closed after this."""
+        cancelled: asyncio.CancelledError | None = None
+        while self.running:
+            try:
+                await self._all_ended.wait()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        for thread in self._threads:
+            thread.join()
+        if cancelled is not None:
+            raise cancelled
 
     def _one_ended(self) -> None:
-        self._left -= 1
-        if not self._left:
+        self.running -= 1
+        if not self.running:
             self._all_ended.set()

@@ -4,8 +4,10 @@ Owns the way of a transfer: which keys obstore can name and which the SDK has to
 one object is moved is said by ``downloads`` and ``uploads``. Must never hold a whole large object in memory.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
 from awsac_async.cloud import sdktransfer
@@ -19,6 +21,11 @@ from awsac_async.cloud.uploads import Uploads, size_of
 Item = TypeVar("Item", Download, Upload)
 # obstore drops a slash at either end of a key, and refuses an empty segment, "." and "..", and control characters.
 _ODD = re.compile(r"(^|/)\.{0,2}(/|$)|[\x00-\x1f\x7f]")
+
+# How long a connection may stand still. An answer to an upload comes when all of the request's bytes are sent, which
+# share the line with those of the other threads; a download has something to show much earlier.
+_PATIENCE_UP = timedelta(minutes=5)
+_PATIENCE_DOWN = timedelta(seconds=30)
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -47,8 +54,8 @@ async def download(aws: Aws, bucket: str, items: Sequence[Download], *, on_progr
     report.start_from(Tally(files=len(odd), size=sum(item.size for item in odd)))
     if bulk:
         threads = Threads(attempts=aws.attempts)
-        with Downloads(await make_store(aws, bucket, retries=0), threads, bucket) as downloads:
-            await threads.run(downloads.lanes(bulk), on_tick=report.tell)
+        with Downloads(await make_store(aws, bucket, retries=0, patience=_PATIENCE_DOWN), threads, bucket) as downloads:
+            await threads.run(await asyncio.to_thread(downloads.lanes, bulk), on_tick=report.tell)
 
 
 async def upload(aws: Aws, bucket: str, items: Sequence[Upload], *, on_progress: OnProgress = None) -> None:
@@ -64,19 +71,20 @@ async def upload(aws: Aws, bucket: str, items: Sequence[Upload], *, on_progress:
         InputError: a source cannot be read.
     """
     bulk, odd = _parted(items)
-    report = _Reporter(files=len(items), size=sum(map(size_of, items)), told=on_progress)
+    sizes = await asyncio.to_thread(lambda: {item.key: size_of(item) for item in items})
+    report = _Reporter(files=len(items), size=sum(sizes.values()), told=on_progress)
     report.tell(Tally())
     await sdktransfer.upload(aws, bucket, odd)
-    report.start_from(Tally(files=len(odd), size=sum(map(size_of, odd))))
+    report.start_from(Tally(files=len(odd), size=sum(sizes[item.key] for item in odd)))
     if bulk:
         threads = Threads(attempts=aws.attempts)
         uploads = Uploads(
-            await make_store(aws, bucket, retries=0),
-            await make_store(aws, bucket, retries=aws.attempts - 1),
+            await make_store(aws, bucket, retries=0, patience=_PATIENCE_UP),
+            await make_store(aws, bucket, retries=aws.attempts - 1, patience=_PATIENCE_UP),
             threads,
             bucket,
         )
-        await threads.run(uploads.lanes(bulk), on_tick=report.tell)
+        await threads.run(uploads.lanes([(item, sizes[item.key]) for item in bulk]), on_tick=report.tell)
 
 
 class _Reporter:

@@ -24,7 +24,7 @@ _SMALL = 256 << 10  # bytes
 _MULTIPART = 8 << 20  # bytes above which a file goes by parts
 _SMALL_AT_ONCE = 256
 _LARGE_AT_ONCE = 12
-_BUDGET = 160 << 20  # bytes of parts in memory: those on their way, and one being read for each file
+_BUDGET = 96 << 20  # bytes of parts in memory: those on their way, and one being read for each file
 _MOST_PARTS = 10_000  # of S3
 
 
@@ -55,9 +55,8 @@ class Uploads:
         self._store, self._patient_store = store, patient_store
         self._threads, self._bucket = threads, bucket
 
-    def lanes(self, items: Sequence[Upload]) -> list[Lane]:
-        """Return what the threads have to do."""
-        sized = [(item, size_of(item)) for item in items]
+    def lanes(self, sized: Sequence[tuple[Upload, int]]) -> list[Lane]:
+        """Return what the threads have to do for these items, of these sizes."""
         large = [(item, size) for item, size in sized if size > _MULTIPART]
         at_once = max(1, min(_LARGE_AT_ONCE, len(large)))
         return [
