@@ -1,0 +1,185 @@
+"""Releases on the embedded cloud: volumes from snapshots, seen by jobs at ATLASDir, in the form this machine allows."""
+
+import asyncio
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from awsac_async.agent.devices import DeviceNames, Devices
+from awsac_async.agent.metadata import Instance
+from awsac_async.agent.releases import Place, ReleaseError, Releases
+from awsac_async.cloud.aws import connect
+from awsac_async.cloud.volumes import Volumes
+from awsac_async.local import cloud
+from awsac_async.local.hypervisor import available
+from awsac_async.local.settings import Isolation, Settings
+from tests.agent.account import Account, Session, session_of
+from tests.agent.waiting import wait_until
+from tests.conftest import Embedded, embedded_cloud
+
+SHOW = 'cat "$ATLASDir/name" && echo written > "$ATLASDir/by-$AWSAC_JOB" && ls "$ATLASDir" | grep by-\n'
+# It ends when the other release's volume has gone, which it sees from the agent's log.
+OUTLAST = """
+cat "$ATLASDir/name"
+until grep -q 'delete vol-.*: done' "$SessionInfoDir/processjobs.log"; do sleep 0.05; done
+cat "$ATLASDir/name"
+"""
+NONE = 'ls -A "$ATLASDir" | wc -l\n'
+MISSING = "snap-0123456789abcdef0"
+
+
+def make_release(embedded: Embedded, name: str, directory: Path) -> str:
+    folder = directory / name
+    folder.mkdir()
+    (folder / "name").write_text(f"release {name}\n")
+    return cloud.import_snapshot(embedded.directory, folder, description=name)
+
+
+@pytest.fixture(scope="module")
+def snapshots(embedded: Embedded, account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """Two releases."""
+    directory = tmp_path_factory.mktemp("releases")
+    made = [make_release(embedded, name, directory) for name in ("one", "two")]
+    yield made
+    for snapshot_id in made:
+        account.ec2.delete_snapshot(SnapshotId=snapshot_id)
+
+
+@pytest.fixture(scope="module")
+def ended(account: Account, snapshots: list[str]) -> Iterator[Session]:
+    """A session of five jobs on one instance, after its end: two releases, one that does not exist, and none."""
+    first, second = snapshots
+    with session_of(account) as session:
+        jobs = f"{first};show.sh;2\n{second};outlast.sh;1\n{MISSING};show.sh;1\n-;none.sh;1\n"
+        session.upload_archive({"jobs.cfg": jobs, "show.sh": SHOW, "outlast.sh": OUTLAST, "none.sh": NONE})
+        session.run(cores=5)
+        yield session
+
+
+def test_each_job_sees_its_own_release(ended: Session) -> None:
+    assert ended.output(1).startswith("release one\n")
+    assert ended.output(2).startswith("release one\n")
+    assert ended.output(3) == "release two\nrelease two\n"
+    assert ended.output(5) == "0\n"
+
+
+def test_jobs_of_one_release_share_its_volume(ended: Session) -> None:
+    seen = [set(ended.output(job).split()) & {"by-1", "by-2"} for job in (1, 2)]
+    assert {"by-1", "by-2"} in seen
+
+
+def test_a_volume_goes_when_its_last_job_is_done_while_others_run(ended: Session) -> None:
+    log = ended.log(0)
+    deleted = [match.start() for match in re.finditer(r"delete vol-\w+: done", log)]
+    assert len(deleted) == 2
+    assert deleted[0] < log.index("job 3: waitforsave") < deleted[1]
+
+
+def test_a_release_that_does_not_exist_fails_only_its_own_jobs(ended: Session) -> None:
+    items = ended.items()
+    assert {name: item.status for name, item in items.items()} == {
+        "job1": "finished",
+        "job2": "finished",
+        "job3": "finished",
+        "job4": "failed",
+        "job5": "finished",
+    }
+    assert MISSING in items["job4"].reason
+    assert "InvalidSnapshot.NotFound" in items["job4"].reason
+
+
+def test_each_step_of_a_release_is_named_and_timed(ended: Session, snapshots: list[str]) -> None:
+    steps = [
+        "create volume",
+        "wait for vol-",
+        "attach vol-",
+        "wait for vol-",
+        "set DeleteOnTermination",
+        "find",
+        "mount",
+    ]
+    for snapshot_id in snapshots:
+        done = [line for line in ended.log(0).splitlines() if re.search(rf"{snapshot_id}: .*: done in \d", line)]
+        assert [step for step, line in zip(steps, done, strict=False) if f": {step}" in line] == steps
+
+
+def test_no_volume_is_left(ended: Session) -> None:
+    assert ended.volumes() == []
+
+
+def test_a_release_without_a_file_system_fails_its_job_with_what_mount_said(
+    embedded: Embedded, account: Account
+) -> None:
+    if cloud.status(embedded.directory).storage != "images":
+        pytest.skip("volumes are directories here: there is no file system that could be missing")
+    volume = account.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    wait_until(lambda: account.ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available")
+    snapshot = account.ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+    account.ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot], WaiterConfig={"Delay": 1})
+    try:
+        with session_of(account) as session:
+            session.upload_archive({"jobs.cfg": f"{snapshot};show.sh;1\n", "show.sh": SHOW})
+            session.run(cores=1)
+            job = session.items()["job1"]
+            assert (job.status, job.returncode) == ("failed", "")
+            assert re.search(r"mount: .*wrong fs type", job.reason)
+            assert session.volumes() == []
+    finally:
+        account.ec2.delete_snapshot(SnapshotId=snapshot)
+        account.ec2.delete_volume(VolumeId=volume)
+
+
+def test_volumes_go_with_an_agent_that_is_told_to_stop(account: Account, snapshots: list[str]) -> None:
+    stop = "read -r _ _ _ agent _ < /proc/$PPID/stat; kill -TERM $agent; sleep 60\n"
+    with session_of(account) as session:
+        session.upload_archive(
+            {"jobs.cfg": f"-;stop.sh;1\n{snapshots[0]};show.sh;1\n", "stop.sh": stop, "show.sh": SHOW}
+        )
+        session.run()
+        items = session.items()
+        # The first job stops the agent at once, while the second one's release is still being provided.
+        assert (items["job2"].status, items["job2"].runstarttime) == ("interrupted", "")
+        assert session.volumes() == []
+
+
+@pytest.mark.parametrize("isolation", [Isolation.USER_NAMESPACES, Isolation.PLAIN])
+def test_each_job_sees_its_own_release_where_volumes_are_directories(isolation: Isolation, tmp_path: Path) -> None:
+    if not available(isolation):
+        pytest.skip(f"this machine does not allow instances in {isolation}")
+    with (
+        tempfile.TemporaryDirectory(prefix="awsac-test-") as parent,
+        embedded_cloud(Path(parent) / "cloud", Settings(isolation=isolation)) as embedded,
+        session_of(Account(embedded)) as session,
+    ):
+        first, second = (make_release(embedded, name, tmp_path) for name in ("one", "two"))
+        session.upload_archive({"jobs.cfg": f"{first};show.sh;1\n{second};show.sh;1\n", "show.sh": SHOW})
+        session.run()
+        assert [session.output(job) for job in (1, 2)] == ["release one\nby-1\n", "release two\nby-2\n"]
+        assert session.volumes() == []
+
+
+async def test_a_volume_that_cannot_be_attached_is_deleted(
+    embedded: Embedded, account: Account, snapshots: list[str], tmp_path: Path
+) -> None:
+    session = Session(account)
+    gone = Instance(instance_id="i-0123456789abcdef0", launch_index=0, zone="us-east-1a", region="us-east-1")
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        place = Place(
+            session_id=session.id,
+            instance=gone,
+            directory=tmp_path,
+            volumes=Volumes(aws),
+            devices=Devices({}),
+            names=DeviceNames(),
+        )
+        releases = Releases(place, [snapshots[0]])
+        async with asyncio.TaskGroup() as group:
+            releases.start(group)
+            with pytest.raises(ReleaseError, match=f"^release {snapshots[0]}: AttachVolume .*{gone.instance_id}"):
+                await releases.ready(snapshots[0])
+    assert session.volumes() == []
+    assert await asyncio.to_thread(os.listdir, tmp_path) == []

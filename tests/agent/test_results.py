@@ -1,0 +1,90 @@
+import asyncio
+import io
+import tarfile
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from awsac_async.agent.results import SaveError, Saver
+from awsac_async.cloud.aws import connect
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.session.errors import CloudError
+from tests.agent.account import BUCKET
+from tests.cloud.faults import Asked, Proxy, error, proxy_to
+from tests.conftest import Embedded
+
+
+@pytest.fixture
+async def proxied(embedded: Embedded, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bucket, Proxy]]:
+    """The bucket, through a proxy that can fail."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with proxy_to(embedded.endpoint) as proxy:
+        async with connect(endpoint_url=proxy.endpoint) as aws:
+            yield Bucket(aws, BUCKET), proxy
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A job's working directory after its end."""
+    directory = tmp_path / "1"
+    directory.mkdir()
+    (directory / "stdouterr_job_1.log").write_text("printed\n")
+    (directory / "results.tar.bz2").write_bytes(b"results")
+    return directory
+
+
+def saver(bucket: Bucket, directory: Path, *, seconds: float) -> tuple[Saver, str]:
+    session_id = f"261122_1500--test--{uuid.uuid4().hex[:4]}"
+    deadline = asyncio.get_running_loop().time() + seconds
+    return Saver(bucket=bucket, session_id=session_id, directory=directory / "packed", deadline=deadline), session_id
+
+
+def uploads(asked: Asked) -> bool:
+    return asked.method == "PUT"
+
+
+async def test_results_and_output_are_saved_though_uploads_fail_at_first(
+    proxied: tuple[Bucket, Proxy], work: Path
+) -> None:
+    bucket, proxy = proxied
+    proxy.fail(uploads, error(403, "AccessDenied"), times=1)
+    proxy.fail(uploads, error(503, "SlowDown"), times=1)
+    troubles: list[CloudError] = []
+    saving, session_id = saver(bucket, work.parent, seconds=60)
+
+    await saving.save_job(1, work, on_trouble=troubles.append)
+
+    assert await bucket.read(f"{session_id}/results_job_1.tar.bz2") == b"results"
+    packed = await bucket.read(f"{session_id}/stdouterr_job_1.tar.bz2")
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        assert tar.getnames() == ["stdouterr_job_1.log"]
+    assert [trouble.code for trouble in troubles] == ["AccessDenied", "SlowDown"]
+
+
+async def test_at_the_deadline_it_says_what_could_not_be_saved(proxied: tuple[Bucket, Proxy], work: Path) -> None:
+    bucket, proxy = proxied
+    proxy.fail(uploads, error(403, "AccessDenied"))
+    saving, session_id = saver(bucket, work.parent, seconds=0)
+    with pytest.raises(SaveError, match=rf"^not saved in time: .*{session_id}/results_job_1\.tar\.bz2.*AccessDenied"):
+        await saving.save_job(1, work, on_trouble=lambda _: None)
+
+
+async def test_a_job_that_made_no_results_still_has_its_output_saved(proxied: tuple[Bucket, Proxy], work: Path) -> None:
+    bucket, _ = proxied
+    (work / "results.tar.bz2").unlink()
+    saving, session_id = saver(bucket, work.parent, seconds=60)
+    await saving.save_job(1, work, on_trouble=lambda _: None)
+    assert [info.key for info in await bucket.list(f"{session_id}/")] == [f"{session_id}/stdouterr_job_1.tar.bz2"]
+
+
+async def test_output_that_cannot_be_packed_does_not_cost_the_results(
+    proxied: tuple[Bucket, Proxy], work: Path
+) -> None:
+    bucket, _ = proxied
+    (work / "stdouterr_job_1.log").unlink()
+    saving, session_id = saver(bucket, work.parent, seconds=60)
+    with pytest.raises(SaveError, match=r"packing .*stdouterr_job_1\.log: No such file"):
+        await saving.save_job(1, work, on_trouble=lambda _: None)
+    assert await bucket.read(f"{session_id}/results_job_1.tar.bz2") == b"results"
