@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import datetime
+from pathlib import Path
 
 from awsac_async.agent.log import step
 from awsac_async.agent.metadata import Metadata
@@ -12,14 +13,14 @@ from awsac_async.session.errors import CloudError, CredentialsError, FormatError
 from awsac_async.session.model import StartInfo, UserData
 from awsac_async.session.names import InstancePaths, archive_key
 from awsac_async.session.times import format_time, now, parse_time
-from awsac_async.session.userdata import parse_user_data
+from awsac_async.session.userdata import format_user_data, parse_user_data
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 300.0  # a fresh instance role may take a while to be known everywhere
 
 
-async def read_user_data(metadata: Metadata, paths: InstancePaths) -> UserData | None:
-    """Read the user data and keep it in ``SessionInfoFile``; None if the instance has none.
+async def read_user_data(metadata: Metadata) -> UserData | None:
+    """Read the user data; None if the instance has none.
 
     Raises:
         FormatError: it has some, but not those of a session.
@@ -27,40 +28,46 @@ async def read_user_data(metadata: Metadata, paths: InstancePaths) -> UserData |
     """
     with step("read user data"):
         text = await metadata.user_data()
-    if text is None:
-        return None
-    user_data = parse_user_data(text)
-    paths.state.mkdir(parents=True, exist_ok=True)
-    paths.session_info_file.write_text(text)
-    return user_data
+    return None if text is None else parse_user_data(text)
 
 
-async def recall_user_data(metadata: Metadata, paths: InstancePaths) -> UserData:
-    """Read ``SessionInfoFile``; if it is missing or damaged, the user data itself. Raises as read_user_data."""
+def keep_user_data(user_data: UserData, paths: InstancePaths) -> None:
+    """Write ``SessionInfoFile``, where the session's own scripts look for the user data."""
+    paths.session_info_file.parent.mkdir(parents=True, exist_ok=True)
+    paths.session_info_file.write_text(format_user_data(user_data))
+
+
+async def recall_user_data(metadata: Metadata, file: Path) -> UserData:
+    """Read a ``SessionInfoFile``; if it is missing or damaged, the user data itself. Raises as read_user_data."""
     try:
-        return parse_user_data(paths.session_info_file.read_text(), file=str(paths.session_info_file))
+        return parse_user_data(await asyncio.to_thread(file.read_text), file=str(file))
     except (OSError, FormatError) as error:
         _log.warning("asking for the user data again: %s", error)
-    found = await read_user_data(metadata, paths)
+    found = await read_user_data(metadata)
     if found is None:
         raise FormatError(file="user data", found="none", expected="those of a session")
     return found
 
 
-def boot_time(paths: InstancePaths) -> datetime:
-    """Return when this instance began, in UTC: the first call remembers it."""
-    file = paths.state / "booted"
-    if file.exists():
-        return parse_time(file.read_text()) or now()
+def seconds_left(user_data: UserData, paths: InstancePaths) -> float:
+    """Return how long it is to the session's deadline, ``max_hours`` after this instance booted."""
+    return _max_hours(user_data) * 3600 - (now() - _boot_time(paths.state / "booted")).total_seconds()
+
+
+def _max_hours(user_data: UserData) -> float:
+    try:
+        return float(user_data.extra["max_hours"])
+    except (KeyError, ValueError):
+        return StartInfo.max_hours
+
+
+def _boot_time(file: Path) -> datetime:
+    """Return when this instance began, in UTC: the first call remembers it in ``file``."""
+    if file.exists() and (time := parse_time(file.read_text())):
+        return time
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(format_time(now()))
     return now()
-
-
-def seconds_left(user_data: UserData, paths: InstancePaths) -> float:
-    """Return how long it is to the session's deadline, ``max_hours`` after this instance booted."""
-    hours = float(user_data.extra.get("max_hours", StartInfo.max_hours))
-    return hours * 3600 - (now() - boot_time(paths)).total_seconds()
 
 
 async def fetch_archive(bucket: Bucket, user_data: UserData, paths: InstancePaths) -> None:

@@ -9,7 +9,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from awsac_async.agent.devices import MountKind
 from awsac_async.agent.process import Exit
 from awsac_async.agent.releases import Provided
 from awsac_async.session import names
@@ -67,9 +66,11 @@ class JobFiles:
         )
 
     def prepare(self) -> None:
-        """Make the folders; an empty one is what a job finds."""
+        """Make the folders, and forget an earlier run of the job."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.exit.parent.mkdir(parents=True, exist_ok=True)
+        for file in (self.started, self.exit):
+            file.unlink(missing_ok=True)
 
     def read_exit(self, ended: Exit) -> int:
         """Return the exit code the job itself left; ``ended`` speaks if it had no time to leave one."""
@@ -84,8 +85,7 @@ class JobFiles:
 def job_command(script: Path, *, files: JobFiles, release: Provided | None, paths: InstancePaths) -> list[str]:
     """Return the command that runs a job's script with its release at ``ATLASDir``."""
     run = _sh(_RUN, str(files.started), "/bin/sh", str(script))
-    if _in_namespace(release):
-        assert release is not None  # noqa: S101
+    if release is not None and release.mounted:
         run = _sh(_SHOW_RELEASE, str(release.directory), str(paths.atlas), str(release.directory.parent), *run)
         run = ["unshare", "--mount", "--propagation", "private", "--", *run]
     return _sh(_KEEP_EXIT_CODE, str(files.exit), *run)
@@ -111,14 +111,9 @@ def job_environment(
     }
     if has_data:
         environment[names.JOB_DATA] = str(paths.data)
-    if release is not None and not _in_namespace(release):
+    if release is not None and not release.mounted:
         environment["ATLASDir"] = str(release.directory)
     return environment
-
-
-def _in_namespace(release: Provided | None) -> bool:
-    """Whether a job gets a mount namespace: a linked release means that there are none on this machine."""
-    return release is not None and release.kind is not MountKind.LINK
 
 
 def _sh(script: str, *arguments: str) -> list[str]:

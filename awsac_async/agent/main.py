@@ -15,6 +15,7 @@ from pathlib import Path
 
 from awsac_async.agent import lifecycle
 from awsac_async.agent.boot import read_user_data, recall_user_data, seconds_left
+from awsac_async.agent.context import Agent
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.log import start_log
 from awsac_async.agent.metadata import Instance, Metadata
@@ -33,8 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent; returns the exit code."""
     options = _parse(arguments)
     paths = InstancePaths.from_environment()
-    if options.sessioninfofile is not None:
-        paths = replace(paths, session_info_file=options.sessioninfofile)
     start_log(paths.session_info / AGENT_LOG_FILE)
     try:
         return asyncio.run(_boot(paths) if options.verb == "boot" else _run(paths, options))
@@ -45,7 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="awsac-agent", description="AWSAC on an instance.")
-    parser.set_defaults(sessioninfofile=None)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("boot", help="read the user data, fetch and unpack the session archive (exit 3: no user data)")
     run = verbs.add_parser("run", help="run this instance's jobs, save, and terminate it")
@@ -57,7 +55,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 async def _boot(paths: InstancePaths) -> int:
     metadata = Metadata(os.environ)
-    user_data = await read_user_data(metadata, paths)
+    user_data = await read_user_data(metadata)
     if user_data is None:
         _log.info("no user data: this instance is in no session")
         return EXIT_NO_USER_DATA
@@ -74,7 +72,7 @@ async def _boot(paths: InstancePaths) -> int:
 
 async def _run(paths: InstancePaths, options: argparse.Namespace) -> int:
     metadata = Metadata(os.environ)
-    user_data = await recall_user_data(metadata, paths)
+    user_data = await recall_user_data(metadata, options.sessioninfofile or paths.session_info_file)
     instance = await metadata.identify()
     instance = replace(instance, instance_id=options.instance_id or instance.instance_id)
     async with connect(region=instance.region) as aws:
@@ -85,11 +83,11 @@ async def _run(paths: InstancePaths, options: argparse.Namespace) -> int:
     return EXIT_OK if succeeded else EXIT_JOB_FAILED
 
 
-def _agent(paths: InstancePaths, user_data: UserData, instance: Instance, aws: Aws, jobs_file: Path) -> lifecycle.Agent:
+def _agent(paths: InstancePaths, user_data: UserData, instance: Instance, aws: Aws, jobs_file: Path) -> Agent:
     _log.info(
         "instance %s, launch index %d, session %s", instance.instance_id, instance.launch_index, user_data.session_id
     )
-    return lifecycle.Agent(
+    return Agent(
         paths=paths,
         user_data=user_data,
         instance=instance,

@@ -34,6 +34,11 @@ class Provided:
     directory: Path
     kind: MountKind
 
+    @property
+    def mounted(self) -> bool:
+        """Whether a mount namespace can show it elsewhere: a linked one means that this machine has none."""
+        return self.kind is not MountKind.LINK
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:

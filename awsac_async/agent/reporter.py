@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 
 from awsac_async.agent.log import describe
-from awsac_async.agent.retry import pauses
+from awsac_async.agent.retry import foreseen, pauses
 from awsac_async.cloud.status import StatusStore
 from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.model import TRANSITIONS, JobRecord
@@ -73,7 +73,7 @@ class StatusReporter:
         """Write the latest records of these jobs; whether the store took them."""
         records = [self._records[number] for number in numbers]
         try:
-            await self._put(records)
+            await foreseen("write", "status", self._put(records))
         except CloudError as error:
             _log.warning("status of jobs %s not written yet: %s", [r.number for r in records], describe(error))
             return False

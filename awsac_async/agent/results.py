@@ -9,8 +9,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from awsac_async.agent.log import describe
-from awsac_async.agent.retry import always, keep_trying
+from awsac_async.agent.retry import foreseen, keep_trying
 from awsac_async.cloud.bucket import Bucket, Upload
 from awsac_async.session.errors import CloudError
 from awsac_async.session.names import ARCHIVE_SUFFIX, RESULTS_FILE, output_file, output_key, results_key
@@ -58,39 +57,45 @@ class Saver:
         await self.save_file(directory / output_file(job), output_key(self._session_id, job), on_trouble=on_trouble)
 
     async def save_file(
-        self, file: Path, key: str, *, on_trouble: Callable[[CloudError], None] = lambda _: None
+        self,
+        file: Path,
+        key: str,
+        *,
+        on_trouble: Callable[[CloudError], None] = lambda _: None,
+        within: float = float("inf"),
     ) -> None:
-        """Pack one file into a ``.tar.bz2`` that holds it by its name, and upload that; raises SaveError."""
+        """Pack one file into a ``.tar.bz2`` that holds it by its name, and upload that.
+
+        Args:
+            file: the file.
+            key: where it goes.
+            on_trouble: told of each failed try.
+            within: after so many seconds nothing is tried again, even if the deadline is later.
+
+        Raises:
+            SaveError: it took too long, or the file cannot be read or packed.
+        """
         packed = self._directory / (file.stem + ARCHIVE_SUFFIX)
         try:
             await asyncio.to_thread(_pack, file, packed)
         except OSError as error:
             raise SaveError(f"packing {file}: {error.strerror}") from error
-        await self._upload(packed, key, on_trouble)
+        await self._upload(packed, key, on_trouble, within)
 
-    async def _upload(self, file: Path, key: str, on_trouble: Callable[[CloudError], None]) -> None:
+    async def _upload(
+        self, file: Path, key: str, on_trouble: Callable[[CloudError], None], within: float = float("inf")
+    ) -> None:
         try:
             await keep_trying(
                 f"upload {key}",
-                lambda: self._try(file, key),
-                until=self._deadline,
-                again=always,
+                lambda: foreseen("upload", key, self._bucket.upload([Upload(source=file, key=key)])),
+                until=min(self._deadline, asyncio.get_running_loop().time() + within),
+                again=lambda _: file.is_file(),  # whatever it is, somebody may mend it; but not a file that is gone
                 longest=_LONGEST_PAUSE_SECONDS,
                 on_trouble=on_trouble,
             )
         except CloudError as error:
             raise SaveError(f"not saved in time: {error}") from error
-        except OSError as error:
-            raise SaveError(f"reading {file}: {error.strerror}") from error
-
-    async def _try(self, file: Path, key: str) -> None:
-        """Upload once. What nobody foresaw is one more reason to try again: a fault must not cost results."""
-        try:
-            await self._bucket.upload([Upload(source=file, key=key)])
-        except (CloudError, OSError):
-            raise
-        except Exception as fault:
-            raise CloudError("upload", key, describe(fault)) from fault
 
 
 def _pack(file: Path, archive: Path) -> None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+from awsac_async.agent.log import describe
 from awsac_async.session.errors import CloudError
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,19 @@ def temporary(error: CloudError) -> bool:
 def always(_: CloudError) -> bool:
     """Whatever it is, somebody may mend it while we wait: a policy, a bucket, a network."""
     return True
+
+
+async def foreseen(operation: str, resource: str, call: Awaitable[_Result]) -> _Result:
+    """Await a call; what nobody foresaw becomes a CloudError too, and so one more reason to try again.
+
+    For what must not be given up because of a fault: results, states, and the end of an instance that costs money.
+    """
+    try:
+        return await call
+    except CloudError:
+        raise
+    except Exception as fault:
+        raise CloudError(operation, resource, describe(fault)) from fault
 
 
 async def keep_trying(

@@ -1,0 +1,69 @@
+"""The steps of the agent's departure; each bears that those before it failed. Their order is in ``lifecycle``."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from awsac_async.agent.context import Agent
+from awsac_async.agent.retry import always, foreseen, keep_trying
+from awsac_async.cloud.instances import Instances
+from awsac_async.session.errors import NotFoundError
+from awsac_async.session.model import Job, JobState
+from awsac_async.session.names import AGENT_LOG_FILE, agent_log_key
+
+_log = logging.getLogger(__name__)
+_STATUS_SECONDS = 600.0  # how long the last states of the jobs may take to be written
+_LOG_SECONDS = 600.0  # how long the log may take: results are worth waiting for until the deadline, the log is not
+_HURRIED_SECONDS = 30.0  # either, when the instance is being taken away
+
+
+async def report_unended(agent: Agent, trouble: str) -> None:
+    """No job may stay in a state that promises more: what has not ended has failed, and this is why."""
+    for record in agent.reporter.records() or [agent.new_record(number) for number in await _own_numbers(agent)]:
+        if not record.state.final:
+            state = JobState.INTERRUPTED if agent.stop.reason else JobState.FAILED
+            agent.reporter.report(replace(record, state=state, reason=agent.stop.reason or trouble))
+
+
+async def _own_numbers(agent: Agent) -> list[int]:
+    """Return the numbers of this instance's jobs when ``jobs.cfg`` cannot tell: from user data, else the store."""
+    n_jobs = agent.user_data.extra.get("n_jobs")
+    if n_jobs is not None:
+        numbers: Sequence[int] = range(1, int(n_jobs) + 1)
+    else:
+        try:
+            numbers = [record.number for record in await agent.store.read() if record.state is JobState.PENDING]
+        except NotFoundError:
+            numbers = []
+    return [job.number for job in agent.own([Job(number=n, script="", snapshot_id=None) for n in numbers])]
+
+
+async def remove_releases(agent: Agent, _: str) -> None:
+    """Unmount, detach and delete what is still there."""
+    if agent.releases is not None:
+        await agent.releases.remove_all()
+
+
+async def write_status(agent: Agent, _: str) -> None:
+    """Write the last states."""
+    within = _HURRIED_SECONDS if agent.stop.reason else _STATUS_SECONDS
+    if not await agent.reporter.close(within=within):
+        _log.error("some states were not written within %.0f s", within)
+
+
+async def upload_log(agent: Agent, _: str) -> None:
+    """Pack and upload the log as it is now."""
+    key = agent_log_key(agent.user_data.session_id, agent.instance.launch_index)
+    within = _HURRIED_SECONDS if agent.stop.reason else _LOG_SECONDS
+    await agent.saver.save_file(agent.paths.session_info / AGENT_LOG_FILE, key, within=within)
+
+
+async def terminate(agent: Agent, _: str) -> None:
+    """Terminate this instance; there is nothing better to do than to ask until it is granted."""
+    instance_id, instances = agent.instance.instance_id, Instances(agent.aws)
+    await keep_trying(
+        f"terminate {instance_id}",
+        lambda: foreseen("terminate", instance_id, instances.terminate([instance_id])),
+        until=float("inf"),
+        again=always,
+    )

@@ -1,0 +1,96 @@
+"""The phases of the agent's life, up to the end of the last job. Their order is in ``lifecycle``."""
+
+import asyncio
+import logging
+
+from awsac_async.agent.boot import fetch_archive, keep_user_data
+from awsac_async.agent.context import Agent
+from awsac_async.agent.data import DataError, fetch_data
+from awsac_async.agent.devices import DeviceNames
+from awsac_async.agent.jobs import Workplace, run_job
+from awsac_async.agent.releases import Place, Releases
+from awsac_async.cloud.volumes import Volumes
+from awsac_async.session.archive import unpack
+from awsac_async.session.jobs import expand, read_jobs
+
+_log = logging.getLogger(__name__)
+
+
+async def remember(agent: Agent) -> None:
+    """Keep the user data in ``SessionInfoFile``."""
+    await asyncio.to_thread(keep_user_data, agent.user_data, agent.paths)
+
+
+async def fetch(agent: Agent) -> None:
+    """Fetch the session archive."""
+    download = fetch_archive(agent.bucket, agent.user_data, agent.paths)
+    await agent.stop.unless(download, name="fetch archive")
+
+
+async def unpack_archive(agent: Agent) -> None:
+    """Unpack it into ``AWSACworkingDir``."""
+    await asyncio.to_thread(unpack, agent.paths.archive, agent.paths.awsac_working)
+
+
+async def select(agent: Agent) -> None:
+    """Find out which jobs are this instance's, and say that it has them."""
+    jobs = expand(await asyncio.to_thread(read_jobs, agent.jobs_file))
+    agent.n_jobs, agent.jobs = len(jobs), agent.own(jobs)
+    for job in agent.jobs:
+        agent.reporter.report(agent.new_record(job.number, str(agent.paths.awsac_working / job.script)))
+    _log.info("jobs of this instance: %s of %d", [job.number for job in agent.jobs], agent.n_jobs)
+
+
+async def work(agent: Agent) -> None:
+    """Provide, run, save, release: each job as soon as it can, none waiting for another."""
+    place = Place(
+        session_id=agent.user_data.session_id,
+        instance=agent.instance,
+        directory=agent.paths.state / "releases",
+        volumes=Volumes(agent.aws),
+        devices=agent.devices,
+        names=DeviceNames(),
+    )
+    agent.releases = Releases(place, [job.snapshot_id for job in agent.jobs])
+    records = {record.number: record for record in agent.reporter.records()}
+    async with asyncio.TaskGroup() as group:
+        agent.releases.start(group)
+        data = group.create_task(_fetch_data(agent), name="input data")
+        workplace = _workplace(agent, agent.releases, data)
+        runs = [
+            group.create_task(
+                run_job(job, core=core, record=records[job.number], place=workplace), name=f"job {job.number}"
+            )
+            for core, job in enumerate(agent.jobs)
+        ]
+        await asyncio.gather(*runs)
+        data.cancel()  # nobody waits for it any more, if jobs ended without it
+
+
+def _n_data(agent: Agent) -> int:
+    return int(agent.user_data.extra.get("data", "0"))
+
+
+async def _fetch_data(agent: Agent) -> DataError | None:
+    """Fetch the input data; a failure is a value, which each job reports."""
+    try:
+        await fetch_data(
+            agent.bucket, session_id=agent.user_data.session_id, count=_n_data(agent), directory=agent.paths.data
+        )
+    except DataError as error:
+        return error
+    return None
+
+
+def _workplace(agent: Agent, releases: Releases, data: asyncio.Task[DataError | None]) -> Workplace:
+    return Workplace(
+        paths=agent.paths,
+        session_id=agent.user_data.session_id,
+        n_jobs=agent.n_jobs,
+        has_data=_n_data(agent) > 0,
+        reporter=agent.reporter,
+        releases=releases,
+        data=data,
+        saver=agent.saver,
+        stop=agent.stop,
+    )
