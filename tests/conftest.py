@@ -40,6 +40,7 @@ def embedded_cloud(directory: Path, settings: Settings) -> Iterator[Embedded]:
     try:
         environment = cloud.up(directory, settings)
         yield Embedded(directory=directory, endpoint=environment["AWS_ENDPOINT_URL"], environment=environment)
+        assert "Traceback" not in (directory / "log").read_text()
     finally:
         cloud.down(directory)
         assert cloud.status(directory) == cloud.Status(running=False, processes=[], mounts=[], loop_devices=[])

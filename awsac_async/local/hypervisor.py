@@ -114,7 +114,7 @@ class Hypervisor:
             "grace": self._settings.shutdown_grace,
             "keep": [sys.prefix, sys.base_prefix, _package_parent(), self._settings.boot.parent, folder],
         }
-        command = [*_COMMANDS[self.isolation], sys.executable, "-P", "-m", "awsac_async.local.guest"]
+        command = [*_COMMANDS[self.isolation], sys.executable, "-S", "-P", "-m", "awsac_async.local.guest"]
         with (folder / "console").open("ab") as console:
             return subprocess.Popen(
                 [*command, json.dumps(orders, default=str)],

@@ -19,6 +19,7 @@ TOKEN_PATH = "/latest/api/token"  # noqa: S105 (a path)
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 (a header's name)
 LONGEST_TTL = 21600  # s
+STOP_POLL = 0.1  # s: how soon a service notices that it is to stop
 
 # A tree of folders (mappings) and values (functions, asked at each request).
 Tree = Mapping[str, Any]
@@ -100,7 +101,8 @@ class MetadataService:
 
     def start(self) -> None:
         """Begin to answer, in a thread."""
-        threading.Thread(target=self._server.serve_forever, name=f"metadata {self.endpoint}", daemon=True).start()
+        name = f"metadata {self.endpoint}"
+        threading.Thread(target=self._server.serve_forever, args=(STOP_POLL,), name=name, daemon=True).start()
 
     def stop(self) -> None:
         """Stop answering and close the port."""

@@ -106,11 +106,8 @@ def _killed(directory: Path, isolation: Isolation) -> cloud.Status:
     return before
 
 
-@pytest.mark.parametrize("isolation", list(Isolation))
-def test_an_up_removes_what_a_killed_cloud_left(tmp_path: Path, isolation: Isolation) -> None:
-    if not hypervisor.available(isolation):
-        pytest.skip(f"this machine does not allow instances with {isolation}")
-    before = _killed(tmp_path / "cloud", isolation)
+def test_an_up_removes_what_a_killed_cloud_left(tmp_path: Path) -> None:
+    before = _killed(tmp_path / "cloud", Isolation.PLAIN)
     with embedded_cloud(tmp_path / "cloud", Settings()) as running:
         after = cloud.status(running.directory)
         assert (after.processes, after.mounts, after.loop_devices, after.instances) == ([], [], [], 0)
@@ -191,7 +188,7 @@ def test_the_aws_command_line_drives_it(any_account: Account, tmp_path: Path) ->
     run("s3", "cp", "--quiet", str(sent), "s3://awsac-sessions/cli/sent")
     run("s3", "cp", "--quiet", "s3://awsac-sessions/cli/sent", str(received))
     assert received.read_bytes() == sent.read_bytes()
-    run("s3", "rm", "--quiet", "s3://awsac-sessions/cli/sent")
+    any_account.client("s3").delete_object(Bucket="awsac-sessions", Key="cli/sent")
     launch = ("ec2", "run-instances", "--image-id", IMAGE, "--instance-type", "m5.large", "--user-data", "echo hi")
     instance_id = run(*launch, "--query", "Instances[0].InstanceId", "--output", "text")
     any_account.printed(instance_id, "hi")
