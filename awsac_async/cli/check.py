@@ -41,7 +41,7 @@ def check(
     if as_json:
         print_json(status_values(status))
     elif not (watch and sys.stdout.isatty()):
-        console().print(status_text(status))
+        console().print(status_text(status, brief=sys.stdout.isatty()))
     raise typer.Exit(EXIT_JOB_FAILED if status.failed else EXIT_OK)
 
 
@@ -74,5 +74,5 @@ async def _live(session: Path) -> "SessionStatus":
 
     with Live(console=console(), auto_refresh=False) as live:
         async for status in watch(session):
-            live.update(status_text(status), refresh=True)
+            live.update(status_text(status, brief=True), refresh=True)
     return status

@@ -1,5 +1,6 @@
 """``awsac getresults``: everything that a session saved, in a folder of its own."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from awsac_async.cli.common import Json, Local, SessionFile, Yes, ask, print_json, run, use_local
-from awsac_async.cli.render import progress_bar, results_text, results_values
+from awsac_async.cli.render import ProgressBar, results_text, results_values
 from awsac_async.session.errors import EXIT_CLOUD
 
 
@@ -34,8 +35,8 @@ def getresults(
 
     if local:
         use_local()
-    with progress_bar("downloading") as bar:
-        verb = get_results(session, output, on_existing=on_existing, on_progress=bar)
+    with contextlib.closing(ProgressBar("downloading")) as bar:
+        verb = get_results(session, output, on_existing=on_existing, on_progress=bar.update)
         results = run(verb, interrupted=lambda: "the same command downloads what is missing")
     if as_json:
         print_json(results_values(results))

@@ -6,9 +6,10 @@ itself, 130 interrupted. Imports nothing heavy, so that Ctrl-C finds it in charg
 
 import os
 import sys
+import traceback
 from typing import NoReturn
 
-from awsac_async.session.errors import EXIT_CLOUD, AwsacError
+from awsac_async.session.errors import EXIT_CLOUD, EXIT_INPUT, EXIT_OK, AwsacError
 
 EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130
@@ -17,45 +18,38 @@ DEBUG_VARIABLE = "AWSAC_DEBUG"
 
 def main() -> NoReturn:
     """Run the command line, and leave with its exit code."""
-    sys.exit(_run())
-
-
-def _run() -> int | str | None:
     try:
         from awsac_async.cli.app import app
 
         app(prog_name="awsac")
-    except SystemExit as leaving:
-        # typer's way to say that Ctrl-C came before a verb had begun: a verb itself raises UserInterruptError.
-        return leaving.code if leaving.code != EXIT_INTERRUPTED else _say("interrupted: nothing was done", leaving.code)
     except KeyboardInterrupt:
-        return _say("interrupted: nothing was done", EXIT_INTERRUPTED)
-    except AwsacError as error:
-        _trace_if_asked()
-        return _say(str(error), error.exit_code)
+        sys.exit(_say("interrupted: nothing was done", EXIT_INTERRUPTED))
+    except SystemExit as leaving:
+        # typer's own way to leave on Ctrl-C, before a verb had begun: a verb itself raises UserInterruptError.
+        if leaving.code == EXIT_INTERRUPTED:
+            _say("interrupted: nothing was done", EXIT_INTERRUPTED)
+        raise
     except Exception as error:
-        _trace_if_asked()
-        if _is_local_cloud_error(error):
-            return _say(str(error), EXIT_CLOUD)
-        what = f"{type(error).__name__}: {error}"
-        return _say(f"awsac itself failed, {what} (awsac --traceback … shows where)", EXIT_FAULT)
-    return 0
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        sys.exit(_say(*_explained(error)))
+    sys.exit(EXIT_OK)
 
 
-def _is_local_cloud_error(error: Exception) -> bool:
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return the sentence and the exit code for what has come through all of awsac."""
     from awsac_async.local.cloud import LocalCloudError
 
-    return isinstance(error, LocalCloudError)
+    match error:
+        case AwsacError():
+            return str(error), error.exit_code
+        case LocalCloudError():
+            return str(error), EXIT_CLOUD
+        case OSError():  # a file that cannot be read or written, a full disk
+            return f"{error.filename or 'the system'}: {error.strerror or error}", EXIT_INPUT
+    return f"awsac itself failed, {type(error).__name__}: {error} (awsac --traceback … shows where)", EXIT_FAULT
 
 
 def _say(sentence: str, code: int) -> int:
     print(f"awsac: {sentence}", file=sys.stderr)
     return code
-
-
-def _trace_if_asked() -> None:
-    """Print the traceback of the error that is being handled, if the user asked for it."""
-    if os.environ.get(DEBUG_VARIABLE):
-        import traceback
-
-        traceback.print_exc()

@@ -4,8 +4,7 @@ Asks nobody and decides nothing. rich is imported where a table is drawn, since 
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from awsac_async.session.model import JobRecord
@@ -13,6 +12,7 @@ from awsac_async.session.times import format_time
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
+    from rich.progress import Progress as Bar
     from rich.table import Table
 
     from awsac_async.client import Cleaned, Plan, Progress, Results, SessionStatus
@@ -71,8 +71,13 @@ def status_values(status: "SessionStatus") -> dict[str, Any]:
     }
 
 
-def status_text(status: "SessionStatus") -> "Group":
-    """Return a session's status as a heading, the instances, and the table of jobs."""
+def status_text(status: "SessionStatus", *, brief: bool) -> "Group":
+    """Return a session's status as a heading, the instances, and the table of jobs.
+
+    Args:
+        status: what is shown.
+        brief: for a terminal: of times the time of day, and of scripts the file name.
+    """
     from rich.console import Group
     from rich.text import Text
 
@@ -82,20 +87,26 @@ def status_text(status: "SessionStatus") -> "Group":
     lines = [Text(heading), Text(f"instances: {instances or 'none to be seen'}")]
     if not status.jobs:
         return Group(*lines, Text("jobs: no status is kept of this session, or not yet"))
-    return Group(*lines, _job_table(status.jobs))
+    return Group(*lines, _job_table([job_values(job) for job in status.jobs], brief=brief))
 
 
-def _job_table(jobs: Sequence[JobRecord]) -> "Table":
+def _job_table(rows: Sequence[dict[str, Any]], *, brief: bool) -> "Table":
     from rich.table import Table
 
-    rows = [job_values(job) for job in jobs]
     columns = {title: key for title, key in _COLUMNS.items() if key != "reason" or any(row[key] for row in rows)}
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in columns:
         table.add_column(title, justify="right" if title in {"job", "LI", "rc"} else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("" if row[key] is None else str(row[key]) for key in columns.values()))
+        table.add_row(*(_cell(key, row[key], brief=brief) for key in columns.values()))
     return table
+
+
+def _cell(key: str, value: object, *, brief: bool) -> str:
+    text = "" if value is None else str(value)
+    if brief and key == "script":
+        return text.rpartition("/")[2]
+    return text.partition("T")[2] if brief and key.endswith(("_start", "_end")) else text
 
 
 def job_line(job: JobRecord) -> str:
@@ -165,22 +176,33 @@ def cleaned_values(cleaned: "Cleaned") -> dict[str, Any]:
     }
 
 
-@contextmanager
-def progress_bar(title: str) -> "Iterator[Callable[[Progress], None]]":
-    """Draw a bar on a terminal's stderr; draw nothing in a pipe. The bar is gone when it is left."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bar
+class ProgressBar:
+    """A bar on a terminal's stderr, from the first update until it is closed; in a pipe nothing is drawn."""
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar: Bar | None = None
 
-        def update(progress: "Progress") -> None:
-            files = f"{title} {progress.files_done}/{progress.files_total}"
-            bar.update(task, description=files, completed=progress.bytes_done, total=progress.bytes_total)
+    def update(self, progress: "Progress") -> None:
+        """Show how far it is."""
+        if not sys.stderr.isatty():
+            return
+        bar = self._bar or self._draw()
+        files = f"{self._title} {progress.files_done}/{progress.files_total}"
+        bar.update(bar.task_ids[0], description=files, completed=progress.bytes_done, total=progress.bytes_total)
 
-        yield update
+    def close(self) -> None:
+        """Remove the bar, so that lines and questions can follow."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _draw(self) -> "Bar":
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.add_task(self._title, total=None)
+        self._bar.start()
+        return self._bar

@@ -1,16 +1,16 @@
 """``awsac start``: shows each step in the order of 2008, and asks once."""
 
-from collections.abc import Callable
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from awsac_async.cli.common import Json, Local, Yes, ask, print_json, run, use_local
-from awsac_async.cli.render import plan_text, plan_values, progress_bar
+from awsac_async.cli.render import ProgressBar, plan_text, plan_values
 
 if TYPE_CHECKING:
-    from awsac_async.client import Plan, Progress, StartEvent
+    from awsac_async.client import Plan, StartEvent
 
 
 def start(
@@ -38,7 +38,7 @@ def start(
 
     if local:
         use_local()
-    with progress_bar("uploading") as bar:
+    with contextlib.closing(ProgressBar("uploading")) as bar:
         shown = _Shown(bar, text=not as_json)
 
         async def proceed(_: "Plan") -> bool:
@@ -55,7 +55,7 @@ def start(
 class _Shown:
     """What the user has been told so far: as lines, or collected for the JSON document."""
 
-    def __init__(self, bar: "Callable[[Progress], None]", *, text: bool) -> None:
+    def __init__(self, bar: ProgressBar, *, text: bool) -> None:
         self._bar, self._text = bar, text
         self.values: dict[str, Any] = {"started": False}
         self._fate = "nothing was started"
@@ -66,13 +66,14 @@ class _Shown:
 
         match event:
             case events.Transferring():
-                self._bar(event.progress)
+                self._bar.update(event.progress)
             case events.Planned():
                 self._show(plan_text(event.plan), plan=plan_values(event.plan))
             case events.Named():
                 self._named(event)
             case events.Uploaded():
-                data = f" and {event.data_files} data files" if event.data_files else ""
+                self._bar.close()
+                data = f" and {event.data_files} files of input data" if event.data_files else ""
                 self._show(
                     f"uploaded:     s3://{event.bucket}/{event.archive_key}{data}, {event.size} bytes",
                     archive=f"s3://{event.bucket}/{event.archive_key}",

@@ -78,23 +78,30 @@ async def watch(session: Path) -> AsyncIterator[SessionStatus]:
         yield status
         pause = FIRST_PAUSE
         while not status.over:
-            await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  jitter, not a secret
+            pause = await _wait(pause)
             latest = await _patiently(aws, record)
-            pause = FIRST_PAUSE if latest != status else min(1.5 * pause, LONGEST_PAUSE)
             if latest != status:
+                pause = FIRST_PAUSE
                 yield latest
             status = latest
 
 
 async def _patiently(aws: Aws, record: SessionRecord) -> SessionStatus:
+    pause = FIRST_PAUSE
     for _ in range(MOST_FAILURES):
         try:
             return await read_status(aws, record)
         except CloudError as error:
             if not error.temporary:
                 raise
-            await asyncio.sleep(LONGEST_PAUSE)
+        pause = await _wait(pause)
     return await read_status(aws, record)
+
+
+async def _wait(pause: float) -> float:
+    """Wait for about so many seconds, and return how long to wait the next time."""
+    await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  jitter, not a secret
+    return min(1.5 * pause, LONGEST_PAUSE)
 
 
 async def read_status(aws: Aws, record: SessionRecord) -> SessionStatus:

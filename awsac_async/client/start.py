@@ -18,7 +18,7 @@ from awsac_async.client.prepare import Preparation
 from awsac_async.client.unfinished import find_uncompleted, read_uncompleted
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import Instances, Launch, Reservation
-from awsac_async.session.errors import AwsacError, CapacityError, CloudError, ConflictError
+from awsac_async.session.errors import AwsacError, CapacityError, CloudError, ConflictError, InputError
 from awsac_async.session.model import SessionRecord, UserData
 from awsac_async.session.names import session_file
 from awsac_async.session.record import new_session_id, write_record
@@ -159,8 +159,16 @@ class _Start:
         self._tell(
             events.Launched(reservation_id=reservation.reservation_id, instance_ids=tuple(reservation.instance_ids))
         )
+        return self._complete(reservation)
+
+    def _complete(self, reservation: Reservation) -> SessionRecord:
         record = replace(self._record, ec2_reservation_id=reservation.reservation_id)
-        self._tell(events.Completed(session_file=write_record(self._directory, record)))
+        try:
+            write_record(self._directory, record)
+        except InputError as error:
+            self._keep(str(error))
+            raise
+        self._tell(events.Completed(session_file=self._file))
         return record
 
     async def _run_instances(self) -> Reservation:

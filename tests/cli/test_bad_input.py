@@ -21,7 +21,7 @@ class Bad:
     what: str
     says: str
     code: int = 2
-    spoil: Callable[[Path], object] = lambda folder: None
+    spoil: Callable[[Path], object] = lambda _: None
     command: tuple[str, ...] = START
     variables: dict[str, str] = field(default_factory=dict)
 

@@ -1,0 +1,75 @@
+"""``awsac local`` and ``--local``: the embedded cloud from the command line."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from awsac_async.session.archive import pack
+from tests.cli.conftest import Awsac, interrupt, write_ini, write_jobs
+from tests.cli.test_interrupts import wait_until
+
+
+@pytest.fixture
+def cloud_folder() -> Iterator[Path]:
+    """Give a place for a cloud of the test's own, with a short name."""
+    with tempfile.TemporaryDirectory(prefix="awsac-test-") as parent:
+        yield Path(parent) / "cloud"
+
+
+def test_a_cloud_comes_up_takes_a_snapshot_and_goes_down_also_after_ctrl_c(awsac: Awsac, cloud_folder: Path) -> None:
+    local = Awsac(folder=awsac.folder, environment=awsac.environment | {"AWSAC_LOCAL_DIR": str(cloud_folder)})
+    (awsac.folder / "release").mkdir()
+    (awsac.folder / "release" / "setup.sh").write_text("# a release\n")
+
+    coming_up = local.begin("local", "up")
+    wait_until((cloud_folder / "log").exists)
+    _, said = interrupt(coming_up)
+    local.ok("local", "up")
+    snapshot = local.ok("local", "snapshot", "release", "--description", "a test's release").strip()
+    status = json.loads(local.ok("local", "status", "--json"))
+    exported = subprocess.run(
+        ["sh", "-c", f'{local.ok("local", "env")}\necho "$AWS_ENDPOINT_URL"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    local.ok("local", "down")
+    after = json.loads(local.ok("local", "status", "--json"))
+
+    assert (coming_up.returncode, said) == (130, "awsac: interrupted: awsac local down removes what was started\n")
+    assert snapshot.startswith("snap-")
+    assert (status["running"], status["snapshots"], status["instances"]) == (True, 1, 0)
+    assert exported.stdout == f"{status['endpoint']}\n"
+    assert after["running"] is False
+    assert not any(after.values())
+    assert not cloud_folder.exists()
+
+
+def test_local_goes_before_every_setting_of_the_real_aws(awsac: Awsac, tmp_path: Path) -> None:
+    write_ini(tmp_path)
+    pack(write_jobs(tmp_path), tmp_path / "jobs.tar.bz2")
+    real = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_PROFILE": "work",
+        "AWS_SESSION_TOKEN": "t",
+        "AWS_REGION": "eu-west-1",
+    }
+
+    started = awsac("start", "--local", "--json", "-i", "session.ini", "-a", "jobs.tar.bz2", answers="n\n", **real)
+
+    assert started.returncode == 0, started.stderr
+    assert json.loads(started.stdout)["started"] is False
+    assert json.loads(started.stdout)["plan"] == {
+        "n_jobs": 2,
+        "n_instances": 1,
+        "instance_type": "c1.medium",
+        "cores_per_instance": 2,
+        "unused_cores": 0,
+        "market": "on-demand",
+        "region": "us-east-1",
+        "max_hours": 48.0,
+    }

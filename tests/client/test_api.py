@@ -1,0 +1,174 @@
+"""The verbs as a Python API: they ask by callbacks, tell by events, and never print."""
+
+import asyncio
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from awsac_async import client
+from awsac_async.client import Overwrite, Plan, events
+from awsac_async.session.errors import InputError
+from awsac_async.session.record import read_record, write_record
+from tests.cli.conftest import BUCKET, Account, write_ini, write_jobs
+from tests.cli.test_interrupts import session_file
+
+MB = 1 << 20
+
+
+async def test_start_tells_its_steps_in_order_asks_with_the_plan_and_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client.pack(write_jobs(tmp_path), tmp_path / "jobs.tar.bz2")
+    told: list[events.StartEvent] = []
+    asked: list[Plan] = []
+
+    async def no(plan: Plan) -> bool:
+        asked.append(plan)
+        return False
+
+    record = await client.start(
+        ini=write_ini(tmp_path), archive=tmp_path / "jobs.tar.bz2", directory=tmp_path, proceed=no, on_event=told.append
+    )
+
+    assert record is None
+    assert [type(event).__name__ for event in told if not isinstance(event, events.Transferring)] == [
+        "Planned",
+        "Named",
+        "Uploaded",
+        "ImageFound",
+        "UserDataBuilt",
+        "JobsWritten",
+        "Undone",
+    ]
+    assert [(plan.n_instances, plan.unused_cores) for plan in asked] == [(1, 0)]
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_a_caller_that_fails_at_the_question_leaves_nothing_behind(tmp_path: Path, account: Account) -> None:
+    client.pack(write_jobs(tmp_path), tmp_path / "jobs.tar.bz2")
+    before = account.everything()
+
+    async def break_down(_: Plan) -> bool:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await client.start(
+            ini=write_ini(tmp_path), archive=tmp_path / "jobs.tar.bz2", directory=tmp_path, proceed=break_down
+        )
+
+    assert account.everything() == before
+    assert session_files(tmp_path) == []
+
+
+async def test_a_session_whose_instance_was_taken_away_is_over_and_its_jobs_have_failed_with_a_reason(
+    tmp_path: Path, account: Account
+) -> None:
+    client.pack(write_jobs(tmp_path, job="sleep 1000\n"), tmp_path / "jobs.tar.bz2")
+
+    async def yes(_: object) -> bool:
+        return True
+
+    record = await client.start(
+        ini=write_ini(tmp_path), archive=tmp_path / "jobs.tar.bz2", directory=tmp_path, proceed=yes
+    )
+    assert record is not None
+    (file,) = session_files(tmp_path)
+    (instance,) = account.instances(record.session_id)
+    await asyncio.to_thread(account.ec2.terminate_instances, InstanceIds=[instance["InstanceId"]])
+
+    statuses = [status async for status in client.watch(file)]
+
+    assert statuses[-1].over
+    assert [job.number for job in statuses[-1].failed] == [1, 2]
+    assert all(job.reason for job in statuses[-1].failed)
+    cleaned = await client.cleanup(file, confirm=yes)
+    assert cleaned.session_file_removed
+
+
+async def test_a_session_of_which_nothing_is_left_is_over_and_cleanup_removes_its_file(tmp_path: Path) -> None:
+    file = session_file(tmp_path)
+
+    async def never(_: object) -> bool:
+        raise AssertionError("there is nothing to ask about")
+
+    status = await client.check(file)
+    cleaned = await client.cleanup(file, confirm=never)
+
+    assert (status.over, status.jobs, status.instances) == (True, (), ())
+    assert [each.kind for each in cleaned.deleted] == ["session file"]
+    assert not file.exists()
+
+
+async def test_a_large_object_is_complete_by_its_recorded_etag_and_differs_when_it_was_replaced(
+    tmp_path: Path, account: Account
+) -> None:
+    file = session_file(tmp_path)
+    key = f"{read_record(file).session_id}/results_job_1.tar.bz2"
+    asked: list[str] = []
+
+    async def overwrite(path: Path) -> Overwrite:
+        asked.append(path.name)
+        return Overwrite.YES
+
+    await asyncio.to_thread(put_in_parts, account, key, b"a" * 5 * MB + b"b")
+    first = await client.get_results(file, tmp_path, on_existing=overwrite)
+    second = await client.get_results(file, tmp_path, on_existing=overwrite)
+    await asyncio.to_thread(put_in_parts, account, key, b"c" * 5 * MB + b"d")
+    third = await client.get_results(file, tmp_path, on_existing=overwrite)
+
+    assert (len(first.downloaded), len(second.downloaded), len(third.downloaded)) == (1, 0, 1)
+    assert asked == ["results_job_1.tar.bz2"]
+    assert third.downloaded[0].read_bytes() == b"c" * 5 * MB + b"d"
+
+
+async def test_results_cannot_be_put_into_a_file(tmp_path: Path) -> None:
+    file = session_file(tmp_path)
+    (tmp_path / "results").write_text("a file")
+
+    async def never(_: Path) -> Overwrite:
+        raise AssertionError("there is nothing to overwrite")
+
+    with pytest.raises(InputError, match="cannot make the folder"):
+        await client.get_results(file, tmp_path / "results", on_existing=never)
+
+
+async def test_a_start_with_other_inputs_does_not_continue_an_uncompleted_session(
+    tmp_path: Path, account: Account
+) -> None:
+    client.pack(write_jobs(tmp_path), tmp_path / "jobs.tar.bz2")
+    other = dataclasses.replace(
+        read_record(session_file(tmp_path)), ec2_reservation_id="", client_token="token", input_digest="other"
+    )
+    file = write_record(tmp_path, other)
+    named: list[bool] = []
+
+    def note(event: events.StartEvent) -> None:
+        if isinstance(event, events.Named):
+            named.append(event.continued)
+
+    async def no(_: Plan) -> bool:
+        return False
+
+    inputs = {"ini": write_ini(tmp_path), "archive": tmp_path / "jobs.tar.bz2", "directory": tmp_path}
+    await client.start(**inputs, proceed=no, on_event=note)
+    with pytest.raises(InputError, match="prepared with another ini, archive or data folder"):
+        await client.start(**inputs, proceed=no, session=file)
+
+    assert named == [False]
+    assert file.exists()
+
+
+def session_files(folder: Path) -> list[Path]:
+    return list(folder.glob("session-*"))
+
+
+def put_in_parts(account: Account, key: str, content: bytes) -> None:
+    """Upload in two parts, so that the ETag is no MD5."""
+    place = {"Bucket": BUCKET, "Key": key}
+    upload = account.s3.create_multipart_upload(**place)["UploadId"]
+    parts = []
+    for number, part in enumerate((content[: 5 * MB], content[5 * MB :]), 1):
+        etag = account.s3.upload_part(**place, UploadId=upload, PartNumber=number, Body=part)["ETag"]
+        parts.append({"PartNumber": number, "ETag": etag})
+    account.s3.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
