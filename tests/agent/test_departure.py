@@ -1,0 +1,62 @@
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from awsac_async.agent import departure
+from awsac_async.agent.context import Agent
+from awsac_async.agent.devices import Devices
+from awsac_async.agent.lifecycle import depart
+from awsac_async.agent.metadata import Instance
+from awsac_async.agent.stopping import Stop
+from awsac_async.cloud.aws import Aws, connect
+from awsac_async.session.model import UserData
+from awsac_async.session.names import InstancePaths
+from tests.agent.account import BUCKET, Account, Session
+from tests.agent.waiting import until
+from tests.cloud.faults import proxy_to, query_error
+from tests.conftest import Embedded
+
+
+def agent_of(session: Session, aws: Aws, directory: Path) -> Agent:
+    """An agent of one running instance, as it is before its first phase."""
+    return Agent(
+        paths=InstancePaths.from_environment({"AWSACworkingDir": str(directory)}),
+        user_data=UserData(
+            session_id=session.id, bucket=BUCKET, archive_name="a.tar.bz2", cores_per_instance=2, extra={"n_jobs": "3"}
+        ),
+        instance=Instance(instance_id=session.instance_ids[0], launch_index=1, zone="us-east-1a", region="us-east-1"),
+        aws=aws,
+        stop=Stop(),
+        jobs_file=directory / "jobs.cfg",
+        deadline=asyncio.get_running_loop().time() + 60,
+        devices=Devices(os.environ),
+    )
+
+
+async def test_terminating_is_asked_for_until_it_is_granted(
+    embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    session.instance_ids = await asyncio.to_thread(session.account.launch, session.id, "", instances=1)
+    with proxy_to(embedded.endpoint) as proxy:
+        proxy.fail(lambda _: True, query_error(403, "UnauthorizedOperation"), times=1)
+        proxy.fail(lambda _: True, query_error(503, "RequestLimitExceeded"), times=1)
+        async with connect(endpoint_url=proxy.endpoint) as aws:
+            await departure.terminate(agent_of(session, aws, tmp_path), "")
+    await until(lambda: session.account.states(session.instance_ids) == {"terminated"})
+
+
+async def test_a_departure_goes_on_to_its_end_though_steps_fail(
+    embedded: Embedded, session: Session, account: Account, tmp_path: Path
+) -> None:
+    session.instance_ids = await asyncio.to_thread(account.launch, session.id, "", instances=1)
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        # There is no log to upload: that step fails.
+        await depart(agent_of(session, aws, tmp_path), "the disk is full")
+    await until(lambda: account.states(session.instance_ids) == {"terminated"})
+    items = session.items()
+    assert {name: (item.status, item.reason) for name, item in items.items()} == {
+        "job3": ("failed", "the disk is full")
+    }
