@@ -1,5 +1,6 @@
 """An embedded cloud comes up once, is heard on loopback only, and leaves nothing, however it ends."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -66,8 +67,10 @@ def test_a_directory_with_anything_else_in_it_is_refused_and_kept(tmp_path: Path
 
 def _listening(pid: int) -> list[str]:
     """Return the addresses, as the kernel writes them, on which a process listens."""
-    links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-    inodes = {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:")}
+    inodes = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
     lines = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
     return [line[1] for line in lines if line[3] == "0A" and line[9] in inodes]
 
