@@ -6,6 +6,7 @@ should live, is said by ``ec2``. It must never signal a process that is not an i
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -18,7 +19,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from awsac_async.local import processes
 from awsac_async.local.settings import Isolation, Settings
@@ -63,6 +63,15 @@ class Machine:
     dev: int  # a descriptor of the instance's /dev: unlike a path by PID, it cannot become another's
     ended: threading.Event = field(default_factory=threading.Event)
     devices: dict[str, int] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)  # held while a descriptor is used or closed
+    usable: bool = True  # whether the descriptors are open
+
+    def close(self) -> None:
+        """Close the descriptors, which nobody may use from now on."""
+        with self.lock:
+            self.usable = False
+            os.close(self.init)
+            os.close(self.dev)
 
 
 class Hypervisor:
@@ -99,7 +108,7 @@ class Hypervisor:
             for volume_id, source in devices.items():
                 self.attach(instance_id, volume_id, source)
             with contextlib.suppress(OSError):  # it has ended already: the watcher knows
-                ours.send(b"!" if machine.init >= 0 else b"")
+                ours.send(b"!" if machine.usable else b"")
 
     def _start_init(
         self, folder: Path, channel: int, hostname: str, environment: Mapping[str, str]
@@ -148,7 +157,7 @@ class Hypervisor:
             pid = -1
         if pid < 0:
             process.kill()
-            return Machine(folder=folder, process=process, init=-1, dev=-1)
+            return Machine(folder=folder, process=process, init=-1, dev=-1, usable=False)
         dev = Path(f"/proc/{pid}/root/dev")
         if self.isolation is Isolation.PLAIN:
             dev = folder / "dev"
@@ -160,15 +169,15 @@ class Hypervisor:
         machine = self._machines[instance_id]
         machine.process.wait()
         processes.end_marked(machine.folder)
-        for descriptor in (machine.init, machine.dev):
-            if descriptor >= 0:
-                os.close(descriptor)
+        booted = machine.usable
+        if booted:
+            machine.close()
         for entry in machine.folder.iterdir():
             if entry.name != "console":
                 remove_tree(entry)
         del self._machines[instance_id]
         machine.ended.set()
-        self._on_end(instance_id, machine.init >= 0)
+        self._on_end(instance_id, booted)
 
     def stop(self, instance_id: str) -> None:
         """Shut an instance down, and return when it has no process left. Nothing happens if it does not run."""
@@ -176,35 +185,25 @@ class Hypervisor:
         if machine is None:
             return
         for signum in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(OSError):  # it is ending by itself
-                signal.pidfd_send_signal(machine.init, signum)
+            with machine.lock, contextlib.suppress(ProcessLookupError):  # it is ending by itself
+                if machine.usable:
+                    signal.pidfd_send_signal(machine.init, signum)
             if machine.ended.wait(self._settings.shutdown_grace + 5.0):
                 return
 
     def attach(self, instance_id: str, volume_id: str, source: Path) -> None:
         """Show an instance a volume, as udev would: by the volume's ID, and as an NVMe disk where it is a device."""
-        machine = self._machines.get(instance_id)
-        if machine is None or machine.init < 0:
-            return
-        number = next(number for number in range(1, 1000) if number not in machine.devices.values())
-        machine.devices[volume_id] = number
-        link = f"{_BY_ID}/{_serial_name(volume_id)}"
-        if source.is_block_device():
-            name = f"nvme{number}n1"
-            os.mknod(name, stat.S_IFBLK | 0o600, source.stat().st_rdev, dir_fd=machine.dev)
-            os.symlink(f"../../{name}", link, dir_fd=machine.dev)
-        else:
-            os.symlink(source, link, dir_fd=machine.dev)
+        if machine := self._machines.get(instance_id):
+            with machine.lock:
+                if machine.usable:
+                    _show_volume(machine, volume_id, source)
 
     def detach(self, instance_id: str, volume_id: str) -> None:
         """Hide a volume from an instance. A file system that is mounted there stays mounted."""
-        machine = self._machines.get(instance_id)
-        if machine is None or volume_id not in machine.devices:
-            return
-        number = machine.devices.pop(volume_id)
-        for name in (f"{_BY_ID}/{_serial_name(volume_id)}", f"nvme{number}n1"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=machine.dev)
+        if machine := self._machines.get(instance_id):
+            with machine.lock:
+                if machine.usable and volume_id in machine.devices:
+                    _hide_volume(machine, volume_id)
 
     def console(self, instance_id: str) -> bytes:
         """Return the last 64 KB of what an instance has printed."""
@@ -215,12 +214,30 @@ class Hypervisor:
         return b""
 
 
+def _show_volume(machine: Machine, volume_id: str, source: Path) -> None:
+    number = next(number for number in itertools.count(1) if number not in machine.devices.values())
+    machine.devices[volume_id] = number
+    link = f"{_BY_ID}/{_serial_name(volume_id)}"
+    if source.is_block_device():
+        name = f"nvme{number}n1"
+        os.mknod(name, stat.S_IFBLK | 0o600, source.stat().st_rdev, dir_fd=machine.dev)
+        source = Path("../..", name)
+    os.symlink(source, link, dir_fd=machine.dev)
+
+
+def _hide_volume(machine: Machine, volume_id: str) -> None:
+    number = machine.devices.pop(volume_id)
+    for name in (f"{_BY_ID}/{_serial_name(volume_id)}", f"nvme{number}n1"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=machine.dev)
+
+
 def plain_paths(folder: Path) -> dict[str, str]:
     """Return the variables that move an image's fixed paths into an instance's folder."""
     mnt = folder / "mnt"
     mnt.mkdir(exist_ok=True)
     awsac = mnt / "awsac"
-    paths: dict[str, Any] = {
+    paths = {
         "ATLASDir": mnt / "atlas",
         "ATLASworkingDir": mnt / "atlasworkarea",
         "AWSACworkingDir": awsac,

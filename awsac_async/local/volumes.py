@@ -10,9 +10,8 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from awsac_async.local.settings import Isolation, StorageKind
 
@@ -172,20 +171,16 @@ def remove_tree(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    shutil.rmtree(path, onerror=_make_writable_and_retry)
+    path.chmod(stat.S_IRWXU)
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            _make_writable(Path(folder, name))  # before the walk goes into it
+    shutil.rmtree(path)
 
 
-def _make_writable_and_retry(function: Callable[..., Any], name: str, error: tuple[Any, BaseException, Any]) -> None:
-    path = Path(name)
-    if isinstance(error[1], FileNotFoundError):
-        return
-    for place in (path.parent, path):
-        if place.is_dir() and not place.is_symlink():
-            place.chmod(stat.S_IRWXU)
-    if function is os.scandir or path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _make_writable(folder: Path) -> None:
+    if not folder.is_symlink():
+        folder.chmod(stat.S_IRWXU)
 
 
 def _make_folders(directory: Path) -> tuple[Path, Path]:

@@ -170,3 +170,16 @@ def test_an_attachment_that_cannot_be_made_is_refused(any_account: Account) -> N
         any_account.volume_reached(leftover, "available")
         ec2.delete_volume(VolumeId=leftover)
     assert error_code(ec2.delete_volume, VolumeId=other) == "InvalidVolume.NotFound"
+
+
+def test_a_snapshot_of_folders_that_may_not_be_written_is_deleted(account: Account, tmp_path: Path) -> None:
+    locked = tmp_path / "release" / "locked"
+    locked.mkdir(parents=True)
+    (locked / "file").write_text("x")
+    locked.chmod(0o500)
+    try:
+        snapshot_id = cloud.import_snapshot(account.cloud.directory, tmp_path / "release", description="")
+    finally:
+        locked.chmod(0o700)
+    account.ec2.delete_snapshot(SnapshotId=snapshot_id)
+    assert _kept(account, "snapshots") == _kept(account, "volumes") == []
