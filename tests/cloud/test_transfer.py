@@ -2,10 +2,14 @@ import asyncio
 import hashlib
 import os
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from moto.server import ThreadedMotoServer
 
+from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket, Download, Progress, Upload
 from awsac_async.session.errors import (
     ConflictError,
@@ -15,7 +19,7 @@ from awsac_async.session.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.cloud.faults import Fault, Proxy, error
+from tests.cloud.faults import Fault, Proxy, error, proxy_to
 
 LARGE = 40 << 20
 
@@ -152,7 +156,7 @@ async def test_an_interrupted_download_leaves_only_part_files_and_a_second_run_c
 
 async def test_a_cancelled_download_ends_its_threads_and_leaves_no_incomplete_file(bucket, tmp_path):
     content = os.urandom(LARGE)
-    await bucket.upload([Upload(source=content, key=f"large{n}") for n in range(3)])
+    await bucket.upload([Upload(source=content, key=f"large{n}") for n in range(2)])
     items = await downloads_of(bucket, tmp_path)
     started = asyncio.Event()
 
@@ -170,7 +174,31 @@ async def test_a_cancelled_download_ends_its_threads_and_leaves_no_incomplete_fi
     assert all(path.read_bytes() == content for path in tmp_path.iterdir() if not path.suffix)
 
 
-async def test_a_cancelled_upload_ends_its_threads_and_leaves_neither_object_nor_parts(bucket, aws):
+@pytest_asyncio.fixture(loop_scope="session")
+async def disturbed(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bucket, Proxy]]:
+    """A bucket of a moto server, through a proxy.
+
+    moto stumbles over a part that arrives while its upload is aborted, which S3 does not mind; the log of the embedded
+    cloud must show no such thing.
+    """
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with proxy_to("http://{}:{}".format(*server.get_host_and_port())) as proxy:
+        async with connect(endpoint_url=proxy.endpoint) as aws:
+            await (await aws.client("s3")).create_bucket(Bucket="disturbed")
+            yield Bucket(aws, "disturbed"), proxy
+    server.stop()
+
+
+async def unfinished_uploads(proxy: Proxy) -> list[object]:
+    async with connect(endpoint_url=proxy.endpoint) as aws:
+        answer = await (await aws.client("s3")).list_multipart_uploads(Bucket="disturbed")
+    return answer.get("Uploads", [])
+
+
+async def test_a_cancelled_upload_ends_its_threads_and_leaves_neither_object_nor_parts(disturbed):
+    bucket, proxy = disturbed
     started = asyncio.Event()
 
     def begun(progress: Progress) -> None:
@@ -185,8 +213,7 @@ async def test_a_cancelled_upload_ends_its_threads_and_leaves_neither_object_nor
         await task
     assert transfer_threads() == []
     assert await bucket.list("") == []
-    uploads = await (await aws.client("s3")).list_multipart_uploads(Bucket=bucket.name)
-    assert uploads.get("Uploads", []) == []
+    assert await unfinished_uploads(proxy) == []
 
 
 @pytest.mark.parametrize("fault", [error(503, "SlowDown"), error(500, "InternalError"), Fault(cut=0)], ids=str)
@@ -217,12 +244,12 @@ async def test_throttling_that_does_not_end_is_reported_as_such(faulty_bucket, p
         await faulty_bucket.upload([Upload(source=b"content", key="object")])
 
 
-async def test_a_multipart_upload_that_fails_is_aborted(faulty_bucket, proxy, aws):
+async def test_a_multipart_upload_that_fails_is_aborted(disturbed):
+    bucket, proxy = disturbed
     proxy.fail(lambda asked: "partNumber=3" in asked.path, error(403, "AccessDenied"))
     with pytest.raises(DeniedError):
-        await faulty_bucket.upload([Upload(source=bytes(LARGE), key="large")])
-    uploads = await (await aws.client("s3")).list_multipart_uploads(Bucket=faulty_bucket.name)
-    assert uploads.get("Uploads", []) == []
+        await bucket.upload([Upload(source=bytes(LARGE), key="large")])
+    assert await unfinished_uploads(proxy) == []
 
 
 async def test_a_missing_object_a_denied_one_and_a_missing_bucket_are_told_apart(faulty_bucket, proxy, tmp_path):

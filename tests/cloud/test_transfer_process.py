@@ -1,0 +1,50 @@
+"""What only a whole process shows: its memory, and how it ends."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from awsac_async.cloud.bucket import Bucket, Upload
+from tests.cloud.faults import error
+
+CHILD = Path(__file__).parent / "transfer_child.py"
+
+
+async def start(endpoint: str, bucket: Bucket, verb: str, path: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, CHILD, endpoint, bucket.name, verb, path, stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def growth(endpoint: str, bucket: Bucket, verb: str, path: Path) -> int:
+    """Run a transfer in a process of its own; return by how many MiB it grew at its largest."""
+    child = await start(endpoint, bucket, verb, path)
+    output, _ = await child.communicate()
+    assert child.returncode == 0
+    return int(output.split()[-1])
+
+
+async def test_a_large_file_is_never_held_in_memory_in_either_direction(endpoint, bucket, tmp_path):
+    size = 250 << 20
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(size)
+    up = await growth(endpoint, bucket, "upload", tmp_path / "large")
+    down = await growth(endpoint, bucket, "download", tmp_path / "back")
+    assert (tmp_path / "back").stat().st_size == size
+    assert up < 180
+    assert down < 90
+
+
+async def test_ctrl_c_stops_a_download_and_the_process_ends_with_nothing_but_a_part_file(
+    endpoint, proxy, bucket, tmp_path
+):
+    await bucket.upload([Upload(source=bytes(20 << 20), key="large")])
+    proxy.fail(lambda asked: asked.headers.get("range", "").startswith("bytes=16777216-"), error(503, "SlowDown"))
+    child = await start(proxy.endpoint, bucket, "download", tmp_path / "back")
+    assert await child.stdout.readline() == b"begun\n"
+    child.send_signal(signal.SIGINT)
+    output, _ = await child.communicate()
+    assert child.returncode == 0
+    assert output.splitlines()[-1] == b"stopped"
+    assert [path.name for path in tmp_path.iterdir()] == ["back.part"]
