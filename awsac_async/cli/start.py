@@ -94,6 +94,7 @@ class _Shown:
 
     def _named(self, event: Any) -> None:
         how = "continued" if event.continued else "new"
+        self._fate = _kept(event.session_file, "nothing was started yet")
         self._show(f"session ID:   {event.session_id} ({how})", session_id=event.session_id, continued=event.continued)
 
     def _ended(self, event: "StartEvent") -> None:
@@ -115,10 +116,14 @@ class _Shown:
                 self._fate = "nothing was started, and all that was prepared is removed"
                 self._show(self._fate)
             case events.Kept():
-                self._fate = f"{event.session_file} is kept: the same start continues it, and starts nothing twice"
+                self._fate = _kept(event.session_file, event.reason)
                 self._show(self._fate, session_file=str(event.session_file))
 
     def _show(self, line: str, **values: object) -> None:
         self.values |= values
         if self._text:
             print(line, flush=True)
+
+
+def _kept(session_file: Path, reason: str) -> str:
+    return f"{session_file} is kept ({reason}): the same start continues it, and starts nothing twice"

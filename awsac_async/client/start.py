@@ -162,7 +162,7 @@ class _Start:
         return self._complete(reservation)
 
     def _complete(self, reservation: Reservation) -> SessionRecord:
-        record = replace(self._record, ec2_reservation_id=reservation.reservation_id)
+        record = replace(self._record, ec2_reservation_id=reservation.reservation_id, started=format_time(now()))
         try:
             write_record(self._directory, record)
         except InputError as error:
