@@ -21,10 +21,13 @@ class Request:
 
 
 class Proxy:
-    """Forwards all; of the first request that ``hold`` wants, the second half of the answer is kept back."""
+    """Forwards all; of the first request that ``hold`` wants, the second half of the answer is kept back.
 
-    def __init__(self, endpoint: str, hold: Callable[[Request], bool]) -> None:
-        self.host, self._hold = endpoint.removeprefix("http://"), hold
+    With a ``refusal``, that request is not forwarded but answered with it, as a server error.
+    """
+
+    def __init__(self, endpoint: str, hold: Callable[[Request], bool], refusal: bytes) -> None:
+        self.host, self._hold, self.refusal = endpoint.removeprefix("http://"), hold, refusal
         self._lock, self._held, self.released = threading.Lock(), threading.Event(), threading.Event()
 
     def wait(self) -> None:
@@ -37,13 +40,16 @@ class Proxy:
 
     def hold(self) -> None:
         self._held.set()
-        self.released.wait(PATIENCE)
+        if not self.refusal:
+            self.released.wait(PATIENCE)
 
 
 @contextmanager
-def proxy_before(endpoint: str, *, hold: Callable[[Request], bool]) -> Iterator[tuple[Proxy, str]]:
+def proxy_before(
+    endpoint: str, *, hold: Callable[[Request], bool], refusal: bytes = b""
+) -> Iterator[tuple[Proxy, str]]:
     """Give a proxy and its address; when it is left, what was held is let go."""
-    proxy = Proxy(endpoint, hold)
+    proxy = Proxy(endpoint, hold, refusal)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy}))
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="proxy")
     serving.start()
@@ -70,6 +76,13 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         request = Request(operation=_operation(self.command, body), path=self.path)
         held = self.proxy.holds(request)
+        if held and self.proxy.refusal:
+            self.proxy.hold()
+            self.send_response(500)
+            self.send_header("Content-Length", str(len(self.proxy.refusal)))
+            self.end_headers()
+            self.wfile.write(self.proxy.refusal)
+            return
         connection = http.client.HTTPConnection(self.proxy.host)
         try:
             connection.request(self.command, self.path, body, dict(self.headers))

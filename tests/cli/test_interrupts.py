@@ -95,6 +95,29 @@ def test_a_start_that_died_in_run_instances_continues_and_launches_nothing_twice
     awsac.ok("cleanup", "--force", "--yes", "-c", file)
 
 
+def test_a_launch_without_capacity_keeps_the_session_file_and_the_next_start_continues_it(
+    awsac: Awsac, embedded: Embedded, folder: Path
+) -> None:
+    refusal = (
+        b"<Response><Errors><Error><Code>InsufficientInstanceCapacity</Code>"
+        b"<Message>There is no capacity in your zone.</Message></Error></Errors></Response>"
+    )
+    with proxy_before(embedded.endpoint, hold=is_run_instances, refusal=refusal) as (_, address):
+        refused = awsac(*START, AWS_ENDPOINT_URL=address, AWS_MAX_ATTEMPTS="1")
+    (file,) = folder.glob("session-*.cfg")
+    continued = awsac(*START)
+
+    assert refused.returncode == 3
+    assert refused.stderr == (
+        "awsac: RunInstances ami-0a35ac00000000001 failed: "
+        "There is no capacity in your zone. (InsufficientInstanceCapacity)\n"
+    )
+    assert "the same start continues it, and starts nothing twice" in refused.stdout
+    assert continued.returncode == 0, continued.stderr
+    assert f"session ID:   {file.stem.removeprefix('session-')} (continued)" in continued.stdout
+    awsac.ok("cleanup", "--force", "--yes", "-c", file)
+
+
 def test_cleanup_refuses_while_the_session_runs_and_terminates_its_instances_when_forced(
     awsac: Awsac, account: Account, embedded: Embedded, folder: Path
 ) -> None:
