@@ -84,15 +84,26 @@ class Aws:
             import aioboto3  # a third of a second, which only a call to AWS should cost
 
             self._clients_session = aioboto3.Session(botocore_session=self._session)
+        endpoint_url = self._endpoint_of(service)
         making = self._clients_session.client(
-            service, region_name=self.region, endpoint_url=self._endpoint_url, config=self._config()
+            service, region_name=self.region, endpoint_url=endpoint_url, config=self._config(endpoint_url)
         )
         try:
             return await self._stack.enter_async_context(making)
         except ValueError as error:  # botocore's word for an endpoint that is no address
             raise InputError(f"the AWS endpoint cannot be used: {error}") from error
 
-    def _config(self) -> Any:
+    def _endpoint_of(self, service: str) -> str | None:
+        """Return the address that the user has set for a service; None: that of AWS."""
+        from botocore.configprovider import ConfiguredEndpointProvider  # as above
+
+        session = self._session
+        configured = ConfiguredEndpointProvider(
+            full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name=service
+        )
+        return self._endpoint_url or configured.provide()
+
+    def _config(self, endpoint_url: str | None) -> Any:
         from botocore.config import Config  # as above
 
         # "standard", not "adaptive": the adaptive mode slows down the whole client when one operation is throttled,
@@ -103,6 +114,8 @@ class Aws:
             read_timeout=READ_TIMEOUT,
             user_agent_extra=USER_AGENT,
             max_pool_connections=50,
+            # Other servers than AWS's are rarely found as bucket.localhost.
+            s3={"addressing_style": "path" if endpoint_url and not is_aws(endpoint_url) else "auto"},
             # CRC checksums by default are refused by some S3-compatible servers; AWS does not require them here.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

@@ -41,8 +41,6 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # not the system's: obstore's 404
-            raise
         raise InputError(f"cannot write {target}: {error.strerror}") from error
 
 

@@ -19,6 +19,18 @@ _ITEMS_A_PAGE = 2500
 _WRITES_AT_ONCE = 4  # a domain takes about 25 writes a second, then asks for fewer
 _VISIBLE_WITHIN = 30.0  # seconds; CreateDomain may take 10
 
+# The service is closed to new accounts and regions: this list will not grow.
+REGIONS = (
+    "us-east-1",
+    "us-west-1",
+    "us-west-2",
+    "eu-west-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-northeast-1",
+    "sa-east-1",
+)
+
 
 class SimpleDbStatus:
     """The status store of a session in SimpleDB."""
@@ -82,19 +94,6 @@ class SimpleDbStatus:
                 f"choose one of the regions {', '.join(REGIONS)}"
             )
         return client
-
-
-# The service is closed to new accounts and regions: this list will not grow.
-REGIONS = (
-    "us-east-1",
-    "us-west-1",
-    "us-west-2",
-    "eu-west-1",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ap-northeast-1",
-    "sa-east-1",
-)
 
 
 def _item(record: JobRecord) -> dict[str, Any]:

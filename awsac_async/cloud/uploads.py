@@ -34,8 +34,6 @@ def reading(source: Path | bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # not the system's: obstore's 404
-            raise
         raise InputError(f"cannot read {source!s}: {error.strerror}") from error
 
 

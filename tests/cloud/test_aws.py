@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,24 @@ async def test_the_endpoint_of_one_service_wins_over_that_of_all(monkeypatch, pr
     assert [asked.method for asked in proxy.asked] == ["HEAD", "PUT", "POST"]
 
 
+async def test_an_endpoint_with_a_host_name_is_not_asked_for_a_bucket_by_name_of_host(proxy):
+    by_name = proxy.endpoint.replace("127.0.0.1", "localhost")
+    async with connect(endpoint_url=by_name) as aws:
+        bucket = Bucket(aws, "awsac-sessions")
+        await bucket.upload([Upload(source=b"content", key="name-test")])
+        await bucket.delete(["name-test"])
+    assert [asked.path for asked in proxy.asked] == ["/awsac-sessions/name-test", "/awsac-sessions?delete"]
+    assert {asked.headers["host"] for asked in proxy.asked} == {by_name.removeprefix("http://")}
+
+
 async def test_region_credentials_and_endpoint_can_come_from_a_profile(monkeypatch, tmp_path: Path, proxy):
     (tmp_path / "config").write_text(
         f"[profile mine]\nregion = eu-west-1\nendpoint_url = {proxy.endpoint}\n"
-        "aws_access_key_id = AKIAPROFILE\naws_secret_access_key = hidden\n"
+        f"credential_process = {sys.executable} {tmp_path}/process.py\n"
+    )
+    (tmp_path / "process.py").write_text(
+        'print(\'{"Version": 1, "AccessKeyId": "AKIAPROFILE", "SecretAccessKey": "hidden", \''
+        '\'"SessionToken": "temporary", "Expiration": "2099-01-01T00:00:00Z"}\')'
     )
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -56,7 +71,9 @@ async def test_region_credentials_and_endpoint_can_come_from_a_profile(monkeypat
         await bucket.upload([Upload(source=b"content", key="profile-test")])  # the other library
         await bucket.delete(["profile-test"])
         assert aws.region == "eu-west-1"
+    assert len(proxy.asked) == 2
     assert all("AKIAPROFILE/" in asked.headers["authorization"] for asked in proxy.asked)
+    assert {asked.headers["x-amz-security-token"] for asked in proxy.asked} == {"temporary"}
     assert all("/eu-west-1/s3/" in asked.headers["authorization"] for asked in proxy.asked)
 
 
