@@ -85,15 +85,12 @@ def failure(error: Exception, *, operation: str, resource: str) -> AwsacError | 
     """Return our error for a foreign one, or None if it comes from neither AWS, its SDKs, nor the network."""
     if isinstance(error, FileNotFoundError) and error.errno is None:
         return _of_transfer(error, operation, resource)  # obstore's 404; one of the operating system has an errno
-    if not _libraries(error):
-        return None
-    if hasattr(error, "response") and isinstance(error.response, dict):
-        return _of_response(error.response, operation, resource)
-    return (
-        _of_transfer(error, operation, resource)
-        if "obstore" in _libraries(error)
-        else _of_sdk(error, operation, resource)
-    )
+    libraries = _libraries(error)
+    if "obstore" in libraries:
+        return _of_transfer(error, operation, resource)
+    if libraries and isinstance(getattr(error, "response", None), dict):
+        return _of_response(error.response, operation, resource)  # type: ignore[attr-defined]  # just looked
+    return _of_sdk(error, operation, resource) if libraries else None
 
 
 def _libraries(error: Exception) -> set[str]:
@@ -134,6 +131,7 @@ def _of_sdk(error: Exception, operation: str, resource: str) -> AwsacError:
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([\w.]+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_ADDRESS = re.compile(r"(https?://[^/ ]+)")
 _PROVIDER = re.compile(r"credential provider: \w+: (.+)")  # what went wrong in store._Credentials
 _HTTP_KIND = re.compile(r"kind: (Connect|Timeout|Request|Body|Interrupted|Decode)\b")
 
@@ -149,9 +147,7 @@ def _of_transfer(error: Exception, operation: str, resource: str) -> CloudError:
         return CloudError(operation, resource, "the bucket is in another region than the one that was chosen")
     kind = _first(_HTTP_KIND, text)
     if kind == "Connect":
-        return EndpointError(
-            operation, resource, f"could not connect to {_first(re.compile(r'(https?://[^/ ]+)'), text)}"
-        )
+        return EndpointError(operation, resource, f"could not connect to {_first(_ADDRESS, text)}")
     if kind:
         return UnavailableError(operation, resource, "the connection was closed or timed out before the end")
     return CloudError(operation, resource, _sentence(text))

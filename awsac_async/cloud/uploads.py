@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 _SMALL = 256 << 10  # bytes
 _MULTIPART = 8 << 20  # bytes above which a file goes by parts
 _SMALL_AT_ONCE = 256
-_LARGE_AT_ONCE = 12
-_BUDGET = 96 << 20  # bytes of parts in memory: those on their way, and one being read for each file
+_MEDIUM_AT_ONCE = 12  # with all their bytes in memory: 96 MiB at most
+_BUDGET = 128 << 20  # bytes of parts in memory: those on their way, and one being read for each file
+_LARGE_AT_ONCE = _BUDGET // (2 * _MULTIPART)  # two parts of each are the least
 _MOST_PARTS = 10_000  # of S3
 
 
@@ -62,7 +63,7 @@ class Uploads:
                 tasks=deque(partial(self._put_parts, item, size, _BUDGET // at_once) for item, size in large),
                 threads=at_once,
             ),
-            self._lane(sized, over=_SMALL, upto=_MULTIPART, threads=_LARGE_AT_ONCE),
+            self._lane(sized, over=_SMALL, upto=_MULTIPART, threads=_MEDIUM_AT_ONCE),
             self._lane(sized, over=-1, upto=_SMALL, threads=_SMALL_AT_ONCE),
         ]
 
