@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def run(*command: str | Path, cwd: Path, path: str = "") -> str:
@@ -30,7 +30,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_boot_files_and_the_type_marker_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"awsac_async/boot/awsac-autorun", "awsac_async/boot/awsac-agent.service", "awsac_async/py.typed"} <= {*names}
+    expected = {"awsac_async/boot/awsac-autorun", "awsac_async/boot/awsac-agent.service", "awsac_async/py.typed"}
+    assert expected <= {*names}
     assert not [name for name in names if name.startswith(("tests/", "examples/", "docs/", "boot/"))]
 
 
