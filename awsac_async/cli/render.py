@@ -143,7 +143,7 @@ def plan_text(plan: "Plan") -> str:
         f"jobs:         {plan.n_jobs}\n"
         f"instances:    {plan.n_instances} of type {plan.instance_type}, {plan.market}, in {plan.region}\n"
         f"cores:        {plan.cores_per_instance} per instance, {plan.unused_cores} unused\n"
-        f"deadline:     {plan.max_hours:g} hours after boot"
+        f"deadline:     results are saved until {plan.max_hours:g} hours after boot"
     )
 
 
