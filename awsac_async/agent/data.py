@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from awsac_async.agent.log import step
 from awsac_async.agent.retry import keep_trying
 from awsac_async.cloud.bucket import Bucket, Download, ObjectInfo
-from awsac_async.session.errors import CloudError
+from awsac_async.session.errors import AwsacError
 from awsac_async.session.names import data_prefix
 
 _PATIENCE_SECONDS = 600.0
@@ -26,7 +26,8 @@ async def fetch_data(bucket: Bucket, *, session_id: str, count: int, directory: 
         directory: where they go, under their names below the session's data prefix.
 
     Raises:
-        DataError: the number differs, a key leads out of ``directory``, or the transfer failed for ten minutes.
+        DataError: the number differs, a key leads out of ``directory``, a file cannot be written, or the transfer
+            failed for ten minutes.
     """
     if not count:
         return
@@ -37,7 +38,7 @@ async def fetch_data(bucket: Bucket, *, session_id: str, count: int, directory: 
                 lambda: _fetch(bucket, session_id, count, directory),
                 until=asyncio.get_running_loop().time() + _PATIENCE_SECONDS,
             )
-    except (CloudError, OSError) as error:
+    except AwsacError as error:
         raise DataError(f"input data: {error}") from error
 
 
@@ -46,10 +47,7 @@ async def _fetch(bucket: Bucket, session_id: str, count: int, directory: Path) -
     objects = await bucket.list(prefix)
     if len(objects) != count:
         raise DataError(f"input data: found {len(objects)} objects below {prefix}, expected {count}")
-    downloads = [_download(info, prefix, directory) for info in objects]
-    for folder in {download.target.parent for download in downloads}:
-        folder.mkdir(parents=True, exist_ok=True)
-    await bucket.download(downloads)
+    await bucket.download([_download(info, prefix, directory) for info in objects])
 
 
 def _download(info: ObjectInfo, prefix: str, directory: Path) -> Download:
