@@ -56,8 +56,7 @@ class StatusReporter:
         if self._writer is not None:
             await asyncio.wait({self._writer}, timeout=within)
             self._writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._writer
+            await asyncio.wait({self._writer})
         return not self._unwritten
 
     async def _write_all(self) -> None:
