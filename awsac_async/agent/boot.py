@@ -11,7 +11,7 @@ from awsac_async.agent.retry import keep_trying
 from awsac_async.cloud.bucket import Bucket, Download
 from awsac_async.session.errors import CloudError, CredentialsError, FormatError, NotFoundError
 from awsac_async.session.model import StartInfo, UserData
-from awsac_async.session.names import InstancePaths, archive_key
+from awsac_async.session.names import USER_DATA_HOURS, InstancePaths, archive_key
 from awsac_async.session.times import format_time, now, parse_time
 from awsac_async.session.userdata import format_user_data, parse_user_data
 
@@ -56,7 +56,7 @@ def seconds_left(user_data: UserData, paths: InstancePaths) -> float:
 
 def _max_hours(user_data: UserData) -> float:
     try:
-        return float(user_data.extra["max_hours"])
+        return float(user_data.extra[USER_DATA_HOURS])
     except (KeyError, ValueError):
         return StartInfo.max_hours
 
@@ -82,7 +82,6 @@ async def fetch_archive(bucket: Bucket, user_data: UserData, paths: InstancePath
         found = [info for info in await bucket.list(key) if info.key == key]
         if not found:
             raise NotFoundError("GetObject", f"s3://{user_data.bucket}/{key}", "there is no such object")
-        paths.archive.parent.mkdir(parents=True, exist_ok=True)
         await bucket.download([Download(key=key, target=paths.archive, size=found[0].size, etag=found[0].etag)])
 
     until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS

@@ -6,7 +6,7 @@ release at ``ATLASDir`` in a mount namespace of its own. No credential ever gets
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from awsac_async.agent.process import Exit
@@ -102,6 +102,8 @@ def job_environment(
     release: Provided | None,
 ) -> dict[str, str]:
     """Return all of a job's environment: what is listed here, and nothing that the agent happens to have."""
+    if release is not None and not release.mounted:
+        paths = replace(paths, atlas=release.directory)
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | paths.variables()
     environment |= {
         names.JOB_SESSION_ID: session_id,
@@ -111,8 +113,6 @@ def job_environment(
     }
     if has_data:
         environment[names.JOB_DATA] = str(paths.data)
-    if release is not None and not release.mounted:
-        environment["ATLASDir"] = str(release.directory)
     return environment
 
 

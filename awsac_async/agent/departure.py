@@ -9,7 +9,7 @@ from awsac_async.agent.retry import always, foreseen, keep_trying
 from awsac_async.cloud.instances import Instances
 from awsac_async.session.errors import NotFoundError
 from awsac_async.session.model import Job, JobState
-from awsac_async.session.names import AGENT_LOG_FILE, agent_log_key
+from awsac_async.session.names import AGENT_LOG_FILE, USER_DATA_JOBS, agent_log_key
 
 _log = logging.getLogger(__name__)
 _STATUS_SECONDS = 600.0  # how long the last states of the jobs may take to be written
@@ -27,7 +27,7 @@ async def report_unended(agent: Agent, trouble: str) -> None:
 
 async def _own_numbers(agent: Agent) -> list[int]:
     """Return the numbers of this instance's jobs when ``jobs.cfg`` cannot tell: from user data, else the store."""
-    n_jobs = agent.user_data.extra.get("n_jobs")
+    n_jobs = agent.user_data.extra.get(USER_DATA_JOBS)
     if n_jobs is not None:
         numbers: Sequence[int] = range(1, int(n_jobs) + 1)
     else:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from awsac_async.agent.process import ToolError, run_tool
 from awsac_async.agent.retry import pauses
+from awsac_async.session.names import DEVICE_DIRECTORY
 
-DEVICE_DIRECTORY_VARIABLE = "AWSACDeviceDir"
 _NVME_PREFIX = "nvme-Amazon_Elastic_Block_Store_"  # as udev names it; the volume ID follows, without its dash
 _APPEARS_SECONDS = 60.0
 _UNMOUNT_SECONDS = 15.0
@@ -59,8 +59,8 @@ class Devices:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._directory = Path(environment.get(DEVICE_DIRECTORY_VARIABLE, "/dev/disk/by-id"))
-        self._links_only = DEVICE_DIRECTORY_VARIABLE in environment
+        self._directory = Path(environment.get(DEVICE_DIRECTORY, "/dev/disk/by-id"))
+        self._links_only = DEVICE_DIRECTORY in environment
 
     async def find(self, volume_id: str, name: str) -> Path:
         """Wait until the device of an attached volume is there.

@@ -12,6 +12,7 @@ from awsac_async.agent.releases import Place, Releases
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.session.archive import unpack
 from awsac_async.session.jobs import expand, read_jobs
+from awsac_async.session.names import USER_DATA_OBJECTS
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ async def work(agent: Agent) -> None:
 
 
 def _n_data(agent: Agent) -> int:
-    return int(agent.user_data.extra.get("data", "0"))
+    return int(agent.user_data.extra.get(USER_DATA_OBJECTS, "0"))
 
 
 async def _fetch_data(agent: Agent) -> DataError | None:

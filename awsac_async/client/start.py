@@ -20,7 +20,7 @@ from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import Instances, Launch, Reservation
 from awsac_async.session.errors import AwsacError, CapacityError, CloudError, ConflictError, InputError
 from awsac_async.session.model import SessionRecord, UserData
-from awsac_async.session.names import session_file
+from awsac_async.session.names import USER_DATA_HOURS, USER_DATA_JOBS, USER_DATA_OBJECTS, session_file
 from awsac_async.session.record import new_session_id, write_record
 from awsac_async.session.times import format_time, now
 from awsac_async.session.userdata import format_user_data
@@ -77,9 +77,9 @@ async def start(
 def _new_record(inputs: Inputs, plan: Plan) -> SessionRecord:
     info, time = inputs.startinfo, now()
     session_id = new_session_id(info.shortdescr, time.astimezone(), os.urandom(16))
-    extra = {"n_jobs": str(info.n_jobs), "max_hours": f"{info.max_hours:g}"}
+    extra = {USER_DATA_JOBS: str(info.n_jobs), USER_DATA_HOURS: f"{info.max_hours:g}"}
     if inputs.data:
-        extra["data"] = str(len(inputs.data))
+        extra[USER_DATA_OBJECTS] = str(len(inputs.data))
     user_data = UserData(
         session_id=session_id,
         bucket=info.bucket,
@@ -156,9 +156,7 @@ class _Start:
         except asyncio.CancelledError:
             self._keep("RunInstances was under way")
             raise
-        self._tell(
-            events.Launched(reservation_id=reservation.reservation_id, instance_ids=tuple(reservation.instance_ids))
-        )
+        self._tell(events.Launched(reservation_id=reservation.reservation_id, instance_ids=reservation.instance_ids))
         return self._complete(reservation)
 
     def _complete(self, reservation: Reservation) -> SessionRecord:

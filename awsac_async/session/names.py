@@ -41,6 +41,11 @@ ITEM_ATTRIBUTES = (
 REASON_ATTRIBUTE = "reason"
 X_PREFIX = "x_"
 
+# Our fields of the user data: how many jobs, hours until the deadline, and objects of input data the session has.
+USER_DATA_JOBS = "n_jobs"
+USER_DATA_HOURS = "max_hours"
+USER_DATA_OBJECTS = "data"
+
 
 # --- S3 keys. What begins with "<session_id>" belongs to 2008: its client fetches and deletes that by base name. ---
 
@@ -150,6 +155,9 @@ class InstancePaths:
             "AWSACAutostartFile": str(self.autostart),
         }
 
+
+# Set where the devices of volumes are elsewhere than in /dev/disk/by-id, and may only be linked.
+DEVICE_DIRECTORY = "AWSACDeviceDir"
 
 # Variables that a job finds, beside those of InstancePaths.
 JOB_SESSION_ID = "AWSAC_SESSION_ID"
