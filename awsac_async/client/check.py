@@ -4,7 +4,6 @@ Owns the rule of when a session is over and which of its jobs went wrong. Reads 
 """
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,6 +12,7 @@ from pathlib import Path
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import InstanceInfo, Instances
 from awsac_async.cloud.status import status_store
+from awsac_async.cloud.waiting import jittered
 from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
 from awsac_async.session.record import read_record
@@ -100,7 +100,7 @@ async def _patiently(aws: Aws, record: SessionRecord) -> SessionStatus:
 
 async def _wait(pause: float) -> float:
     """Wait for about so many seconds, and return how long to wait the next time."""
-    await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  jitter, not a secret
+    await asyncio.sleep(jittered(pause))
     return min(1.5 * pause, LONGEST_PAUSE)
 
 

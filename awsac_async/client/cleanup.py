@@ -5,7 +5,6 @@ nobody holds. The session file goes only when nothing of the session is left: it
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,16 @@ from pathlib import Path
 from awsac_async.client.check import SessionStatus, read_status
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
-from awsac_async.cloud.instances import InstanceInfo, Instances
+from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.status import status_store
 from awsac_async.cloud.volumes import Volumes
+from awsac_async.cloud.waiting import attempts
 from awsac_async.session.errors import CloudError, InputError
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import internal_prefix, session_prefix
 from awsac_async.session.record import read_record
 
-# EC2 takes minutes at most to terminate an instance.
-GONE_WITHIN, FIRST_PAUSE, LONGEST_PAUSE = 600.0, 0.2, 5.0  # seconds
+GONE_WITHIN = 600.0  # seconds; EC2 takes minutes at most to terminate an instance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,19 +157,19 @@ class _Cleanup:
             self.tell("volume", each.volume_id)
 
     async def _until_gone(self) -> None:
-        end = asyncio.get_running_loop().time() + GONE_WITHIN
-        live, pause = await self._live(), FIRST_PAUSE
-        if live:
-            self._on_event(Terminating(instance_ids=tuple(each.instance_id for each in live)))
-        while live:
-            if asyncio.get_running_loop().time() > end:
-                ids = " ".join(each.instance_id for each in live)
-                raise CloudError("TerminateInstances", ids, f"not terminated after {GONE_WITHIN:g} s", temporary=True)
-            await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  jitter, not a secret
-            live, pause = await self._live(), min(1.5 * pause, LONGEST_PAUSE)
+        if not (live := await self._live()):
+            return
+        self._on_event(Terminating(instance_ids=live))
+        async for last in attempts(within=GONE_WITHIN):
+            if not (live := await self._live()):
+                return
+            if last:
+                cause = f"not terminated after {GONE_WITHIN:g} s"
+                raise CloudError("TerminateInstances", " ".join(live), cause, temporary=True)
 
-    async def _live(self) -> list[InstanceInfo]:
-        return [each for each in await self._instances.of_session(self._record.session_id) if each.live]
+    async def _live(self) -> tuple[str, ...]:
+        instances = await self._instances.of_session(self._record.session_id)
+        return tuple(each.instance_id for each in instances if each.live)
 
 
 def _refuse_unless_over(status: SessionStatus) -> None:
