@@ -49,7 +49,9 @@ async def _last(session: Path) -> "SessionStatus":
     """Watch without a word, and return how the session ended."""
     from awsac_async.client import watch
 
-    return [status async for status in watch(session)][-1]
+    async for status in watch(session):  # noqa: B007  only the last counts; a long session has many
+        pass
+    return status
 
 
 async def _lines(session: Path) -> "SessionStatus":

@@ -87,7 +87,7 @@ def status_text(status: "SessionStatus", *, brief: bool) -> "Group":
     lines = [Text(heading), Text(f"instances: {instances or 'none to be seen'}")]
     if not status.jobs:
         return Group(*lines, Text("jobs: no status is kept of this session, or not yet"))
-    return Group(*lines, _job_table([job_values(job) for job in status.jobs], brief=brief))
+    return Group(*lines, _job_table(values["jobs"], brief=brief))
 
 
 def _job_table(rows: Sequence[dict[str, Any]], *, brief: bool) -> "Table":
