@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from awsac_async.cloud.aws import Aws, translated
-from awsac_async.cloud.volumewaits import GONE, VolumePoll
+from awsac_async.cloud.volumewaits import GONE, IDS_A_CALL, VolumePoll
 from awsac_async.cloud.waiting import retried
 from awsac_async.session.errors import CloudError, ConflictError, NotFoundError
 from awsac_async.session.names import NAME_TAG, SESSION_TAG, SNAPSHOT_TAG
 
 _SETTLED_WITHIN = 60.0  # seconds in which EC2 has heard of what it did itself
-_IDS_A_CALL = 200  # values of one filter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +48,8 @@ class Volumes:
         pages, wanted = ec2.get_paginator("describe_snapshots"), sorted(set(ids))
         found = set()
         with translated("DescribeSnapshots", " ".join(wanted)):
-            for start in range(0, len(wanted), _IDS_A_CALL):
-                filters = [{"Name": "snapshot-id", "Values": wanted[start : start + _IDS_A_CALL]}]
+            for start in range(0, len(wanted), IDS_A_CALL):
+                filters = [{"Name": "snapshot-id", "Values": wanted[start : start + IDS_A_CALL]}]
                 async for page in pages.paginate(Filters=filters):
                     found |= {snapshot["SnapshotId"] for snapshot in page["Snapshots"]}
         return [snapshot_id for snapshot_id in wanted if snapshot_id not in found]

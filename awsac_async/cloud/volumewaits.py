@@ -17,7 +17,7 @@ from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.waiting import jittered
 from awsac_async.session.errors import CloudError, NotFoundError
 
-_IDS_A_CALL = 200  # values of one filter
+IDS_A_CALL = 200  # values of one filter
 _SHORTEST, _LONGEST = 0.2, 4.0  # seconds between two polls
 _VISIBLE_WITHIN = 30.0  # seconds after which a volume that EC2 does not show does not exist
 _LONGEST_WAIT = 300.0  # seconds; from a snapshot a volume takes seconds, an attachment rarely a minute
@@ -97,9 +97,9 @@ class VolumePoll:
         pages, wanted = ec2.get_paginator("describe_volumes"), sorted(ids)
         found: dict[str, Standing] = {}
         with translated("DescribeVolumes", " ".join(wanted)):
-            for start in range(0, len(wanted), _IDS_A_CALL):
+            for start in range(0, len(wanted), IDS_A_CALL):
                 # By filter, since VolumeIds would refuse the whole call for one volume that is not there.
-                filters = [{"Name": "volume-id", "Values": wanted[start : start + _IDS_A_CALL]}]
+                filters = [{"Name": "volume-id", "Values": wanted[start : start + IDS_A_CALL]}]
                 async for page in pages.paginate(Filters=filters):
                     found |= {volume["VolumeId"]: _standing(volume) for volume in page["Volumes"]}
         return found
