@@ -22,11 +22,6 @@ class Exit:
     returncode: int
 
     @property
-    def signal(self) -> signal.Signals | None:
-        """The signal that ended the process, or None if it ended by itself."""
-        return signal.Signals(-self.returncode) if self.returncode < 0 else None
-
-    @property
     def shell_code(self) -> int:
         """The one number a shell would give: the exit code, or 128 plus the signal."""
         return self.returncode if self.returncode >= 0 else 128 - self.returncode
@@ -103,8 +98,8 @@ async def start(
     return Process(process)
 
 
-async def run_tool(*command: str) -> str:
-    """Run a short-lived system tool and return what it printed.
+async def run_tool(*command: str) -> None:
+    """Run a short-lived system tool to its end.
 
     Raises:
         ToolError: it is missing, failed, or took longer than two minutes.
@@ -129,7 +124,6 @@ async def run_tool(*command: str) -> str:
         if process.returncode is None:
             Process(process).kill_group()
             await process.wait()
-    text = printed.decode(errors="replace").strip()
     if process.returncode:
-        raise ToolError(f"{line}: {' '.join(text.split()) or f'exit code {process.returncode}'}")
-    return text
+        text = " ".join(printed.decode(errors="replace").split())
+        raise ToolError(f"{line}: {text or f'exit code {process.returncode}'}")
