@@ -120,7 +120,7 @@ def proxy_to(target: str) -> Iterator[Proxy]:
                 return
             self._send(status, headers, content)
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815  http.server wants these
 
         def _body(self) -> bytes:
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -1,3 +1,5 @@
+"""Instances are found, started once, and terminated; what EC2 is asked cannot be left behind."""
+
 import base64
 import dataclasses
 import uuid
@@ -8,6 +10,7 @@ import pytest_asyncio
 
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.instances import Instances, Launch
+from awsac_async.cloud.waiting import attempts
 from awsac_async.session.errors import CapacityError, ConflictError, NotFoundError
 from tests.cloud.faults import query_error
 
@@ -127,9 +130,13 @@ async def test_an_instance_profile_that_was_just_made_is_waited_for(proxied, pro
     assert len((await Instances(proxied).run(launch)).instance_ids) == 2
 
 
-async def test_the_console_is_returned_as_bytes(aws, launch):
+async def test_the_console_is_what_the_instance_has_printed(aws, launch):
     [first, _] = (await Instances(aws).run(launch)).instance_ids
-    assert isinstance(await Instances(aws).console(first), bytes)
+    async for last in attempts(within=60):
+        printed = await Instances(aws).console(first)
+        if last or printed.endswith(b"ended with status 0\n"):
+            break
+    assert b"awsac-autorun: no user data" in printed
 
 
 async def test_the_console_of_an_older_instance_type_is_asked_for_without_the_latest(proxied, proxy, launch):

@@ -1,9 +1,12 @@
+"""Bytes come back as they went, whatever their size and key; what is interrupted leaves nothing false."""
+
 import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -37,6 +40,24 @@ def digest(content: bytes) -> str:
 
 def transfer_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("transfer")]
+
+
+async def cancelled_under_way(transfer: Callable[[Callable[[Progress], None]], Coroutine[Any, Any, None]]) -> None:
+    """Cancel a transfer when some of its bytes, but not all, are done; fail if it ends before."""
+    started = asyncio.Event()
+
+    def begun(progress: Progress) -> None:
+        if 0 < progress.bytes_done < progress.bytes_total:
+            started.set()
+
+    task = asyncio.create_task(transfer(begun), name="transfer")
+    waiting = asyncio.create_task(started.wait(), name="wait for bytes")
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_many_small_objects_come_back_as_they_went(bucket, tmp_path):
@@ -158,17 +179,7 @@ async def test_a_cancelled_download_ends_its_threads_and_leaves_no_incomplete_fi
     content = os.urandom(LARGE)
     await bucket.upload([Upload(source=content, key=f"large{n}") for n in range(2)])
     items = await downloads_of(bucket, tmp_path)
-    started = asyncio.Event()
-
-    def begun(progress: Progress) -> None:
-        if 0 < progress.bytes_done < progress.bytes_total:
-            started.set()
-
-    task = asyncio.create_task(bucket.download(items, on_progress=begun))
-    await started.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await cancelled_under_way(lambda tell: bucket.download(items, on_progress=tell))
     assert transfer_threads() == []
     assert {path.suffix for path in tmp_path.iterdir()} <= {".part", ""}
     assert all(path.read_bytes() == content for path in tmp_path.iterdir() if not path.suffix)
@@ -184,11 +195,13 @@ async def disturbed(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Buck
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    with proxy_to("http://{}:{}".format(*server.get_host_and_port())) as proxy:
-        async with connect(endpoint_url=proxy.endpoint) as aws:
-            await (await aws.client("s3")).create_bucket(Bucket="disturbed")
-            yield Bucket(aws, "disturbed"), proxy
-    server.stop()
+    try:
+        with proxy_to("http://{}:{}".format(*server.get_host_and_port())) as proxy:
+            async with connect(endpoint_url=proxy.endpoint) as aws:
+                await (await aws.client("s3")).create_bucket(Bucket="disturbed")
+                yield Bucket(aws, "disturbed"), proxy
+    finally:
+        server.stop()
 
 
 async def unfinished_uploads(proxy: Proxy) -> list[object]:
@@ -199,18 +212,8 @@ async def unfinished_uploads(proxy: Proxy) -> list[object]:
 
 async def test_a_cancelled_upload_ends_its_threads_and_leaves_neither_object_nor_parts(disturbed):
     bucket, proxy = disturbed
-    started = asyncio.Event()
-
-    def begun(progress: Progress) -> None:
-        if progress.bytes_done:
-            started.set()
-
     item = Upload(source=bytes(200 << 20), key="large")
-    task = asyncio.create_task(bucket.upload([item], on_progress=begun))
-    await started.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await cancelled_under_way(lambda tell: bucket.upload([item], on_progress=tell))
     assert transfer_threads() == []
     assert await bucket.list("") == []
     assert await unfinished_uploads(proxy) == []
@@ -252,14 +255,16 @@ async def test_a_multipart_upload_that_fails_is_aborted(disturbed):
     assert await unfinished_uploads(proxy) == []
 
 
-async def test_a_missing_object_a_denied_one_and_a_missing_bucket_are_told_apart(faulty_bucket, proxy, tmp_path):
+async def test_a_missing_object_a_denied_one_and_a_missing_bucket_are_told_apart(
+    faulty_bucket, proxied, proxy, tmp_path
+):
     proxy.fail(lambda asked: asked.path.endswith("/denied"), error(403, "AccessDenied"))
     with pytest.raises(NotFoundError, match=r"s3://.*/missing"):
         await faulty_bucket.download([Download(key="missing", target=tmp_path / "x", size=1, etag='"e"')])
     with pytest.raises(DeniedError, match=r"s3://.*/denied"):
         await faulty_bucket.download([Download(key="denied", target=tmp_path / "x", size=1, etag='"e"')])
     with pytest.raises(NotFoundError, match="NoSuchBucket"):
-        await Bucket(faulty_bucket._aws, "no-such-bucket").upload([Upload(source=b"", key="x")])
+        await Bucket(proxied, "no-such-bucket").upload([Upload(source=b"", key="x")])
     assert list(tmp_path.iterdir()) == []
 
 

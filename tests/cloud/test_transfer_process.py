@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from awsac_async.cloud.bucket import Bucket, Upload
@@ -11,16 +13,28 @@ from tests.cloud.faults import error
 CHILD = Path(__file__).parent / "transfer_child.py"
 
 
-async def start(endpoint: str, bucket: Bucket, verb: str, path: Path) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
+@asynccontextmanager
+async def transfer(
+    endpoint: str, bucket: Bucket, verb: str, path: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.StreamReader]]:
+    """Start a transfer, which must end within a minute and does not outlive the test; give it and its output."""
+    child = await asyncio.create_subprocess_exec(
         sys.executable, CHILD, endpoint, bucket.name, verb, path, stdout=asyncio.subprocess.PIPE
     )
+    assert child.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            yield child, child.stdout
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
 
 
 async def growth(endpoint: str, bucket: Bucket, verb: str, path: Path) -> int:
     """Run a transfer in a process of its own; return by how many MiB it grew at its largest."""
-    child = await start(endpoint, bucket, verb, path)
-    output, _ = await child.communicate()
+    async with transfer(endpoint, bucket, verb, path) as (child, _):
+        output, _ = await child.communicate()
     assert child.returncode == 0
     return int(output.split()[-1])
 
@@ -41,10 +55,10 @@ async def test_ctrl_c_stops_a_download_and_the_process_ends_with_nothing_but_a_p
 ):
     await bucket.upload([Upload(source=bytes(20 << 20), key="large")])
     proxy.fail(lambda asked: asked.headers.get("range", "").startswith("bytes=16777216-"), error(503, "SlowDown"))
-    child = await start(proxy.endpoint, bucket, "download", tmp_path / "back")
-    assert await child.stdout.readline() == b"begun\n"
-    child.send_signal(signal.SIGINT)
-    output, _ = await child.communicate()
+    async with transfer(proxy.endpoint, bucket, "download", tmp_path / "back") as (child, printed):
+        assert await printed.readline() == b"begun\n"
+        child.send_signal(signal.SIGINT)
+        output, _ = await child.communicate()
     assert child.returncode == 0
     assert output.splitlines()[-1] == b"stopped"
     assert [path.name for path in tmp_path.iterdir()] == ["back.part"]

@@ -1,3 +1,5 @@
+"""Volumes live from creation to deletion, and all who wait for them share one poll."""
+
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
@@ -125,7 +127,7 @@ async def test_all_who_wait_share_one_poll(proxied: Aws, proxy: Proxy, snapshot,
 
 async def test_nothing_is_polled_when_nobody_waits_any_more(proxied, proxy, snapshot, session):
     volumes = Volumes(proxied)
-    waiting = asyncio.create_task(volumes.wait_attached(await create(volumes, snapshot, session)))
+    waiting = asyncio.create_task(volumes.wait_attached(await create(volumes, snapshot, session)), name="wait")
     await asyncio.to_thread(proxy.wait_for, "DescribeVolumes", times=2)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
