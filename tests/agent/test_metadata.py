@@ -1,3 +1,5 @@
+"""The agent asks the metadata service of the embedded cloud, older ones, and ones that go wrong."""
+
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,3 +1,5 @@
+"""Saving through a proxy that fails: what a job left is in the bucket, or its reason says what is not."""
+
 import asyncio
 import io
 import tarfile

@@ -1,3 +1,5 @@
+"""Waits that a request to stop ends: what was waited for has ended too, and the first reason stays."""
+
 import asyncio
 
 import pytest

@@ -1,3 +1,5 @@
+"""The way to AWS: where region, endpoint and credentials come from, and what its errors are called."""
+
 import asyncio
 import socket
 import sys

@@ -1,3 +1,5 @@
+"""Small documents, listings and deletion in a bucket, also when S3 refuses or is busy."""
+
 import pytest
 
 from awsac_async.cloud.bucket import Bucket, Upload

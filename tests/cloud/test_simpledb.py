@@ -1,3 +1,5 @@
+"""The status of a session in SimpleDB: written, replaced, read page by page, and removed."""
+
 from datetime import UTC, datetime
 
 import pytest

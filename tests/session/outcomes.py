@@ -1,3 +1,5 @@
+"""Either outcome of reading a file, so that a test can compare what was read or refused."""
+
 from collections.abc import Callable
 from typing import TypeVar
 

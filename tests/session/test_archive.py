@@ -1,3 +1,5 @@
+"""Archives are packed reproducibly, checked before they cost money, and unpacked safely."""
+
 import bz2
 import io
 import os

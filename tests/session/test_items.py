@@ -1,3 +1,5 @@
+"""Items of the domain, as 2008 wrote them and as we do."""
+
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest

@@ -1,3 +1,5 @@
+"""jobs.cfg is read or refused with its place; each job belongs to one instance."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""The states of a job, and what may follow each."""
+
 import pytest
 
 from awsac_async.session.model import TRANSITIONS, JobState

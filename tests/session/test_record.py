@@ -1,3 +1,5 @@
+"""The session file: what clients of 2008 read in it, and what we read in theirs."""
+
 import configparser
 from dataclasses import replace
 from datetime import datetime

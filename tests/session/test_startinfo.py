@@ -1,3 +1,5 @@
+"""session.ini is read as in 2008, with our keys, or refused with its place."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""The user data string: four fields of 2008, ours after them, and nothing that reads back differently."""
+
 from dataclasses import replace
 
 import pytest
