@@ -10,8 +10,8 @@ from typing import Any
 
 import boto3
 
-from tests.agent.waiting import wait_until
 from tests.conftest import Embedded
+from tests.waiting import wait_until
 
 BUCKET = "awsac-sessions"
 ARCHIVE = "archive.tar.bz2"

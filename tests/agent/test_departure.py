@@ -1,3 +1,5 @@
+"""The departure: an instance goes, though it is refused and though steps before fail."""
+
 import asyncio
 import os
 from pathlib import Path
@@ -14,9 +16,9 @@ from awsac_async.cloud.aws import Aws, connect
 from awsac_async.session.model import UserData
 from awsac_async.session.names import InstancePaths
 from tests.agent.account import BUCKET, Account, Session
-from tests.agent.waiting import until
 from tests.cloud.faults import proxy_to, query_error
 from tests.conftest import Embedded
+from tests.waiting import until
 
 
 def agent_of(session: Session, aws: Aws, directory: Path) -> Agent:

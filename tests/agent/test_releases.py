@@ -18,8 +18,8 @@ from awsac_async.local import cloud
 from awsac_async.local.hypervisor import available
 from awsac_async.local.settings import Isolation, Settings
 from tests.agent.account import Account, Session, session_of
-from tests.agent.waiting import wait_until
 from tests.conftest import Embedded, embedded_cloud
+from tests.waiting import wait_until
 
 SHOW = 'cat "$ATLASDir/name" && echo written > "$ATLASDir/by-$AWSAC_JOB" && ls "$ATLASDir" | grep by-\n'
 # It ends when the other release's volume has gone, which it sees from the agent's log.

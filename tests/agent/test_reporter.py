@@ -1,3 +1,5 @@
+"""The status reporter on a real store, directly and through a proxy that fails: readers see the latest state."""
+
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -8,9 +10,9 @@ from awsac_async.agent.reporter import StatusReporter
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.status import StatusStore, status_store
 from awsac_async.session.model import JobRecord, JobState
-from tests.agent.waiting import until
 from tests.cloud.faults import Proxy, proxy_to, query_error
 from tests.conftest import Embedded
+from tests.waiting import until
 
 PENDING = JobRecord(number=1)
 RUNNING = replace(PENDING, state=JobState.RUNNING)

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from tests.agent.account import Account, Session, session_of
-from tests.agent.waiting import wait_until
+from tests.waiting import wait_until
 
 ITEM_ATTRIBUTES = {
     "jobnr",

@@ -20,4 +20,4 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"not within {LONGEST:.0f} s")
-        time.sleep(0.1)
+        time.sleep(0.05)
