@@ -9,6 +9,7 @@ from awsac_async.agent.log import step
 from awsac_async.agent.metadata import Metadata
 from awsac_async.agent.retry import keep_trying
 from awsac_async.cloud.bucket import Bucket, Download
+from awsac_async.cloud.objects import address
 from awsac_async.session.errors import CloudError, CredentialsError, FormatError, NotFoundError
 from awsac_async.session.model import StartInfo, UserData
 from awsac_async.session.names import USER_DATA_HOURS, InstancePaths, archive_key
@@ -81,7 +82,7 @@ async def fetch_archive(bucket: Bucket, user_data: UserData, paths: InstancePath
     async def fetch() -> None:
         found = [info for info in await bucket.list(key) if info.key == key]
         if not found:
-            raise NotFoundError("GetObject", f"s3://{user_data.bucket}/{key}", "there is no such object")
+            raise NotFoundError("GetObject", address(user_data.bucket, key), "there is no such object")
         await bucket.download([Download(key=key, target=paths.archive, size=found[0].size, etag=found[0].etag)])
 
     until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS

@@ -13,12 +13,13 @@ from awsac_async.client.check import SessionStatus, read_status
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
+from awsac_async.cloud.objects import address
 from awsac_async.cloud.status import status_store
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.cloud.waiting import attempts
 from awsac_async.session.errors import CloudError, InputError
 from awsac_async.session.model import SessionRecord
-from awsac_async.session.names import internal_prefix, session_prefix
+from awsac_async.session.names import prefixes
 from awsac_async.session.record import read_record
 
 GONE_WITHIN = 600.0  # seconds; EC2 takes minutes at most to terminate an instance
@@ -138,15 +139,14 @@ class _Cleanup:
     async def delete_objects(self, confirm: Confirm) -> bool:
         """Ask, delete, and return whether all objects are gone."""
         session_id, bucket = self._record.session_id, Bucket(self._aws, self._record.bucket)
-        prefixes = (session_prefix(session_id), internal_prefix(session_id))
-        keys = [each.key for prefix in prefixes for each in await bucket.list(prefix)]
+        keys = [each.key for prefix in prefixes(session_id) for each in await bucket.list(prefix)]
         if not keys:
             return True
         if not await confirm(ObjectsQuestion(bucket=bucket.name, keys=tuple(keys))):
             return False
         await bucket.delete(keys)
         for key in keys:
-            self.tell("object", f"s3://{bucket.name}/{key}")
+            self.tell("object", address(bucket.name, key))
         return True
 
     async def delete_volumes(self) -> None:

@@ -14,9 +14,9 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.objects import ObjectInfo, Upload
 from awsac_async.cloud.status import status_store
-from awsac_async.session.jobs import expand
+from awsac_async.session.jobs import expand, launch_index_of
 from awsac_async.session.model import JobRecord, SessionRecord
-from awsac_async.session.names import InstancePaths, archive_key, data_prefix, internal_prefix, session_prefix
+from awsac_async.session.names import InstancePaths, archive_key, data_prefix, prefixes
 
 
 class Preparation:
@@ -69,9 +69,7 @@ class Preparation:
         return archive | {data + each.name: each.path for each in self._inputs.data}
 
     async def _stored(self) -> list[ObjectInfo]:
-        session_id = self._record.session_id
-        prefixes = (session_prefix(session_id), internal_prefix(session_id))
-        return [each for prefix in prefixes for each in await self._bucket.list(prefix)]
+        return [each for prefix in prefixes(self._record.session_id) for each in await self._bucket.list(prefix)]
 
     async def _write_jobs(self) -> None:
         """Write the jobs that have no item yet; a new session's domain is cleared first."""
@@ -87,7 +85,7 @@ class Preparation:
             yield JobRecord(
                 number=job.number,
                 script=str(scripts / job.script),
-                launch_index=(job.number - 1) // self._record.cores_per_instance,
+                launch_index=launch_index_of(job.number, cores_per_instance=self._record.cores_per_instance),
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.failures import by_code
-from awsac_async.cloud.objects import Download, ObjectInfo, Progress, Upload
+from awsac_async.cloud.objects import Download, ObjectInfo, Progress, Upload, address
 from awsac_async.cloud.transfer import download, upload
 
 __all__ = ["Bucket", "Download", "ObjectInfo", "Progress", "Upload"]
@@ -96,7 +96,7 @@ class Bucket:
         return await self._aws.client("s3")
 
     def _place(self, key: str) -> str:
-        return f"s3://{self.name}/{key}"
+        return address(self.name, key)
 
 
 def _info(item: dict[str, Any]) -> ObjectInfo:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from awsac_async.cloud.objects import Download
+from awsac_async.cloud.objects import Download, address
 from awsac_async.cloud.threads import Lane, Tally, Task, Threads
 from awsac_async.session.errors import ConflictError, InputError, UnavailableError
 
@@ -126,7 +126,7 @@ class Downloads:
             raise UnavailableError("GetObject", self._place(item), cause)
 
     def _place(self, item: Download) -> str:
-        return f"s3://{self._bucket}/{item.key}"
+        return address(self._bucket, item.key)
 
 
 def _condition(item: Download) -> "GetOptions":

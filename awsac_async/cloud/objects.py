@@ -5,6 +5,11 @@ from datetime import datetime
 from pathlib import Path
 
 
+def address(bucket: str, key: str) -> str:
+    """Return how an object is called in errors and to users."""
+    return f"s3://{bucket}/{key}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ObjectInfo:
     """An object in a listing. ``size`` in bytes, ``etag`` with its quotes, ``modified`` in UTC."""

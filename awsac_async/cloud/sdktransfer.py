@@ -12,7 +12,7 @@ import aiofiles.os
 
 from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.downloads import part_path, writing
-from awsac_async.cloud.objects import Download, Upload
+from awsac_async.cloud.objects import Download, Upload, address
 from awsac_async.cloud.uploads import reading
 from awsac_async.cloud.waiting import for_each
 from awsac_async.session.errors import ConflictError
@@ -38,8 +38,7 @@ async def upload(aws: Aws, bucket: str, items: Sequence[Upload]) -> None:
 
     async def send(item: Upload) -> None:
         s3 = await aws.client("s3")
-        place = f"s3://{bucket}/{item.key}"
-        with reading(item.source), translated("PutObject", place):
+        with reading(item.source), translated("PutObject", address(bucket, item.key)):
             if isinstance(item.source, Path):
                 await s3.upload_file(str(item.source), bucket, item.key)
             else:
@@ -49,7 +48,7 @@ async def upload(aws: Aws, bucket: str, items: Sequence[Upload]) -> None:
 
 
 async def _fetch(aws: Aws, bucket: str, item: Download) -> None:
-    s3, place = await aws.client("s3"), f"s3://{bucket}/{item.key}"
+    s3, place = await aws.client("s3"), address(bucket, item.key)
     condition = {"IfMatch": item.etag} if item.etag else {}
     with translated("GetObject", place):
         answer = await s3.get_object(Bucket=bucket, Key=item.key, **condition)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from awsac_async.cloud.aws import translated
-from awsac_async.cloud.objects import Upload
+from awsac_async.cloud.objects import Upload, address
 from awsac_async.cloud.threads import Lane, Tally, Threads
 from awsac_async.session.errors import InputError
 
@@ -104,7 +104,7 @@ class Uploads:
                 tally.size += len(chunk)
 
     def _place(self, item: Upload) -> str:
-        return f"s3://{self._bucket}/{item.key}"
+        return address(self._bucket, item.key)
 
 
 @contextmanager

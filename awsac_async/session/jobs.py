@@ -95,10 +95,14 @@ def expand(definitions: Sequence[JobDefinition]) -> list[Job]:
     ]
 
 
+def launch_index_of(number: int, *, cores_per_instance: int) -> int:
+    """Return which instance runs the job of this number: 0 runs the first ``cores_per_instance`` of them."""
+    return (number - 1) // cores_per_instance
+
+
 def select_jobs(jobs: Sequence[Job], *, launch_index: int, cores_per_instance: int) -> list[Job]:
     """Return the jobs of one instance: ``L*n_cpi + 1`` to ``L*n_cpi + n_cpi``, as far as they exist."""
-    first = launch_index * cores_per_instance + 1
-    return [job for job in jobs if first <= job.number < first + cores_per_instance]
+    return [job for job in jobs if launch_index_of(job.number, cores_per_instance=cores_per_instance) == launch_index]
 
 
 def instances_needed(n_jobs: int, cores_per_instance: int) -> int:

@@ -60,6 +60,11 @@ def internal_prefix(session_id: str) -> str:
     return f"awsac/{session_id}/"
 
 
+def prefixes(session_id: str) -> tuple[str, str]:
+    """Return the prefixes of all that a session has in its bucket."""
+    return session_prefix(session_id), internal_prefix(session_id)
+
+
 def archive_key(session_id: str, archive_name: str) -> str:
     """Key of the session archive."""
     return session_prefix(session_id) + archive_name
