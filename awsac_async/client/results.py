@@ -15,6 +15,7 @@ from pathlib import Path
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.objects import Download, ObjectInfo, Progress
+from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import FormatError, InputError
 from awsac_async.session.names import results_directory, session_prefix
 from awsac_async.session.record import read_record
@@ -171,6 +172,5 @@ def _read_etags(folder: Path) -> dict[str, str]:
 
 def _write_etags(folder: Path, files: Mapping[Path, ObjectInfo]) -> None:
     etags = {path.name: info.etag for path, info in files.items()}
-    part = folder / f"{ETAGS_FILE}.part"
-    part.write_text(json.dumps(etags, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    part.replace(folder / ETAGS_FILE)
+    with replacing(folder / ETAGS_FILE, mode=0o644) as part:
+        part.write_text(json.dumps(etags, indent=1, sort_keys=True) + "\n", encoding="utf-8")
