@@ -1,7 +1,7 @@
 """The AWS APIs of the embedded cloud on one loopback port, and the account that it comes with.
 
 moto answers EC2, S3, IAM, STS and SimpleDB, with its EC2 and SimpleDB back ends replaced by ours. Beside them, under
-``/_local/`` (no bucket can be called so) and behind a secret of this cloud, is what ``cloud`` asks the daemon.
+``CONTROL_PREFIX`` and behind a secret of this cloud, is what ``cloud`` asks the daemon.
 """
 
 import dataclasses
@@ -25,10 +25,8 @@ from awsac_async.local import simpledb
 from awsac_async.local.ebs import EmbeddedVolume
 from awsac_async.local.ec2 import InstanceBackend
 from awsac_async.local.metadata import QuietHandler
-from awsac_async.local.settings import ACCOUNT, BUCKET, IMAGE, REGION, ROLE
+from awsac_async.local.settings import ACCOUNT, BUCKET, CONTROL_PREFIX, IMAGE, REGION, ROLE, SECRET_HEADER
 
-CONTROL_PREFIX = "/_local/"
-SECRET_HEADER = "X-Local-Secret"  # noqa: S105 (a header's name)
 _PARTITION = "aws"
 _ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 _EC2_MAY_ASSUME = {
@@ -115,7 +113,7 @@ class Control:
         return Response(json.dumps(answer), content_type="application/json")
 
 
-def counts(_: Any = None) -> dict[str, int]:
+def counts(_: Any) -> dict[str, int]:
     """Count what costs money on AWS: terminated instances and the image's own snapshot do not."""
     backend = ec2_backend()
     return {

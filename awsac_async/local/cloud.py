@@ -20,7 +20,7 @@ from typing import Any
 
 from awsac_async.local import processes
 from awsac_async.local.daemon import STATE_FILE
-from awsac_async.local.settings import REGION, Settings
+from awsac_async.local.settings import CONTROL_PREFIX, REGION, SECRET_HEADER, Settings
 from awsac_async.local.volumes import loop_devices, release_loop_devices, remove_tree
 
 START_TIMEOUT = 60.0  # s
@@ -219,7 +219,7 @@ def _ask(state: dict[str, Any], method: str, operation: str, order: object = Non
     host = state["endpoint"].removeprefix("http://")
     connection = http.client.HTTPConnection(host, timeout=600)
     try:
-        connection.request(method, f"/_local/{operation}", json.dumps(order), {"X-Local-Secret": state["secret"]})
+        connection.request(method, CONTROL_PREFIX + operation, json.dumps(order), {SECRET_HEADER: state["secret"]})
         response = connection.getresponse()
         body = response.read().decode()
     except OSError as error:

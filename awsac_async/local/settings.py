@@ -15,6 +15,10 @@ IMAGE = "ami-0a35ac00000000001"
 ROLE = "awsac-agent"  # also the name of its instance profile
 BUCKET = "awsac-sessions"
 
+# How ``cloud`` asks the daemon, beside the AWS APIs: no bucket can be called so.
+CONTROL_PREFIX = "/_local/"
+SECRET_HEADER = "X-Local-Secret"  # noqa: S105 (a header's name)
+
 
 class Isolation(enum.StrEnum):
     """How an instance is kept apart from the machine that it runs on."""
