@@ -86,7 +86,7 @@ class Hypervisor:
         self._settings = settings
         self._on_end = on_end
         self._machines: dict[str, Machine] = {}
-        self.isolation = isolation
+        self._isolation = isolation
 
     def start(
         self, instance_id: str, *, hostname: str, environment: Mapping[str, str], devices: Mapping[str, Path]
@@ -115,7 +115,7 @@ class Hypervisor:
     ) -> subprocess.Popen[bytes]:
         orders = {
             "channel": channel,
-            "isolation": self.isolation,
+            "isolation": self._isolation,
             "folder": folder,
             "hostname": hostname,
             "environment": self._environment(folder, environment),
@@ -123,7 +123,7 @@ class Hypervisor:
             "grace": self._settings.shutdown_grace,
             "keep": [sys.prefix, sys.base_prefix, _package_parent(), self._settings.boot.parent, folder],
         }
-        command = [*_COMMANDS[self.isolation], sys.executable, "-S", "-P", "-m", "awsac_async.local.guest"]
+        command = [*_COMMANDS[self._isolation], sys.executable, "-S", "-P", "-m", "awsac_async.local.guest"]
         with (folder / "console").open("ab") as console:
             return subprocess.Popen(
                 [*command, json.dumps(orders, default=str)],
@@ -145,7 +145,7 @@ class Hypervisor:
             "LANG": "C.UTF-8",
             **wanted,
         }
-        if self.isolation is Isolation.PLAIN:
+        if self._isolation is Isolation.PLAIN:
             environment |= {processes.MARK: str(folder)} | plain_paths(folder)
         return environment
 
@@ -159,7 +159,7 @@ class Hypervisor:
             process.kill()
             return Machine(folder=folder, process=process, init=-1, dev=-1, usable=False)
         dev = Path(f"/proc/{pid}/root/dev")
-        if self.isolation is Isolation.PLAIN:
+        if self._isolation is Isolation.PLAIN:
             dev = folder / "dev"
             (dev / _BY_ID).mkdir(parents=True, exist_ok=True)
         return Machine(folder=folder, process=process, init=os.pidfd_open(pid), dev=os.open(dev, os.O_PATH))

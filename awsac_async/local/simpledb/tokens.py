@@ -133,4 +133,4 @@ def _token(match: re.Match[str]) -> Token:
     if kind in {"name", "constant"}:
         quote = text[0]
         return Token(kind=kind, text=text[1:-1].replace(quote * 2, quote))  # type: ignore[arg-type]  # lastgroup is a Kind
-    return Token(kind=kind, text=text)  # type: ignore[arg-type]
+    return Token(kind=kind, text=text)  # type: ignore[arg-type]  # as above
