@@ -21,10 +21,11 @@ BUCKET = "awsac-sessions"
 
 @dataclass(frozen=True, kw_only=True)
 class Awsac:
-    """Runs ``awsac`` in a folder against an endpoint."""
+    """Runs ``awsac`` in a folder against an endpoint; whoever makes one has to ``end`` what it began."""
 
     folder: Path
     environment: dict[str, str] = field(repr=False)
+    begun: "list[subprocess.Popen[str]]" = field(default_factory=list, repr=False)
 
     def __call__(self, *arguments: str | Path, answers: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
         command = [AWSAC, *map(str, arguments)]
@@ -47,7 +48,7 @@ class Awsac:
         return done.stdout
 
     def begin(self, *arguments: str | Path, **variables: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [AWSAC, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment | variables,
@@ -56,6 +57,15 @@ class Awsac:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.begun.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what was begun and still runs, as after a test that failed."""
+        for process in self.begun:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
 
 def interrupt(process: "subprocess.Popen[str]") -> tuple[str, str]:
@@ -72,8 +82,10 @@ def environment_for(embedded: Embedded) -> dict[str, str]:
 
 
 @pytest.fixture
-def awsac(embedded: Embedded, tmp_path: Path) -> Awsac:
-    return Awsac(folder=tmp_path, environment=environment_for(embedded))
+def awsac(embedded: Embedded, tmp_path: Path) -> Iterator[Awsac]:
+    awsac = Awsac(folder=tmp_path, environment=environment_for(embedded))
+    yield awsac
+    awsac.end()
 
 
 class Account:

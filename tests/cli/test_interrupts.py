@@ -1,7 +1,6 @@
 """Ctrl-C in every verb, and clients and networks that die: one sentence, nothing lost, nothing started twice."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from awsac_async.session.archive import pack
 from tests.cli.conftest import BUCKET, Account, Awsac, interrupt, write_ini, write_jobs
 from tests.cli.proxy import PATIENCE, Request, proxy_before
 from tests.conftest import Embedded
+from tests.waiting import wait_until
 
 START = ("start", "--yes", "-i", "session.ini", "-a", "jobs.tar.bz2")
 
@@ -224,11 +224,3 @@ def session_file(folder: Path) -> Path:
             started="",
         ),
     )
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process does to files, which has no event of its own."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)

@@ -1,5 +1,6 @@
 """``awsac local`` and ``--local``: the embedded cloud from the command line."""
 
+import dataclasses
 import json
 import subprocess
 import tempfile
@@ -8,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from awsac_async.local import cloud
 from awsac_async.session.archive import pack
 from tests.cli.conftest import Awsac, interrupt, write_ini, write_jobs
-from tests.cli.test_interrupts import wait_until
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -18,10 +20,11 @@ def cloud_folder() -> Iterator[Path]:
     """Give a place for a cloud of the test's own, with a short name."""
     with tempfile.TemporaryDirectory(prefix="awsac-test-") as parent:
         yield Path(parent) / "cloud"
+        cloud.down(Path(parent) / "cloud")
 
 
 def test_a_cloud_comes_up_takes_a_snapshot_and_goes_down_also_after_ctrl_c(awsac: Awsac, cloud_folder: Path) -> None:
-    local = Awsac(folder=awsac.folder, environment=awsac.environment | {"AWSAC_LOCAL_DIR": str(cloud_folder)})
+    local = dataclasses.replace(awsac, environment=awsac.environment | {"AWSAC_LOCAL_DIR": str(cloud_folder)})
     (awsac.folder / "release").mkdir()
     (awsac.folder / "release" / "setup.sh").write_text("# a release\n")
 

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +25,13 @@ OTHER_USER = 65534  # nobody
 CHECKOUT = Path(__file__).parents[2]
 
 
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """Give the place of a cloud that a test brings up by itself; it goes down with the test, also when that fails."""
+    yield tmp_path / "cloud"
+    cloud.down(tmp_path / "cloud")
+
+
 def test_up_while_it_runs_gives_the_running_one_and_only_its_owner_may_look_in(tmp_path: Path) -> None:
     with embedded_cloud(tmp_path / "cloud", Settings()) as running:
         assert cloud.up(running.directory) == running.environment
@@ -33,8 +41,7 @@ def test_up_while_it_runs_gives_the_running_one_and_only_its_owner_may_look_in(t
         assert (found.instances, found.volumes, found.snapshots, found.objects, found.domains) == (0, 0, 0, 0, 0)
 
 
-def test_several_that_come_up_at_once_are_one(tmp_path: Path) -> None:
-    directory = tmp_path / "cloud"
+def test_several_that_come_up_at_once_are_one(directory: Path) -> None:
     with ThreadPoolExecutor() as pool:
         environments = list(pool.map(lambda _: cloud.up(directory), range(4)))
     assert environments == [cloud.environment(directory)] * 4
@@ -49,12 +56,11 @@ def test_down_without_up_and_down_again_do_nothing(tmp_path: Path) -> None:
         cloud.environment(tmp_path / "cloud")
 
 
-def test_what_keeps_it_from_starting_is_told(tmp_path: Path) -> None:
+def test_what_keeps_it_from_starting_is_told(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(cloud.LocalCloudError, match=r"Address already in use|in use by another"):
-            cloud.up(tmp_path / "cloud", Settings(port=port))
-    cloud.down(tmp_path / "cloud")
+            cloud.up(directory, Settings(port=port))
 
 
 def test_a_directory_with_anything_else_in_it_is_refused_and_kept(tmp_path: Path) -> None:
@@ -109,20 +115,20 @@ def _killed(directory: Path, isolation: Isolation) -> cloud.Status:
     return before
 
 
-def test_an_up_removes_what_a_killed_cloud_left(tmp_path: Path) -> None:
-    before = _killed(tmp_path / "cloud", Isolation.PLAIN)
-    with embedded_cloud(tmp_path / "cloud", Settings()) as running:
+def test_an_up_removes_what_a_killed_cloud_left(directory: Path) -> None:
+    before = _killed(directory, Isolation.PLAIN)
+    with embedded_cloud(directory, Settings()) as running:
         after = cloud.status(running.directory)
         assert (after.processes, after.mounts, after.loop_devices, after.instances) == ([], [], [], 0)
     assert not [pid for pid in before.processes if processes.start_time(pid) is not None]
 
 
-def test_a_down_removes_what_a_killed_cloud_left(tmp_path: Path) -> None:
-    before = _killed(tmp_path / "cloud", hypervisor.detect_isolation())
-    cloud.down(tmp_path / "cloud")
+def test_a_down_removes_what_a_killed_cloud_left(directory: Path) -> None:
+    before = _killed(directory, hypervisor.detect_isolation())
+    cloud.down(directory)
     assert not [pid for pid in before.processes if processes.start_time(pid) is not None]
-    assert cloud.status(tmp_path / "cloud") == NOTHING
-    assert not (tmp_path / "cloud").exists()
+    assert cloud.status(directory) == NOTHING
+    assert not directory.exists()
 
 
 def _as_other_user(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
