@@ -14,6 +14,7 @@ from pathlib import Path
 
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.downloads import writing
 from awsac_async.cloud.objects import Download, ObjectInfo, Progress
 from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import FormatError, InputError
@@ -77,9 +78,9 @@ async def get_results(
         choice = await _choose(files, _read_etags(folder), on_existing)
         # Before the download, so that after an interruption what is there counts as complete. What is still to be
         # overwritten is not in it: the old content must never pass for the new.
-        _write_etags(folder, {**choice.complete, **choice.missing})
+        await asyncio.to_thread(_write_etags, folder, {**choice.complete, **choice.missing})
         await bucket.download(choice.downloads, on_progress=on_progress)
-        _write_etags(folder, {**choice.complete, **choice.missing, **choice.differing})
+        await asyncio.to_thread(_write_etags, folder, {**choice.complete, **choice.missing, **choice.differing})
     return Results(
         directory=folder,
         downloaded=tuple(each.target for each in choice.downloads),
@@ -172,5 +173,6 @@ def _read_etags(folder: Path) -> dict[str, str]:
 
 def _write_etags(folder: Path, files: Mapping[Path, ObjectInfo]) -> None:
     etags = {path.name: info.etag for path, info in files.items()}
-    with replacing(folder / ETAGS_FILE, mode=0o644) as part:
+    path = folder / ETAGS_FILE
+    with writing(path), replacing(path, mode=0o644) as part:
         part.write_text(json.dumps(etags, indent=1, sort_keys=True) + "\n", encoding="utf-8")

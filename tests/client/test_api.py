@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,22 @@ async def test_results_cannot_be_put_into_a_file(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="cannot make the folder"):
         await client.get_results(file, tmp_path / "results", on_existing=never)
+
+
+async def test_a_folder_that_goes_away_meanwhile_is_said_in_one_sentence(tmp_path: Path, account: Account) -> None:
+    file = session_file(tmp_path)
+    key = f"{read_record(file).session_id}/results_job_1.tar.bz2"
+    await asyncio.to_thread(account.s3.put_object, Bucket=BUCKET, Key=key, Body=b"saved")
+    folder = tmp_path / file.stem
+    folder.mkdir()
+    (folder / "results_job_1.tar.bz2").write_text("mine")
+
+    async def take_away(path: Path) -> Overwrite:
+        await asyncio.to_thread(shutil.rmtree, path.parent)
+        return Overwrite.NO
+
+    with pytest.raises(InputError, match=r"^cannot write .*\.awsac-etags\.json: No such file or directory"):
+        await client.get_results(file, tmp_path, on_existing=take_away)
 
 
 async def test_a_start_with_other_inputs_does_not_continue_an_uncompleted_session(
