@@ -60,7 +60,7 @@ async def _boot(paths: InstancePaths) -> int:
         _log.info("no user data: this instance is in no session")
         return EXIT_NO_USER_DATA
     instance = await metadata.identify()
-    async with connect(region=instance.region) as aws:
+    async with connect(region=instance.region, instance_role_only=True) as aws:
         agent = _agent(paths, user_data, instance, aws, paths.awsac_working / JOBS_FILE)
         trouble = await lifecycle.go_through(agent, lifecycle.BOOT)
         if not trouble:
@@ -75,7 +75,7 @@ async def _run(paths: InstancePaths, options: argparse.Namespace) -> int:
     user_data = await recall_user_data(metadata, options.sessioninfofile or paths.session_info_file)
     instance = await metadata.identify()
     instance = replace(instance, instance_id=options.instance_id or instance.instance_id)
-    async with connect(region=instance.region) as aws:
+    async with connect(region=instance.region, instance_role_only=True) as aws:
         agent = _agent(paths, user_data, instance, aws, options.jobsfile or paths.awsac_working / JOBS_FILE)
         trouble = await lifecycle.go_through(agent, lifecycle.RUN)
         await lifecycle.depart(agent, trouble)

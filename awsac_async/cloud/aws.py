@@ -48,7 +48,7 @@ class Aws:
     def __init__(self, *, session: Any, region: str, endpoint_url: str | None, stack: AsyncExitStack) -> None:
         self.region = region
         self._session, self._endpoint_url, self._stack = session, endpoint_url, stack
-        self.attempts = int(session.get_config_variable("max_attempts") or DEFAULT_ATTEMPTS)
+        self.attempts = _attempts(session)
         self._clients_session: Any = None
         self._clients: dict[str, Any] = {}
         self._making = asyncio.Lock()
@@ -80,6 +80,9 @@ class Aws:
         return str(bundle) if bundle else None
 
     async def _make(self, service: str) -> Any:
+        # A client keeps the credentials that there are when it is made, also if there are none: it must not be made
+        # before the role of a fresh instance is known.
+        await self.credentials()
         if self._clients_session is None:
             import aioboto3  # a third of a second, which only a call to AWS should cost
 
@@ -124,7 +127,11 @@ class Aws:
 
 @asynccontextmanager
 async def connect(
-    *, region: str | None = None, profile: str | None = None, endpoint_url: str | None = None
+    *,
+    region: str | None = None,
+    profile: str | None = None,
+    endpoint_url: str | None = None,
+    instance_role_only: bool = False,
 ) -> AsyncIterator[Aws]:
     """Connect to AWS for one run; nothing is sent until something is asked.
 
@@ -133,6 +140,7 @@ async def connect(
         profile: the profile; None: the one that the environment names, or the default.
         endpoint_url: the address of every service; None: ``AWS_ENDPOINT_URL``, its like for one service
             (``AWS_ENDPOINT_URL_S3``), the profile's, or AWS itself.
+        instance_role_only: take credentials from the instance metadata service and from nowhere else.
 
     Raises:
         InputError: no region is set, or there is no such profile.
@@ -147,8 +155,23 @@ async def connect(
         raise InputError(
             "no AWS region is set: name one as region in session.ini, in AWS_DEFAULT_REGION, or in your AWS profile"
         )
+    if instance_role_only:
+        _forget_other_credentials(session)
     async with AsyncExitStack() as stack:
         yield Aws(session=session, region=found, endpoint_url=endpoint_url, stack=stack)
+
+
+def _forget_other_credentials(session: Any) -> None:
+    """Leave one provider of credentials: keys in the environment or in a file of the image must not be used."""
+    resolver = session.get_component("credential_provider")
+    resolver.providers = [provider for provider in resolver.providers if provider.METHOD == "iam-role"]
+
+
+def _attempts(session: Any) -> int:
+    try:
+        return int(session.get_config_variable("max_attempts") or DEFAULT_ATTEMPTS)
+    except ValueError:
+        raise InputError("AWS_MAX_ATTEMPTS, or max_attempts in the AWS profile, is not a number") from None
 
 
 def is_aws(endpoint_url: str) -> bool:

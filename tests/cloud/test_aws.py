@@ -169,3 +169,10 @@ def test_a_long_encoded_message_of_ec2_is_not_shown():
 def test_an_error_of_our_own_making_is_not_taken_for_one_of_the_cloud(tmp_path):
     with pytest.raises(FileNotFoundError), translated("PutObject", "x"):
         (tmp_path / "missing").read_bytes()
+
+
+async def test_a_number_of_attempts_that_is_none_is_bad_input(monkeypatch):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "many")
+    with pytest.raises(errors.InputError, match="AWS_MAX_ATTEMPTS"):
+        async with connect():
+            raise AssertionError("connected")

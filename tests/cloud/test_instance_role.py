@@ -1,0 +1,83 @@
+"""The agent's credentials: from the role of its instance, as soon as it is known, and from nowhere else."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from awsac_async.cloud.aws import connect
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.session.errors import CredentialsError
+
+ROLE = "/latest/meta-data/iam/security-credentials/"
+
+
+class Metadata(HTTPServer):
+    """A metadata service that knows the role of its instance only when ``answers`` has been filled."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, str] = {}
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def learn_role(self, environment: dict[str, str]) -> None:
+        """Serve credentials from now on."""
+        document = {
+            "Code": "Success",
+            "AccessKeyId": environment["AWS_ACCESS_KEY_ID"],
+            "SecretAccessKey": environment["AWS_SECRET_ACCESS_KEY"],
+            "Token": "temporary",
+            "Expiration": "2099-01-01T00:00:00Z",
+        }
+        self.answers = {ROLE: "agent", ROLE + "agent": json.dumps(document)}
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Metadata
+
+    def do_PUT(self) -> None:
+        self._answer("token")
+
+    def do_GET(self) -> None:
+        self._answer(self.server.answers.get(self.path))
+
+    def _answer(self, body: str | None) -> None:
+        content = (body or "").encode()
+        self.send_response(404 if body is None else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[Metadata]:
+    """An instance whose role is not known yet, and whose image holds a key that nobody may use."""
+    with Metadata() as server:
+        thread = threading.Thread(target=server.serve_forever, name="metadata")
+        thread.start()
+        monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIADECOY")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "decoy")
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_role_that_is_known_late_is_found_by_the_connection_that_waited_for_it(metadata, embedded):
+    async with connect(endpoint_url=embedded.endpoint, instance_role_only=True) as aws:
+        bucket = Bucket(aws, "awsac-sessions")
+        with pytest.raises(CredentialsError):
+            await bucket.list("late-role/")
+        metadata.learn_role(embedded.environment)
+        assert await bucket.list("late-role/") == []
+
+
+async def test_a_key_in_the_environment_is_not_the_agents(metadata, embedded):
+    metadata.learn_role(embedded.environment)
+    async with connect(endpoint_url=embedded.endpoint, instance_role_only=True) as aws:
+        assert (await aws.credentials()).access_key == embedded.environment["AWS_ACCESS_KEY_ID"]
