@@ -34,11 +34,13 @@ exec "$@"
 """
 
 # $1: release, $2: where the job sees it, $3: folder of all releases. The namespace also inherited the other releases'
-# mounts; they are dropped here, since they would keep their volumes busy when they are to be removed.
+# mounts; they are dropped here, since they would keep their volumes busy when they are to be removed. The agent may be
+# removing one at this very moment, and with the folder the mount goes here too: what counts is that it is gone.
 _SHOW_RELEASE = """
 mount --bind "$1" "$2" || exit
 for mounted in "$3"/*; do
-    if mountpoint -q "$mounted"; then umount "$mounted" || exit; fi
+    mountpoint -q "$mounted" || continue
+    said=$(umount "$mounted" 2>&1) || ! mountpoint -q "$mounted" || { echo "$said" >&2; exit 1; }
 done
 shift 3
 exec "$@"
