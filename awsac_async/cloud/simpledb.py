@@ -54,14 +54,14 @@ class SimpleDbStatus:
         return True
 
     async def read(self) -> list[JobRecord]:
-        """Return what was last written of each job, by number."""
+        """Return what was last written of each job, by number; items of anything else are passed over."""
         domain = self._domain.replace("`", "``")
         expression = f"select * from `{domain}` limit {_ITEMS_A_PAGE}"  # noqa: S608  not SQL; the name is quoted
         pages = (await self._client()).get_paginator("select")
-        records = []
+        records: list[JobRecord] = []
         with translated("Select", self._domain):
             async for page in pages.paginate(SelectExpression=expression, ConsistentRead=True):
-                records += [_record(item) for item in page.get("Items", [])]
+                records += filter(None, map(_record, page.get("Items", [])))
         return sorted(records, key=lambda record: record.number)
 
     async def write(self, records: Sequence[JobRecord]) -> None:
@@ -103,6 +103,6 @@ def _item(record: JobRecord) -> dict[str, Any]:
     return {"Name": item_name(record.number), "Attributes": attributes}
 
 
-def _record(item: dict[str, Any]) -> JobRecord:
+def _record(item: dict[str, Any]) -> JobRecord | None:
     attributes = {attribute["Name"]: attribute["Value"] for attribute in item.get("Attributes", [])}
     return from_attributes(item["Name"], attributes)

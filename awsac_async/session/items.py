@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import TypeVar
 
 from awsac_async.session import fields, names
-from awsac_async.session.errors import FormatError
 from awsac_async.session.model import JobRecord, JobState
 from awsac_async.session.times import format_time, parse_time
 
@@ -40,19 +39,28 @@ def to_attributes(record: JobRecord) -> dict[str, str]:
     return attributes
 
 
-def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord:
-    """Read an item that our agent or one of 2008 wrote; attributes that are missing are not known yet.
+def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord | None:
+    """Read an item that our agent or one of 2008 wrote; None if its name is not that of a job.
 
-    Raises:
-        FormatError: an attribute has a value that no agent writes.
+    Attributes that are missing are not known yet. One that no agent writes, since others can write to the domain as
+    well, is not known either, and the reason says so.
     """
+    number = _number(item_name)
+    if number is None:
+        return None
+    odd: list[str] = []
 
     def read(attribute: str, reader: Callable[[str], T]) -> T | None:
         text = attributes.get(attribute, "")
-        return fields.read_field(reader, text, file=f"item {item_name}", field=attribute) if text else None
+        try:
+            return reader(text) if text else None
+        except ValueError as error:
+            odd.append(f"{attribute} is {fields.shown(text)}, not {error}")
+            return None
 
+    read("jobnr", fields.matching(str(number), str(number)))
     return JobRecord(
-        number=_number(item_name, read("jobnr", fields.positive_integer)),
+        number=number,
         state=read("status", _state) or JobState.PENDING,
         script=attributes.get("shellscript", ""),
         instance_id=attributes.get("instance_id", ""),
@@ -62,18 +70,17 @@ def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord:
         return_code=read("returncode", _return_code),
         save_start=read("savestarttime", _time),
         save_end=read("saveendtime", _time),
-        reason=attributes.get(names.REASON_ATTRIBUTE, ""),
+        reason="; ".join(filter(None, [attributes.get(names.REASON_ATTRIBUTE, ""), *odd])),
         extra={key: value for key, value in attributes.items() if key.startswith(names.X_PREFIX)},
     )
 
 
-def _number(item_name: str, jobnr: int | None) -> int:
-    """Return the job's number, which its item's name and its ``jobnr`` (if there) must agree on."""
-    digits = item_name.removeprefix("job")
-    number = fields.read_field(fields.positive_integer, digits, file=f"item {item_name}", field="item name")
-    if jobnr not in {None, number}:
-        raise FormatError(file=f"item {item_name}", field="jobnr", found=str(jobnr), expected=str(number))
-    return number
+def _number(item_name: str) -> int | None:
+    try:
+        number = fields.positive_integer(item_name.removeprefix("job"))
+    except ValueError:
+        return None
+    return number if names.item_name(number) == item_name else None
 
 
 def _state(text: str) -> JobState:
