@@ -85,8 +85,6 @@ def status_text(status: "SessionStatus", *, brief: bool) -> "Group":
     instances = ", ".join(f"{each['instance_id']} {each['state']}" for each in values["instances"])
     heading = f"session {values['session_id']} {'is over' if status.over else 'is under way'}"
     lines = [Text(heading), Text(f"instances: {instances or 'none to be seen'}")]
-    if not status.jobs:
-        return Group(*lines, Text("jobs: no status is kept of this session, or not yet"))
     return Group(*lines, _job_table(values["jobs"], brief=brief))
 
 

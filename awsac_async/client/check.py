@@ -4,7 +4,7 @@ Owns the rule of when a session is over and which of its jobs went wrong. Reads 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,12 +14,13 @@ from awsac_async.cloud.instances import InstanceInfo, Instances
 from awsac_async.cloud.status import status_store
 from awsac_async.cloud.waiting import jittered
 from awsac_async.session.errors import CloudError, NotFoundError
-from awsac_async.session.model import JobRecord, JobState, SessionRecord
+from awsac_async.session.model import JobRecord, SessionRecord
 from awsac_async.session.record import read_record
 from awsac_async.session.times import now, parse_time
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two looks
 MOST_FAILURES = 20  # looks in a row that may fail for a passing reason: about three minutes
+_NOT_YET, _NOT_KEPT = "no status yet", "no status was kept"  # of a job that has no item
 _RUNNING = frozenset({"pending", "running", "stopping", "stopped"})
 # EC2 may not show an instance for some seconds after its launch, and forgets it an hour after its end.
 _APPEARS_WITHIN = timedelta(minutes=10)
@@ -27,7 +28,7 @@ _APPEARS_WITHIN = timedelta(minutes=10)
 
 @dataclass(frozen=True, kw_only=True)
 class SessionStatus:
-    """How a session stands: its jobs by number, and its instances by launch index.
+    """How a session stands: all its jobs by number, and its instances by launch index.
 
     ``over``: no instance of it runs, so nothing will change any more.
     """
@@ -49,7 +50,7 @@ class SessionStatus:
 
 
 def _went_wrong(job: JobRecord) -> bool:
-    return job.return_code not in {None, 0} or (job.state.final and job.state is not JobState.FINISHED)
+    return job.return_code not in {None, 0} or (job.state.final and not job.succeeded)
 
 
 async def check(session: Path) -> SessionStatus:
@@ -105,14 +106,16 @@ async def _wait(pause: float) -> float:
 
 
 async def read_status(aws: Aws, record: SessionRecord) -> SessionStatus:
-    """Read the status over a connection that is there; a session without a domain has no jobs to show."""
+    """Read the status over a connection that is there; every job of the session is in it."""
     # In this order: once an instance is seen to be gone, its last status has been written.
     instances = tuple(await Instances(aws).of_session(record.session_id))
-    jobs = await _read_jobs(aws, record)
+    kept = {job.number: job for job in await _read_jobs(aws, record)}
+    jobs = [kept.get(number) or JobRecord(number=number) for number in sorted({*range(1, record.n_jobs + 1), *kept})]
     over = _over(record, instances, jobs)
+    jobs = [job if job.number in kept else replace(job, reason=_NOT_KEPT if over else _NOT_YET) for job in jobs]
     if over:
-        jobs = tuple(_with_reason(job, instances) for job in jobs)
-    return SessionStatus(record=record, jobs=jobs, instances=instances, over=over)
+        jobs = [_with_reason(job, instances) for job in jobs]
+    return SessionStatus(record=record, jobs=tuple(jobs), instances=instances, over=over)
 
 
 async def _read_jobs(aws: Aws, record: SessionRecord) -> tuple[JobRecord, ...]:
@@ -122,11 +125,10 @@ async def _read_jobs(aws: Aws, record: SessionRecord) -> tuple[JobRecord, ...]:
         return ()
 
 
-def _over(record: SessionRecord, instances: tuple[InstanceInfo, ...], jobs: tuple[JobRecord, ...]) -> bool:
+def _over(record: SessionRecord, instances: tuple[InstanceInfo, ...], jobs: Sequence[JobRecord]) -> bool:
     if any(each.state in _RUNNING for each in instances):
         return False
-    ended = bool(jobs) and all(job.state.final for job in jobs)
-    return bool(instances) or ended or not _may_still_appear(record)
+    return bool(instances) or all(job.state.final for job in jobs) or not _may_still_appear(record)
 
 
 def _may_still_appear(record: SessionRecord) -> bool:

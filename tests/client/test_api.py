@@ -10,7 +10,9 @@ import pytest
 from awsac_async import client
 from awsac_async.client import Overwrite, Plan, events
 from awsac_async.session.errors import InputError
+from awsac_async.session.model import JobState
 from awsac_async.session.record import read_record, write_record
+from awsac_async.session.times import format_time, now
 from tests.cli.conftest import BUCKET, Account, write_ini, write_jobs
 from tests.cli.test_interrupts import session_file
 
@@ -96,9 +98,43 @@ async def test_a_session_of_which_nothing_is_left_is_over_and_cleanup_removes_it
     status = await client.check(file)
     cleaned = await client.cleanup(file, confirm=never)
 
-    assert (status.over, status.jobs, status.instances) == (True, (), ())
+    assert (status.over, status.instances) == (True, ())
+    assert [(job.number, job.reason) for job in status.failed] == [(n, "no status was kept") for n in (1, 2)]
     assert [each.kind for each in cleaned.deleted] == ["session file"]
     assert not file.exists()
+
+
+async def test_odd_items_hide_no_job_and_stop_neither_check_nor_cleanup(tmp_path: Path, account: Account) -> None:
+    file = session_file(tmp_path)
+    domain = read_record(file).session_id
+    await asyncio.to_thread(account.sdb.create_domain, DomainName=domain)
+    items = {"job1": {"status": "finished", "returncode": "0"}, "notes": {"colour": "blue"}}
+    await asyncio.to_thread(put_items, account, domain, items)
+
+    incomplete = await client.check(file)
+    odd = {"job1": {"returncode": "zero"}, "job2": {"status": "exploded"}}
+    await asyncio.to_thread(put_items, account, domain, odd)
+    unreadable = await client.check(file)
+    cleaned = await client.cleanup(file, confirm=agree)
+
+    assert [(job.number, job.reason) for job in incomplete.failed] == [(2, "no status was kept")]
+    assert [job.reason.partition(",")[0] for job in unreadable.failed] == [
+        "returncode is 'zero'",
+        "status is 'exploded'",
+    ]
+    assert [each.kind for each in cleaned.deleted] == ["domain", "session file"]
+
+
+async def test_a_session_that_was_just_started_has_all_its_jobs_pending(tmp_path: Path) -> None:
+    file = session_file(tmp_path)
+    write_record(tmp_path, dataclasses.replace(read_record(file), started=format_time(now())))
+
+    status = await client.check(file)
+
+    assert (status.over, status.failed) == (False, ())
+    assert [(job.number, job.state, job.reason) for job in status.jobs] == [
+        (n, JobState.PENDING, "no status yet") for n in (1, 2)
+    ]
 
 
 async def test_a_large_object_is_complete_by_its_recorded_etag_and_differs_when_it_was_replaced(
@@ -174,6 +210,16 @@ async def test_a_start_with_other_inputs_does_not_continue_an_uncompleted_sessio
 
     assert named == [False]
     assert file.exists()
+
+
+async def agree(_: object) -> bool:
+    return True
+
+
+def put_items(account: Account, domain: str, items: dict[str, dict[str, str]]) -> None:
+    for name, values in items.items():
+        attributes = [{"Name": key, "Value": value, "Replace": True} for key, value in values.items()]
+        account.sdb.put_attributes(DomainName=domain, ItemName=name, Attributes=attributes)
 
 
 def session_files(folder: Path) -> list[Path]:
