@@ -23,11 +23,11 @@ class Entry:
     line: int | None
 
 
-def read_section(text: str, *, file: str, section: str, interpolation: bool) -> dict[str, Entry]:
+def read_section(text: str, *, file: str, section: str, interpolation: bool, alone: bool = False) -> dict[str, Entry]:
     """Read the entries of one section, in the order of the file.
 
     Raises:
-        FormatError: the text is not an ini file, or has no such section.
+        FormatError: the text is not an ini file, has no such section, or, if that must stand ``alone``, another one.
     """
     parser = configparser.ConfigParser(
         interpolation=configparser.BasicInterpolation() if interpolation else None,
@@ -36,6 +36,8 @@ def read_section(text: str, *, file: str, section: str, interpolation: bool) -> 
     lines = _lines_of_keys(text, section)
     try:
         parser.read_string(text)
+        if alone and parser.sections() not in ([], [section]):
+            raise FormatError(file=file, found=_sections(parser), expected=f"one section, [{section}]")
         return {key: Entry(value=value, line=lines.get(key)) for key, value in parser.items(section)}
     except configparser.NoSectionError:
         raise FormatError(file=file, found=_sections(parser), expected=f"a section [{section}]") from None

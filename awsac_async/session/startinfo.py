@@ -59,7 +59,7 @@ _OPTIONAL: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "security_group_ids": ("security_group_ids", _security_groups),
     "subnet_id": ("subnet_id", matching(r"subnet-[0-9a-f]{8,17}", "a subnet ID like subnet-0123abcd")),
     "market": ("market", matching("|".join(MARKETS), " or ".join(MARKETS))),
-    "cores_per_instance": ("cores_per_instance", integer(least=1, most=1024, expected="a positive integer")),
+    "cores_per_instance": ("cores_per_instance", integer(least=1, most=1024, expected="a number from 1 to 1024")),
     "max_hours": ("max_hours", _hours),
 }
 _KEYS = {**_REQUIRED, **_OPTIONAL}
@@ -72,7 +72,7 @@ def read_startinfo(path: Path) -> StartInfo:
 
 def parse_startinfo(text: str, *, file: str) -> StartInfo:
     """Parse the text of a ``session.ini``; ``file`` is its name in errors. Raises FormatError."""
-    entries = read_section(text, file=file, section=SECTION, interpolation=False)
+    entries = read_section(text, file=file, section=SECTION, interpolation=False, alone=True)
     _check_keys(entries, file=file)
     values: dict[str, Any] = {"instance_profile": names.DEFAULT_INSTANCE_PROFILE}
     for key, entry in entries.items():

@@ -100,6 +100,11 @@ def test_a_bad_value_of_our_keys_is_refused_with_its_line(bad, before):
     assert (error.line, error.field) == (8 + before.count("\n"), bad.split(" =")[0])
 
 
+def test_a_second_section_is_refused_since_what_stands_in_it_would_not_count():
+    error = refusal(OF_2008 + "[other]\nmax_hours = 2\n")
+    assert str(error) == "session.ini: found [startinfo], [other], expected one section, [startinfo]"
+
+
 def test_an_unknown_key_is_refused_naming_the_nearest_known_one():
     error = refusal(OF_2008 + "marked = spot\n")
     assert error.line == 8
