@@ -11,6 +11,7 @@ from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.failures import by_code
 from awsac_async.cloud.objects import Download, ObjectInfo, Progress, Upload, address
 from awsac_async.cloud.transfer import download, upload
+from awsac_async.session.errors import InputError
 
 __all__ = ["Bucket", "Download", "ObjectInfo", "Progress", "Upload"]
 
@@ -24,10 +25,19 @@ class Bucket:
         self._aws, self.name = aws, name
 
     async def check(self) -> None:
-        """Return if the bucket is there and may be used. Raises NotFoundError or DeniedError."""
+        """Return if the bucket is there, in this connection's region, and may be used.
+
+        Raises:
+            NotFoundError, DeniedError: it is not there, or not ours.
+            InputError: it is in another region.
+        """
         s3 = await self._client()
         with translated("HeadBucket", self.name):
-            await s3.head_bucket(Bucket=self.name)
+            answer = await s3.head_bucket(Bucket=self.name)
+        # The SDK follows a bucket to its region, bulk transfers do not; and traffic between regions costs money.
+        region = answer.get("BucketRegion") or self._aws.region
+        if region != self._aws.region:
+            raise InputError(f"the bucket {self.name} is in {region}, the session is to run in {self._aws.region}")
 
     async def list(self, prefix: str) -> list[ObjectInfo]:
         """Return all objects whose keys begin with ``prefix``, sorted by key."""

@@ -128,19 +128,6 @@ class Instances:
             for instance_id in ids if len(ids) > 1 else ():
                 await self.terminate([instance_id])
 
-    async def console(self, instance_id: str) -> bytes:
-        """Return what the instance has printed to its console: the last 64 KB that EC2 has, minutes late off Nitro."""
-        ec2 = await self._aws.client("ec2")
-        try:
-            with translated("GetConsoleOutput", instance_id):
-                answer = await ec2.get_console_output(InstanceId=instance_id, Latest=True)
-        except CloudError as error:
-            if error.code != "UnsupportedOperation":
-                raise
-            with translated("GetConsoleOutput", instance_id):  # not a Nitro instance: what EC2 last kept
-                answer = await ec2.get_console_output(InstanceId=instance_id)
-        return str(answer.get("Output") or "").encode()
-
 
 def _request(launch: Launch) -> dict[str, Any]:
     tags = [{"Key": SESSION_TAG, "Value": launch.session_id}, {"Key": NAME_TAG, "Value": f"awsac {launch.session_id}"}]

@@ -3,7 +3,7 @@
 import pytest
 
 from awsac_async.cloud.bucket import Bucket, Upload
-from awsac_async.session.errors import ConflictError, DeniedError, NotFoundError
+from awsac_async.session.errors import ConflictError, DeniedError, InputError, NotFoundError
 from tests.cloud.faults import Fault, Proxy, error
 
 
@@ -14,6 +14,17 @@ async def test_an_existing_bucket_passes_the_check(bucket):
 async def test_a_bucket_that_is_not_there_is_named_as_not_found(aws):
     with pytest.raises(NotFoundError, match="no-such-bucket-here"):
         await Bucket(aws, "no-such-bucket-here").check()
+
+
+async def test_a_bucket_in_another_region_is_refused_before_anything_is_sent_there(aws):
+    elsewhere = "awsac-test-elsewhere"
+    s3 = await aws.client("s3")
+    await s3.create_bucket(Bucket=elsewhere, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    try:
+        with pytest.raises(InputError, match=f"{elsewhere} is in eu-west-1, the session is to run in us-east-1"):
+            await Bucket(aws, elsewhere).check()
+    finally:
+        await s3.delete_bucket(Bucket=elsewhere)
 
 
 async def test_a_bucket_of_somebody_else_is_denied(faulty_bucket: Bucket, proxy: Proxy):

@@ -10,7 +10,6 @@ import pytest_asyncio
 
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.instances import Instances, Launch
-from awsac_async.cloud.waiting import attempts
 from awsac_async.session.errors import CapacityError, ConflictError, NotFoundError
 from tests.cloud.faults import query_error
 
@@ -128,23 +127,3 @@ async def test_an_instance_profile_that_was_just_made_is_waited_for(proxied, pro
     reason = "Value (awsac-agent) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
     proxy.fail(lambda asked: asked.action == "RunInstances", query_error(400, "InvalidParameterValue", reason), times=2)
     assert len((await Instances(proxied).run(launch)).instance_ids) == 2
-
-
-async def test_the_console_is_what_the_instance_has_printed(aws, launch):
-    [first, _] = (await Instances(aws).run(launch)).instance_ids
-    async for last in attempts(within=60):
-        printed = await Instances(aws).console(first)
-        if last or printed.endswith(b"ended with status 0\n"):
-            break
-    assert b"awsac-autorun: no user data" in printed
-
-
-async def test_the_console_of_an_older_instance_type_is_asked_for_without_the_latest(proxied, proxy, launch):
-    instances = Instances(proxied)
-    [first, _] = (await instances.run(launch)).instance_ids
-    proxy.fail(lambda asked: asked.action == "GetConsoleOutput", query_error(400, "UnsupportedOperation"), times=1)
-    assert isinstance(await instances.console(first), bytes)
-    assert ["Latest" in asked.body.decode() for asked in proxy.asked if asked.action == "GetConsoleOutput"] == [
-        True,
-        False,
-    ]
