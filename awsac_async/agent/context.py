@@ -45,6 +45,7 @@ class Agent:
         self.saver = Saver(
             bucket=self.bucket, session_id=session_id, directory=self.paths.state / "packed", deadline=self.deadline
         )
+        self.stop.tell(self.saver.hurry)
 
     def new_record(self, number: int, script: str = "") -> JobRecord:
         """Return the record of a job of this instance that has not begun."""

@@ -155,8 +155,6 @@ class _JobRun:
             raise NotRunError(f"release {name} could not be shown to the job: {self._files.last_line()}")
 
     async def _save(self) -> None:
-        if self._place.stop.reason:
-            self._place.saver.hurry()
         await self._place.saver.save_job(
             self._job.number,
             self._files.directory,

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from awsac_async.agent.retry import foreseen, keep_trying
+from awsac_async.agent.retry import Hurry, foreseen, keep_trying
 from awsac_async.cloud.bucket import Bucket, Upload
 from awsac_async.session.errors import CloudError
 from awsac_async.session.names import ARCHIVE_SUFFIX, RESULTS_FILE, output_file, output_key, results_key
@@ -35,10 +35,11 @@ class Saver:
     def __init__(self, *, bucket: Bucket, session_id: str, directory: Path, deadline: float) -> None:
         self._bucket, self._session_id, self._directory = bucket, session_id, directory
         self._deadline = deadline
+        self._hurry = Hurry()
 
     def hurry(self) -> None:
-        """The instance is being taken away: try again for a minute or so, not until the deadline."""
-        self._deadline = min(self._deadline, asyncio.get_running_loop().time() + _INTERRUPTED_SECONDS)
+        """The instance is being taken away: what is being saved, or will be, is tried for a minute or so at most."""
+        self._hurry.request(by=asyncio.get_running_loop().time() + _INTERRUPTED_SECONDS)
 
     async def save_job(self, job: int, directory: Path, *, on_trouble: Callable[[CloudError], None]) -> None:
         """Upload a job's results, if it made any, and its packed output, from its working directory.
@@ -90,6 +91,7 @@ class Saver:
                 f"upload {key}",
                 lambda: foreseen("upload", key, self._bucket.upload([Upload(source=file, key=key)])),
                 until=min(self._deadline, asyncio.get_running_loop().time() + within),
+                hurry=self._hurry,
                 again=lambda _: file.is_file(),  # whatever it is, somebody may mend it; but not a file that is gone
                 longest=_LONGEST_PAUSE_SECONDS,
                 on_trouble=on_trouble,

@@ -1,6 +1,10 @@
-"""Trying again: the one loop in which the agent repeats a call to the cloud, bounded, jittered and named in the log."""
+"""Trying again: the one loop in which the agent repeats a call to the cloud, bounded, jittered and named in the log.
+
+Owns how long it waits between two tries, and what shortens that. It never decides what is worth another try.
+"""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
@@ -48,11 +52,38 @@ async def foreseen(operation: str, resource: str, call: Awaitable[_Result]) -> _
         raise CloudError(operation, resource, describe(fault)) from fault
 
 
+class Hurry:
+    """The wish, made at any time, to be done sooner: who pauses between two tries then tries again at once.
+
+    ``by`` is the loop's time after which nobody tries again.
+    """
+
+    def __init__(self) -> None:
+        self.by = float("inf")
+        self._wished = asyncio.Event()
+
+    def request(self, *, by: float) -> None:
+        """Be done by then; the earliest time stays."""
+        self.by = min(self.by, by)
+        self._wished.set()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait so long, or until the wish is made; returns whether it was made meanwhile."""
+        if self._wished.is_set():
+            await asyncio.sleep(seconds)
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wished.wait()
+        return self._wished.is_set()
+
+
 async def keep_trying(
     what: str,
     call: Callable[[], Awaitable[_Result]],
     *,
     until: float,
+    hurry: Hurry | None = None,
     again: Callable[[CloudError], bool] = temporary,
     longest: float = 60.0,
     on_trouble: Callable[[CloudError], None] = lambda _: None,
@@ -63,6 +94,7 @@ async def keep_trying(
         what: the call's name in the log.
         call: makes the call anew at each try.
         until: the loop's time after which no further try is made.
+        hurry: may end it sooner, also while it pauses.
         again: whether an error is worth another try.
         longest: upper bound of a pause, in seconds.
         on_trouble: told of each error before the pause after it.
@@ -70,14 +102,15 @@ async def keep_trying(
     Raises:
         CloudError: the last one.
     """
-    loop = asyncio.get_running_loop()
-    for pause in pauses(longest=longest):
+    loop, hurry, waits = asyncio.get_running_loop(), hurry or Hurry(), pauses(longest=longest)
+    while True:
         try:
             return await call()
         except CloudError as error:
-            if not again(error) or loop.time() + pause > until:
+            pause = next(waits)
+            if not again(error) or loop.time() + pause > min(until, hurry.by):
                 raise
             _log.warning("%s: %s; trying again in %.1f s", what, error, pause)
             on_trouble(error)
-        await asyncio.sleep(pause)
-    raise AssertionError("pauses() never ends")
+        if await hurry.pause(pause):
+            waits = pauses(longest=longest)  # soon again, since little time is left

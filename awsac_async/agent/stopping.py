@@ -5,7 +5,7 @@ stop is a value that each wait looks at, and never an exception thrown into the 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
@@ -21,11 +21,20 @@ class Stop:
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self.reason = ""
+        self._listeners: list[Callable[[], None]] = []
 
     def request(self, reason: str) -> None:
         """Ask all to stop; the first reason stays."""
-        self.reason = self.reason or reason
+        if self.reason:
+            return
+        self.reason = reason
         self._event.set()
+        for tell in self._listeners:
+            tell()
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Call this when the request is made: for work that is to go on, but otherwise."""
+        self._listeners.append(listener)
 
     async def unless(self, wait: Coroutine[Any, Any, _Result], *, name: str) -> _Result:
         """Await ``wait``, a task called ``name``, unless the request to stop comes first.

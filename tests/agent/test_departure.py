@@ -6,33 +6,39 @@ from pathlib import Path
 
 import pytest
 
-from awsac_async.agent import departure
+from awsac_async.agent import departure, results
 from awsac_async.agent.context import Agent
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.lifecycle import depart
 from awsac_async.agent.metadata import Instance
+from awsac_async.agent.results import SaveError
 from awsac_async.agent.stopping import Stop
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.session.model import UserData
 from awsac_async.session.names import InstancePaths
 from tests.agent.account import BUCKET, Account, Session
-from tests.cloud.faults import proxy_to, query_error
+from tests.cloud.faults import error, proxy_to, query_error
 from tests.conftest import Embedded
 from tests.waiting import until
 
 
 def agent_of(session: Session, aws: Aws, directory: Path) -> Agent:
-    """An agent of one running instance, as it is before its first phase."""
+    """An agent of the session's first instance, as it is before its first phase."""
     return Agent(
         paths=InstancePaths.from_environment({"AWSACworkingDir": str(directory)}),
         user_data=UserData(
             session_id=session.id, bucket=BUCKET, archive_name="a.tar.bz2", cores_per_instance=2, extra={"n_jobs": "3"}
         ),
-        instance=Instance(instance_id=session.instance_ids[0], launch_index=1, zone="us-east-1a", region="us-east-1"),
+        instance=Instance(
+            instance_id=next(iter(session.instance_ids), "i-0123456789abcdef0"),
+            launch_index=1,
+            zone="us-east-1a",
+            region="us-east-1",
+        ),
         aws=aws,
         stop=Stop(),
         jobs_file=directory / "jobs.cfg",
-        deadline=asyncio.get_running_loop().time() + 60,
+        deadline=asyncio.get_running_loop().time() + 3600,
         devices=Devices(os.environ),
     )
 
@@ -48,6 +54,22 @@ async def test_terminating_is_asked_for_until_it_is_granted(
         async with connect(endpoint_url=proxy.endpoint) as aws:
             await departure.terminate(agent_of(session, aws, tmp_path), "")
     await until(lambda: session.account.states(session.instance_ids) == {"terminated"})
+
+
+async def test_a_save_under_way_hurries_when_the_agent_is_told_to_stop(
+    embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(results, "_INTERRUPTED_SECONDS", 0.0)
+    log = tmp_path / "processjobs.log"
+    log.write_text("log\n")
+    with proxy_to(embedded.endpoint) as proxy:
+        proxy.fail(lambda _: True, error(403, "AccessDenied"))
+        async with connect(endpoint_url=proxy.endpoint) as aws:
+            agent = agent_of(session, aws, tmp_path)
+            # Until the deadline, an hour away, it would try and try.
+            with pytest.raises(SaveError, match="AccessDenied"):
+                await agent.saver.save_file(log, "key", on_trouble=lambda _: agent.stop.request("taken away"))
 
 
 async def test_a_departure_goes_on_to_its_end_though_steps_fail(
