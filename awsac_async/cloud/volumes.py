@@ -4,6 +4,7 @@ Owns every EC2 call on snapshots and volumes. Waits through one shared poll (``v
 consistency: what was just made may not be seen for a while, and what is not there any more is gone as wished.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from awsac_async.cloud.aws import Aws, translated
-from awsac_async.cloud.volumewaits import GONE, IDS_A_CALL, VolumePoll
-from awsac_async.cloud.waiting import retried
+from awsac_async.cloud.volumewaits import GONE, IDS_A_CALL, VISIBLE_WITHIN, Standing, VolumePoll
+from awsac_async.cloud.waiting import attempts, retried
 from awsac_async.session.errors import CloudError, ConflictError, NotFoundError
 from awsac_async.session.names import NAME_TAG, SESSION_TAG, SNAPSHOT_TAG
 
@@ -41,6 +42,7 @@ class Volumes:
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
         self._poll = VolumePoll(aws)
+        self._visible_by: dict[str, float] = {}  # by volume made here: the loop's time at which EC2 must show it
 
     async def missing_snapshots(self, ids: Sequence[str]) -> list[str]:
         """Return which of these snapshots do not exist, or cannot be read by this account."""
@@ -68,7 +70,9 @@ class Volumes:
                     {"ResourceType": "volume", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
                 ],
             )
-        return str(volume["VolumeId"])
+        volume_id = str(volume["VolumeId"])
+        self._visible_by[volume_id] = asyncio.get_running_loop().time() + VISIBLE_WITHIN
+        return volume_id
 
     async def wait_available(self, volume_id: str) -> None:
         """Wait until a volume can be attached."""
@@ -84,7 +88,7 @@ class Volumes:
 
         try:
             # IncorrectState: EC2 may still call an instance "pending" while it already runs this code.
-            await self._until_settled(call, again=("IncorrectState", "InvalidVolume.NotFound"))
+            await _until_settled(call, again=_has_code("IncorrectState", "InvalidVolume.NotFound"))
         except ConflictError:
             if (await self._poll.describe([volume_id])).get(volume_id, GONE).instance_id != instance_id:
                 raise
@@ -103,12 +107,12 @@ class Volumes:
                 await ec2.modify_instance_attribute(InstanceId=instance_id, BlockDeviceMappings=[mapping])
 
         # The instance may learn of a device a moment after the volume has.
-        await self._until_settled(call, again=("InvalidInstanceAttributeValue", "IncorrectState"))
+        await _until_settled(call, again=_has_code("InvalidInstanceAttributeValue", "IncorrectState"))
 
     async def detach(self, volume_id: str) -> None:
         """Detach a volume and wait until it is free; one that is attached to nothing, or gone, is free already."""
         ec2 = await self._aws.client("ec2")
-        standing = (await self._poll.describe([volume_id])).get(volume_id, GONE)
+        standing = await self._standing(volume_id)
         if standing.instance_id:
             # What is detaching already, or was detached or deleted since, is told by the wait.
             with suppress(ConflictError, NotFoundError), translated("DetachVolume", volume_id):
@@ -123,10 +127,15 @@ class Volumes:
             with translated("DeleteVolume", volume_id):
                 await ec2.delete_volume(VolumeId=volume_id)
 
-        try:
-            await self._until_settled(call, again=("VolumeInUse", "IncorrectState"))
-        except NotFoundError:
-            return
+        settles = _has_code("VolumeInUse", "IncorrectState")
+        with suppress(NotFoundError):
+            await _until_settled(
+                call,
+                again=lambda error: (
+                    settles(error) or (isinstance(error, NotFoundError) and self._visible_in(volume_id) > 0)
+                ),
+            )
+        self._visible_by.pop(volume_id, None)
 
     async def of_session(self, session_id: str) -> list[VolumeInfo]:
         """Return a session's volumes, in the order of their creation."""
@@ -137,10 +146,26 @@ class Volumes:
                 found += [_info(volume) for volume in page["Volumes"]]
         return sorted(found, key=lambda volume: (volume.created, volume.volume_id))
 
-    async def _until_settled(self, call: Callable[[], Awaitable[None]], *, again: Sequence[str]) -> None:
-        await retried(
-            call, again=lambda error: isinstance(error, CloudError) and error.code in again, within=_SETTLED_WITHIN
-        )
+    async def _standing(self, volume_id: str) -> Standing:
+        """Return how a volume stands; one made here moments ago is not gone because EC2 does not show it yet."""
+        async for _ in attempts(within=self._visible_in(volume_id)):
+            standing = (await self._poll.describe([volume_id])).get(volume_id, GONE)
+            if standing is not GONE:
+                return standing
+        return GONE
+
+    def _visible_in(self, volume_id: str) -> float:
+        """Return the seconds in which EC2 may still come to show a volume; 0 or less: what it does not show is gone."""
+        now = asyncio.get_running_loop().time()
+        return self._visible_by.get(volume_id, now) - now
+
+
+async def _until_settled(call: Callable[[], Awaitable[None]], *, again: Callable[[Exception], bool]) -> None:
+    await retried(call, again=again, within=_SETTLED_WITHIN)
+
+
+def _has_code(*codes: str) -> Callable[[Exception], bool]:
+    return lambda error: isinstance(error, CloudError) and error.code in codes
 
 
 def _info(volume: dict[str, Any]) -> VolumeInfo:

@@ -19,7 +19,7 @@ from awsac_async.session.errors import CloudError, NotFoundError
 
 IDS_A_CALL = 200  # values of one filter
 _SHORTEST, _LONGEST = 0.2, 4.0  # seconds between two polls
-_VISIBLE_WITHIN = 30.0  # seconds after which a volume that EC2 does not show does not exist
+VISIBLE_WITHIN = 30.0  # seconds after which a volume that EC2 does not show does not exist
 _LONGEST_WAIT = 300.0  # seconds; from a snapshot a volume takes seconds, an attachment rarely a minute
 
 
@@ -50,7 +50,7 @@ class _Waiter:
             return
         if standing.state == self.until or (standing is GONE and self.gone_is_fine):
             self.done.set_result(None)
-        elif standing is GONE and age > _VISIBLE_WITHIN:
+        elif standing is GONE and age > VISIBLE_WITHIN:
             self.done.set_exception(NotFoundError("DescribeVolumes", self.volume_id, "there is no such volume"))
         elif standing.state in self.failed:
             self._fail(f"it is {standing.state!r} and will not become {self.until!r}")

@@ -185,3 +185,30 @@ async def test_a_volume_that_is_in_use_for_a_moment_longer_is_deleted_when_it_is
     await volumes.delete(volume)
     assert proxy.count("DeleteVolume") == 3
     assert await volumes.of_session(session) == []
+
+
+async def test_a_volume_that_ec2_does_not_show_yet_is_deleted_all_the_same(proxied, proxy, snapshot, session):
+    volumes = Volumes(proxied)
+    volume = await create(volumes, snapshot, session)
+    proxy.fail(lambda asked: asked.action == "DeleteVolume", query_error(400, "InvalidVolume.NotFound"), times=2)
+    await volumes.delete(volume)
+    assert proxy.count("DeleteVolume") == 3
+    assert await volumes.of_session(session) == []
+
+
+async def test_a_volume_that_ec2_does_not_show_yet_is_detached_all_the_same(
+    proxied, proxy, snapshot, session, instance
+):
+    volumes = Volumes(proxied)
+    volume = await create(volumes, snapshot, session)
+    await volumes.wait_available(volume)
+    await volumes.attach(volume, instance, "/dev/sdh1")
+    proxy.fail(described, volumes_answer(), times=2)
+    await volumes.detach(volume)
+    [info] = [info for info in await volumes.of_session(session) if info.volume_id == volume]
+    assert (info.state, info.instance_id) == ("available", "")
+
+
+async def test_a_volume_of_somebody_else_that_is_gone_is_deleted_already(proxied, proxy):
+    await Volumes(proxied).delete("vol-0123456789abcdef0")
+    assert proxy.count("DeleteVolume") == 1
