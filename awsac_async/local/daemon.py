@@ -49,7 +49,7 @@ def serve(directory: Path, settings: Settings, ready: int) -> None:
     storage = volumes.open_storage(directory, isolation)
     machines = hypervisor.Hypervisor(directory, settings, isolation, backend.machine_ended)
     backend.endpoint = f"http://127.0.0.1:{server.server_port}"
-    backend.stand_on(ebs.Ground(settings=settings, storage=storage, hypervisor=machines))
+    backend.run_on(ebs.Hardware(settings=settings, storage=storage, hypervisor=machines))
     state = {
         "pid": os.getpid(),
         "started": processes.start_time(os.getpid()),

@@ -44,8 +44,8 @@ class EmbeddedVolume(Volume):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
-    """What the back end stands on."""
+class Hardware:
+    """What the back end runs on."""
 
     settings: Settings
     storage: Storage
@@ -61,18 +61,18 @@ def after(seconds: float, function: Callable[..., None], *arguments: Any) -> Non
 
 
 class VolumeBackend(EC2Backend):
-    """EC2's volumes. Until ``stand_on`` is called they are entries in moto's lists, with nothing on disk."""
+    """EC2's volumes. Until ``run_on`` is called they are entries in moto's lists, with nothing on disk."""
 
-    ground: Ground
+    hardware: Hardware
 
     def __init__(self, region_name: str, account_id: str) -> None:
         self.lock = threading.RLock()
         self.real = False
         super().__init__(region_name, account_id)
 
-    def stand_on(self, ground: Ground) -> None:
+    def run_on(self, hardware: Hardware) -> None:
         """Make volumes and instances real from now on."""
-        self.ground = ground
+        self.hardware = hardware
         self.real = True
 
     def instance_lock(self, instance_id: str) -> threading.Lock:
@@ -111,12 +111,12 @@ class VolumeBackend(EC2Backend):
 
     def _make_content(self, volume: EmbeddedVolume, snapshot_id: str | None) -> None:
         try:
-            self.ground.storage.create(volume.id, size=volume.size, snapshot_id=snapshot_id)
+            self.hardware.storage.create(volume.id, size=volume.size, snapshot_id=snapshot_id)
         except (VolumeError, OSError):
             log.exception("cannot create %s", volume.id)
             self._settle_volume(volume, "error")
         else:
-            after(self.ground.settings.volume_delay, self._settle_volume, volume, "available")
+            after(self.hardware.settings.volume_delay, self._settle_volume, volume, "available")
 
     def _settle_volume(self, volume: EmbeddedVolume, phase: str) -> None:
         volume.phase = phase
@@ -136,7 +136,7 @@ class VolumeBackend(EC2Backend):
                 raise EC2ClientError("IncorrectState", f"The volume '{volume_id}' is 'creating'")
             deleted = super().delete_volume(volume_id)
         if self.real:
-            self.ground.storage.delete(volume_id)
+            self.hardware.storage.delete(volume_id)
         return deleted
 
     # --- attachments ---
@@ -151,7 +151,7 @@ class VolumeBackend(EC2Backend):
             attachment.status = "attaching"
             instance = attachment.instance
             instance.block_device_mapping[device_path].status = "attaching"
-        after(self.ground.settings.attachment_delay, self._complete_attachment, attachment)
+        after(self.hardware.settings.attachment_delay, self._complete_attachment, attachment)
         return attachment
 
     def record_attachment(
@@ -186,8 +186,8 @@ class VolumeBackend(EC2Backend):
             if attachment.status != "attaching" or instance.state != "running":
                 return
             try:
-                device = self.ground.storage.attach(volume.id)
-                self.ground.hypervisor.attach(instance.id, volume.id, device)
+                device = self.hardware.storage.attach(volume.id)
+                self.hardware.hypervisor.attach(instance.id, volume.id, device)
             except (VolumeError, OSError):
                 log.exception("cannot attach %s to %s", volume.id, instance.id)
                 self.release(attachment)
@@ -212,7 +212,7 @@ class VolumeBackend(EC2Backend):
                 raise EC2ClientError("OperationNotPermitted", message)
             if attachment.status != "detaching":
                 attachment.status = "detaching"
-                after(self.ground.settings.attachment_delay, self._complete_detachment, attachment)
+                after(self.hardware.settings.attachment_delay, self._complete_detachment, attachment)
         return attachment
 
     def _complete_detachment(self, attachment: VolumeAttachment) -> None:
@@ -223,8 +223,8 @@ class VolumeBackend(EC2Backend):
 
     def release(self, attachment: VolumeAttachment) -> bool:
         """Take a volume from its instance, if its device is free; return whether it is gone from there."""
-        self.ground.hypervisor.detach(attachment.instance_id, attachment.volume_id)
-        if not self.ground.storage.detach(attachment.volume_id):
+        self.hardware.hypervisor.detach(attachment.instance_id, attachment.volume_id)
+        if not self.hardware.storage.detach(attachment.volume_id):
             return False
         with self.lock:
             if attachment.volume.attachment is attachment:
@@ -259,19 +259,19 @@ class VolumeBackend(EC2Backend):
 
     def _copy_volume(self, snapshot: Snapshot) -> None:
         try:
-            self.ground.storage.snapshot(snapshot.volume_id, snapshot.id)
+            self.hardware.storage.snapshot(snapshot.volume_id, snapshot.id)
         except (VolumeError, OSError):
             log.exception("cannot copy %s into %s", snapshot.volume_id, snapshot.id)
             snapshot.status = "error"
         else:
-            after(self.ground.settings.snapshot_delay, setattr, snapshot, "status", "completed")
+            after(self.hardware.settings.snapshot_delay, setattr, snapshot, "status", "completed")
 
     def delete_snapshot(self, snapshot_id: str) -> Snapshot:
         """Delete a snapshot and what it holds. Volumes made from it stay."""
         self.get_snapshot(snapshot_id)
         deleted = super().delete_snapshot(snapshot_id)
         if self.real:
-            self.ground.storage.delete_snapshot(snapshot_id)
+            self.hardware.storage.delete_snapshot(snapshot_id)
         return deleted
 
     def import_folder(self, source: Path, description: str) -> Snapshot:
@@ -280,13 +280,13 @@ class VolumeBackend(EC2Backend):
         with self.lock:
             volume = EBSBackend.create_volume(self, size, f"{self.region_name}a")
         try:
-            self.ground.storage.fill(volume.id, source, size=size)
+            self.hardware.storage.fill(volume.id, source, size=size)
             with self.lock:
                 snapshot = EBSBackend.create_snapshot(self, volume.id, description)
                 snapshot.status = "pending"
-            self.ground.storage.snapshot(volume.id, snapshot.id)
+            self.hardware.storage.snapshot(volume.id, snapshot.id)
             snapshot.status = "completed"
         finally:
             del self.volumes[volume.id]
-            self.ground.storage.delete(volume.id)
+            self.hardware.storage.delete(volume.id)
         return snapshot

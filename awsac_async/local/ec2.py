@@ -118,7 +118,7 @@ class InstanceBackend(VolumeBackend):
             self.get_volume(root.volume_id).add_tags(volume_tags)
         _enter(instance, "pending", StateReason("pending", "pending"))
         self._running[instance.id] = Running()
-        after(self.ground.settings.instance_delay, self._boot, instance)
+        after(self.hardware.settings.instance_delay, self._boot, instance)
 
     def attach_volume(
         self, volume_id: str, instance_id: str, device_path: str, delete_on_termination: bool = False
@@ -148,10 +148,10 @@ class InstanceBackend(VolumeBackend):
         devices = {}
         for attachment in self._data_volumes(instance):
             self.get_volume(attachment.volume_id).created.wait(CONTENT_TIMEOUT)
-            devices[attachment.volume_id] = self.ground.storage.attach(attachment.volume_id)
+            devices[attachment.volume_id] = self.hardware.storage.attach(attachment.volume_id)
         environment = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint}
         hostname = instance.private_dns_name.partition(".")[0]
-        self.ground.hypervisor.start(instance.id, hostname=hostname, environment=environment, devices=devices)
+        self.hardware.hypervisor.start(instance.id, hostname=hostname, environment=environment, devices=devices)
 
     def _data_volumes(self, instance: Instance) -> list[VolumeAttachment]:
         """Return the attachments of an instance other than its root volume, which is this machine's own disk."""
@@ -192,7 +192,7 @@ class InstanceBackend(VolumeBackend):
                 previous.append((instance, instance.instance_state))
                 if instance.state == "stopped":
                     _enter(instance, "pending", StateReason("pending", "pending"))
-                    after(self.ground.settings.instance_delay, self._boot, instance)
+                    after(self.hardware.settings.instance_delay, self._boot, instance)
             return previous
 
     def reboot_instances(self, instance_ids: list[str]) -> list[Instance]:
@@ -205,7 +205,7 @@ class InstanceBackend(VolumeBackend):
         previous = instance.instance_state
         if instance.state in LEAVES_FOR[final]:
             _enter(instance, LEAVING[final], reason)
-            after(self.ground.settings.instance_delay, self._shut_down, instance, final)
+            after(self.hardware.settings.instance_delay, self._shut_down, instance, final)
         return previous
 
     def machine_ended(self, instance_id: str, booted: bool) -> None:
@@ -220,13 +220,13 @@ class InstanceBackend(VolumeBackend):
         """End the machine and give back what the instance had."""
         running = self._running[instance.id]
         with running.lock:
-            self.ground.hypervisor.stop(instance.id)
+            self.hardware.hypervisor.stop(instance.id)
             if running.metadata:
                 running.metadata.stop()
                 running.metadata = None
             if final == "stopped":
                 for attachment in self._data_volumes(instance):
-                    self.ground.storage.detach(attachment.volume_id)
+                    self.hardware.storage.detach(attachment.volume_id)
             else:
                 self._release_all(instance)
             with self.lock:

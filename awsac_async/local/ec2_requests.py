@@ -107,7 +107,7 @@ class EmbeddedEC2Response(EC2Response):
     def get_console_output(self) -> ActionResult:
         """Return what the instance has printed, the last 64 KB of it."""
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-        output = base64.b64encode(self.ec2_backend.ground.hypervisor.console(instance.id)).decode()
+        output = base64.b64encode(self.ec2_backend.hardware.hypervisor.console(instance.id)).decode()
         return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": output})
 
     def describe_snapshots(self) -> ActionResult:
