@@ -1,6 +1,7 @@
 """``awsac check``: how a session stands; ``--watch`` until it is over."""
 
 import sys
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,8 +50,9 @@ async def _last(session: Path) -> "SessionStatus":
     """Watch without a word, and return how the session ended."""
     from awsac_async.client import watch
 
-    async for status in watch(session):  # noqa: B007  only the last counts; a long session has many
-        pass
+    async with aclosing(watch(session)) as statuses:
+        async for status in statuses:  # noqa: B007  only the last counts; a long session has many
+            pass
     return status
 
 
@@ -59,12 +61,13 @@ async def _lines(session: Path) -> "SessionStatus":
     from awsac_async.client import watch
 
     known: set[str] = set()
-    async for status in watch(session):
-        lines = [job_line(job) for job in status.jobs]
-        for line in lines:
-            if line not in known:
-                print(line, flush=True)
-        known = set(lines)
+    async with aclosing(watch(session)) as statuses:
+        async for status in statuses:
+            lines = [job_line(job) for job in status.jobs]
+            for line in lines:
+                if line not in known:
+                    print(line, flush=True)
+            known = set(lines)
     return status
 
 
@@ -75,6 +78,7 @@ async def _live(session: Path) -> "SessionStatus":
     from awsac_async.client import watch
 
     with Live(console=console(), auto_refresh=False) as live:
-        async for status in watch(session):
-            live.update(status_text(status, brief=True), refresh=True)
+        async with aclosing(watch(session)) as statuses:
+            async for status in statuses:
+                live.update(status_text(status, brief=True), refresh=True)
     return status

@@ -9,6 +9,7 @@ import sys
 import traceback
 from typing import NoReturn
 
+from awsac_async.cli import streams
 from awsac_async.session.errors import EXIT_CLOUD, EXIT_INPUT, EXIT_OK, AwsacError
 
 EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
@@ -18,6 +19,7 @@ DEBUG_VARIABLE = "AWSAC_DEBUG"
 
 def main() -> NoReturn:
     """Run the command line, and leave with its exit code."""
+    streams.secure()
     try:
         from awsac_async.cli.app import app
 

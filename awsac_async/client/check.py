@@ -4,7 +4,7 @@ Owns the rule of when a session is over and which of its jobs went wrong. Reads 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -68,7 +68,7 @@ async def check(session: Path) -> SessionStatus:
         return await read_status(aws, record)
 
 
-async def watch(session: Path) -> AsyncIterator[SessionStatus]:
+async def watch(session: Path) -> AsyncGenerator[SessionStatus]:
     """Yield how the session stands: now, whenever that has changed, and at last when it is over.
 
     Looks often while things change and seldom while they do not. A passing failure of the cloud is waited out.
