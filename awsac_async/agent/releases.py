@@ -18,7 +18,7 @@ from awsac_async.agent.log import describe, step
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.process import ToolError
 from awsac_async.cloud.volumes import Volumes
-from awsac_async.session.errors import CloudError
+from awsac_async.session.errors import CloudError, DeviceNameInUseError
 
 _log = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ class Release:
             try:
                 await self._place.volumes.attach(volume_id, self._place.instance.instance_id, self._device_name)
                 return
-            except CloudError as error:
-                if "in use" not in error.cause or not attempt:
+            except DeviceNameInUseError:
+                if not attempt:
                     raise
                 self._place.names.give_back(self._device_name)
 

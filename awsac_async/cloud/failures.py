@@ -13,6 +13,7 @@ from awsac_async.session.errors import (
     ConflictError,
     CredentialsError,
     DeniedError,
+    DeviceNameInUseError,
     EndpointError,
     InputError,
     NotFoundError,
@@ -106,9 +107,16 @@ def _of_response(response: dict[str, dict[str, object]], operation: str, resourc
 
 def by_code(code: str, status: str, message: str, *, operation: str, resource: str) -> CloudError:
     """Return the error for a service's code (if the code is not known: for the HTTP status) and message."""
-    kind = _KINDS.get(code) or _by_pattern(code) or _KINDS.get(status, CloudError)
+    kind = _by_message(code, message) or _KINDS.get(code) or _by_pattern(code) or _KINDS.get(status, CloudError)
     cause = _sentence(message) or f"the service answered {code or status}"
     return kind(operation, resource, cause, code=code, temporary=True if code in _PASSING_CONFLICTS else None)
+
+
+def _by_message(code: str, message: str) -> type[CloudError] | None:
+    """Read what EC2 says in words only: its code for a device name that is taken is that of any wrong value."""
+    if code == "InvalidParameterValue" and message.rstrip(".").endswith("is already in use"):
+        return DeviceNameInUseError
+    return None
 
 
 def _by_pattern(code: str) -> type[CloudError] | None:

@@ -79,7 +79,11 @@ class Volumes:
         await self._poll.wait(volume_id, until="available", failed=("error", "deleting", "deleted"))
 
     async def attach(self, volume_id: str, instance_id: str, device: str) -> None:
-        """Start to attach an available volume; one that is attached to this instance already is attached as wished."""
+        """Start to attach an available volume; one that is attached to this instance already is attached as wished.
+
+        Raises:
+            DeviceNameInUseError: another volume has the name.
+        """
         ec2 = await self._aws.client("ec2")
 
         async def call() -> None:

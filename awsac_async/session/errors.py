@@ -79,6 +79,10 @@ class ConflictError(CloudError):
     """A conditional request found another state than it expected."""
 
 
+class DeviceNameInUseError(ConflictError):
+    """The name under which a volume should be attached is taken; another one may do."""
+
+
 class CapacityError(CloudError):
     """The account's quota or the zone's capacity does not allow what was asked."""
 

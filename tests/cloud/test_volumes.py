@@ -11,7 +11,7 @@ from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.instances import Instances, Launch
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.local.cloud import import_snapshot
-from awsac_async.session.errors import CloudError, DeniedError, NotFoundError
+from awsac_async.session.errors import CloudError, DeniedError, DeviceNameInUseError, NotFoundError
 from tests.cloud.faults import Asked, Fault, Proxy, query_error
 from tests.conftest import Embedded
 
@@ -114,6 +114,16 @@ async def test_a_volume_attached_elsewhere_is_not_attached_as_wished(aws, snapsh
     with pytest.raises(CloudError, match=f"AttachVolume {volume} failed"):
         await volumes.attach(volume, "i-00000000000000000", "/dev/sdh1")
     await volumes.detach(volume)
+
+
+async def test_a_device_name_that_is_taken_is_told_from_other_refusals(aws, snapshot, session, instance):
+    volumes = Volumes(aws)
+    ids = [await create(volumes, snapshot, session) for _ in range(2)]
+    await asyncio.gather(*(volumes.wait_available(volume) for volume in ids))
+    await volumes.attach(ids[0], instance, "/dev/sdi")
+    with pytest.raises(DeviceNameInUseError, match=f"AttachVolume {ids[1]} failed"):
+        await volumes.attach(ids[1], instance, "/dev/sdi")
+    await volumes.detach(ids[0])
 
 
 async def test_all_who_wait_share_one_poll(proxied: Aws, proxy: Proxy, snapshot, session):
