@@ -132,7 +132,8 @@ def _over(record: SessionRecord, instances: tuple[InstanceInfo, ...], jobs: Sequ
 
 
 def _may_still_appear(record: SessionRecord) -> bool:
-    started = parse_time(record.started) if record.ec2_reservation_id else None
+    # An uncompleted session may have been launched as well: its start died before it could note that.
+    started = parse_time(record.started)
     return started is not None and now() - started < _APPEARS_WITHIN
 
 

@@ -7,6 +7,7 @@ nobody holds. The session file goes only when nothing of the session is left: it
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from awsac_async.client.check import SessionStatus, read_status
@@ -21,6 +22,8 @@ from awsac_async.session.errors import CloudError, InputError
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import prefixes
 from awsac_async.session.record import read_record
+from awsac_async.session.times import now, parse_time
+from awsac_async.session.wording import counted
 
 GONE_WITHIN = 600.0  # seconds; EC2 takes minutes at most to terminate an instance
 
@@ -175,8 +178,20 @@ class _Cleanup:
 def _refuse_unless_over(status: SessionStatus) -> None:
     if status.over:
         return
+    session_id, started = status.record.session_id, parse_time(status.record.started)
+    if not status.instances and started:
+        raise InputError(
+            f"no instance of session {session_id} can be seen yet, it was started {_ago(now() - started)} ago; "
+            "wait a few minutes, or say --force"
+        )
+    instances = counted(len(status.running_instances), "instance runs", "instances run")
     unfinished = sum(not job.state.final for job in status.jobs)
+    jobs = counted(unfinished, "job is not finished", "jobs are not finished")
     raise InputError(
-        f"session {status.record.session_id} is not over: {len(status.running_instances)} instances run and "
-        f"{unfinished} jobs are not finished; wait, or say --force to terminate them"
+        f"session {session_id} is not over: {instances} and {jobs}; wait, or say --force to terminate them"
     )
+
+
+def _ago(time: timedelta) -> str:
+    minutes = time // timedelta(minutes=1)
+    return counted(minutes, "minute") if minutes else "less than a minute"

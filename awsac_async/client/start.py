@@ -133,6 +133,9 @@ class _Start:
             await self._preparation.do()
             # Who continues a session whose instances run has answered the question before.
             agreed = (self._continued and await self._preparation.launched()) or await proceed(plan)
+            # From now on there may be instances that EC2 does not show yet: check and cleanup go by this time.
+            self._record = replace(self._record, started=format_time(now()))
+            await asyncio.to_thread(write_record, self._directory, self._record)
         except BaseException:  # Whatever it was, Ctrl-C too: what was prepared must not stay behind.
             await self._undo()
             raise

@@ -1,5 +1,6 @@
 """Ctrl-C in every verb, and clients and networks that die: one sentence, nothing lost, nothing started twice."""
 
+import os
 import time
 from pathlib import Path
 
@@ -135,7 +136,7 @@ def test_cleanup_refuses_while_the_session_runs_and_terminates_its_instances_whe
 
     assert under_way.returncode == 0, under_way.stderr
     assert refused.returncode == 2
-    assert "is not over: 1 instances run and 2 jobs are not finished" in refused.stderr
+    assert "is not over: 1 instance runs and 2 jobs are not finished" in refused.stderr
     assert cleaning.returncode == 130
     assert said == f"awsac: interrupted: run cleanup again to remove the rest ({file} is kept until then)\n"
     assert finished == f"deleted session file {file}\n"
@@ -189,8 +190,9 @@ def test_ctrl_c_during_check_says_that_the_session_goes_on(awsac: Awsac, embedde
 def test_ctrl_c_during_pack_leaves_no_archive(awsac: Awsac, folder: Path) -> None:
     with (folder / "jobs" / "large.bin").open("wb") as large:
         large.truncate(1 << 30)  # which bzip2 works on for seconds
+    (folder / "jobs" / "first.bin").write_bytes(os.urandom(1 << 22))  # so that something is written at once
     packing = awsac.begin("pack", "jobs", "-o", "large.tar.bz2")
-    wait_until(lambda: any("large.tar.bz2" in path.name for path in folder.iterdir()))
+    wait_until(lambda: any("large.tar.bz2" in path.name and path.stat().st_size for path in folder.iterdir()))
 
     _, said = interrupt(packing)
 

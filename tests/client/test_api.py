@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,21 @@ async def test_a_session_that_was_just_started_has_all_its_jobs_pending(tmp_path
     assert [(job.number, job.state, job.reason) for job in status.jobs] == [
         (n, JobState.PENDING, "no status yet") for n in (1, 2)
     ]
+
+
+@pytest.mark.parametrize("reservation", ["", "r-0123456789abcdef0"], ids=["uncompleted", "completed"])
+async def test_cleanup_waits_for_instances_that_ec2_may_not_show_yet(tmp_path: Path, reservation: str) -> None:
+    file = session_file(tmp_path)
+    minutes_ago = now() - timedelta(minutes=3)
+    started = dataclasses.replace(
+        read_record(file), ec2_reservation_id=reservation, client_token="t", started=format_time(minutes_ago)
+    )
+    write_record(tmp_path, started)
+
+    with pytest.raises(InputError, match=r"can be seen yet, it was started 3 minutes ago; wait .* --force$"):
+        await client.cleanup(file, confirm=agree)
+    assert file.exists()
+    assert (await client.cleanup(file, confirm=agree, force=True)).session_file_removed
 
 
 async def test_a_large_object_is_complete_by_its_recorded_etag_and_differs_when_it_was_replaced(
