@@ -25,7 +25,7 @@ SessionFile = Annotated[
     Path, typer.Option("-c", "--session", metavar="FILE", help="The session file that start has written.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-Local = Annotated[bool, typer.Option("--local", help="Use the cloud on this machine; bring it up if needed.")]
+Local = Annotated[bool, typer.Option("--local", help="Use the cloud on this machine, in which it was started.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Answer every question with yes.")]
 
 
@@ -50,11 +50,21 @@ def run(verb: Coroutine[Any, Any, T], *, interrupted: Callable[[], str]) -> T:
         return asyncio.run(verb)
 
 
-def use_local() -> None:
-    """Bring the embedded cloud up if it is not, and let this process use it instead of AWS."""
+def use_local(*, bring_up: bool = False) -> None:
+    """Let this process use the embedded cloud instead of AWS.
+
+    A cloud that is brought up is empty: only a new session can do with it.
+    """
     from awsac_async.local import cloud
 
-    environment = cloud.up(cloud.default_directory())
+    directory = cloud.default_directory()
+    if bring_up:
+        environment = cloud.up(directory)
+    else:
+        try:
+            environment = cloud.environment(directory)
+        except cloud.LocalCloudError as error:
+            raise cloud.LocalCloudError(f"{error}, and its sessions went with the one that was there") from error
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # A profile or a token of the real AWS would go before what the embedded one needs.
     os.environ.update(environment)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from awsac_async.cli.common import Json, Local, Yes, ask, print_json, run, use_local
+from awsac_async.cli.common import Json, Yes, ask, print_json, run, use_local
 from awsac_async.cli.render import ProgressBar, plan_text, plan_values
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def start(
     ] = None,
     yes: Yes = False,
     as_json: Json = False,
-    local: Local = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Use the cloud on this machine; bring it up if needed.")
+    ] = False,
 ) -> None:
     """Start a session.
 
@@ -37,7 +39,7 @@ def start(
     from awsac_async.client import start as start_session
 
     if local:
-        use_local()
+        use_local(bring_up=True)
     with contextlib.closing(ProgressBar("uploading")) as bar:
         shown = _Shown(bar, text=not as_json)
 

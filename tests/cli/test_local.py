@@ -12,6 +12,7 @@ import pytest
 from awsac_async.local import cloud
 from awsac_async.session.archive import pack
 from tests.cli.conftest import Awsac, interrupt, write_ini, write_jobs
+from tests.cli.test_interrupts import session_file
 from tests.waiting import wait_until
 
 
@@ -76,3 +77,19 @@ def test_local_goes_before_every_setting_of_the_real_aws(awsac: Awsac, tmp_path:
         "region": "us-east-1",
         "max_hours": 48.0,
     }
+
+
+@pytest.mark.parametrize("verb", [("check",), ("getresults", "-o", "results"), ("cleanup", "--yes")])
+def test_no_cloud_is_brought_up_for_a_session_that_it_cannot_hold(
+    awsac: Awsac, cloud_folder: Path, verb: tuple[str, ...]
+) -> None:
+    file = session_file(awsac.folder)
+
+    done = awsac(*verb, "--local", "-c", file, AWSAC_LOCAL_DIR=str(cloud_folder))
+
+    assert done.returncode == 3
+    assert done.stderr == (
+        f"awsac: no embedded cloud is running in {cloud_folder}, and its sessions went with the one that was there\n"
+    )
+    assert not cloud_folder.exists()
+    assert file.exists()
