@@ -8,12 +8,14 @@ release at ``ATLASDir`` in a mount namespace of its own. No credential ever gets
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from awsac_async.agent.process import Exit
 from awsac_async.agent.releases import Provided
 from awsac_async.session import names
 from awsac_async.session.names import InstancePaths
 
+_LAST_BYTES = 4096
 _INHERITED = ("PATH", "HOME", "LANG", "TZ")
 
 # $1: the file for the exit code. A signal to the group must not end this shell before the job it waits for; unlike an
@@ -67,21 +69,27 @@ class JobFiles:
             exit=state / "exit",
         )
 
-    def prepare(self) -> None:
-        """Make the folders, and forget an earlier run of the job."""
+    def prepare(self) -> BinaryIO:
+        """Make the folders, forget an earlier run of the job, and return its output, open to be read.
+
+        So it can be read at the end whatever the job has put in the place of the file.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         self.exit.parent.mkdir(parents=True, exist_ok=True)
         for file in (self.started, self.exit):
             file.unlink(missing_ok=True)
+        return self.output.open("a+b")
 
     def read_exit(self, ended: Exit) -> int:
         """Return the exit code the job itself left; ``ended`` speaks if it had no time to leave one."""
         return int(self.exit.read_text()) if self.exit.exists() else ended.shell_code
 
-    def last_line(self) -> str:
-        """Return the last line of the job's output, or ""."""
-        lines = self.output.read_text(errors="replace").splitlines()
-        return lines[-1] if lines else ""
+
+def last_line(output: BinaryIO) -> str:
+    """Return the last line of an output, or ""; of a very long line its end."""
+    output.seek(max(0, output.seek(0, os.SEEK_END) - _LAST_BYTES))
+    lines = output.read().decode(errors="replace").splitlines()
+    return lines[-1] if lines else ""
 
 
 def job_command(script: Path, *, files: JobFiles, release: Provided | None, paths: InstancePaths) -> list[str]:

@@ -7,9 +7,10 @@ in ``command.py``.
 import asyncio
 import logging
 from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 from awsac_async.agent import process
-from awsac_async.agent.command import JobFiles, job_command, job_environment
+from awsac_async.agent.command import JobFiles, job_command, job_environment, last_line
 from awsac_async.agent.data import DataError
 from awsac_async.agent.log import describe, step
 from awsac_async.agent.releases import Provided, ReleaseError, Releases
@@ -75,17 +76,19 @@ class _JobRun:
     def __init__(self, job: Job, core: int, record: JobRecord, place: Workplace) -> None:
         self._job, self._core, self._record, self._place = job, core, record, place
         self._files = JobFiles.of(job.number, place.paths)
+        self._script = place.paths.awsac_working / job.script
         self._needs: str | None = job.snapshot_id
 
     async def live(self) -> None:
         """Wait for what the job needs, run it, save what it left, say how it ended."""
         release = await self._place.stop.unless(self._provide(), name=f"job {self._job.number}: provide")
-        interrupted = await self._run(release)
-        self.leave_release()
-        self.update(state=JobState.SAVING, save_start=now())
-        await self._save()
+        with await self._prepare() as output:
+            interrupted = await self._run(release, output)
+            self.leave_release()
+            self.update(state=JobState.SAVING, save_start=now())
+            remark = await self._save(output)
         end = JobState.INTERRUPTED if interrupted else JobState.FINISHED
-        self.update(state=end, reason=interrupted, save_end=now())
+        self.update(state=end, reason="; ".join(filter(None, (interrupted, remark))), save_end=now())
 
     def update(self, **changes: object) -> None:
         """Change the job's record and report it."""
@@ -103,7 +106,16 @@ class _JobRun:
             raise trouble
         return await self._place.releases.ready(self._needs) if self._needs else None
 
-    async def _run(self, release: Provided | None) -> str:
+    async def _prepare(self) -> BinaryIO:
+        """Make the job's files, and return its output, open to be read."""
+        if not await asyncio.to_thread(self._script.is_file):
+            raise NotRunError(f"the script {self._job.script} is not in the session archive")
+        try:
+            return await asyncio.to_thread(self._files.prepare)
+        except OSError as error:
+            raise NotRunError(f"could not be started: {error}") from error
+
+    async def _run(self, release: Provided | None, output: BinaryIO) -> str:
         """Run the script to its end; returns why it was interrupted, or ""."""
         child = await self._start(release)
         self.update(state=JobState.RUNNING, run_start=now())
@@ -116,18 +128,16 @@ class _JobRun:
             ended = await child.stop(grace=_GRACE_SECONDS)
         finally:
             child.kill_group()  # whatever it left running in its group
-        self._check_started(release)
-        self.update(state=JobState.WAITFORSAVE, run_end=now(), return_code=self._files.read_exit(ended))
+        if not await asyncio.to_thread(self._files.started.exists):
+            raise await self._not_begun(release, output, interrupted)
+        code = await asyncio.to_thread(self._files.read_exit, ended)
+        self.update(state=JobState.WAITFORSAVE, run_end=now(), return_code=code)
         return interrupted
 
     async def _start(self, release: Provided | None) -> process.Process:
-        script = self._place.paths.awsac_working / self._job.script
-        if not script.is_file():
-            raise NotRunError(f"the script {self._job.script} is not in the session archive")
         try:
-            self._files.prepare()
             return await process.start(
-                job_command(script, files=self._files, release=release, paths=self._place.paths),
+                job_command(self._script, files=self._files, release=release, paths=self._place.paths),
                 directory=self._files.directory,
                 environment=self._environment(release),
                 output=self._files.output,
@@ -148,16 +158,21 @@ class _JobRun:
             release=release,
         )
 
-    def _check_started(self, release: Provided | None) -> None:
-        """A process that ended before it came to the script did not run the job."""
-        if not self._files.started.exists():
-            name = release.directory.name if release else "none"
-            raise NotRunError(f"release {name} could not be shown to the job: {self._files.last_line()}")
+    async def _not_begun(
+        self, release: Provided | None, output: BinaryIO, interrupted: str
+    ) -> NotRunError | StoppedError:
+        """Return why a process ended before it came to the script, and so did not run the job."""
+        if interrupted:
+            return StoppedError(interrupted)
+        name = release.directory.name if release else "none"
+        said = await asyncio.to_thread(last_line, output)
+        return NotRunError(f"release {name} could not be shown to the job: {said}")
 
-    async def _save(self) -> None:
-        await self._place.saver.save_job(
+    async def _save(self, output: BinaryIO) -> str:
+        """Save what the job left; returns what is to be said of it, or ""."""
+        return await self._place.saver.save_job(
             self._job.number,
             self._files.directory,
+            output,
             on_trouble=lambda error: self.update(reason=f"saving is delayed: {error}"),
         )
-        self._record = replace(self._record, reason="")

@@ -84,7 +84,7 @@ async def start(
     """
     # The pinning is a program in front, since code run between fork and exec is not safe beside threads.
     pin = () if core is None else ("taskset", "--cpu-list", str(core))
-    with output.open("ab") as file:
+    with await asyncio.to_thread(output.open, "ab") as file:
         process = await asyncio.create_subprocess_exec(
             *pin,
             *command,

@@ -33,7 +33,7 @@ def run(directory: Path, umount: str) -> tuple[subprocess.CompletedProcess[str],
     fake.write_text(umount.format(umount=shutil.which("umount")))
     fake.chmod(0o755)
     files = JobFiles.of(1, paths)
-    files.prepare()
+    files.prepare().close()
     release = Provided(directory=directory / "releases" / "one", kind=MountKind.DEVICE)
     command = job_command(directory / "script", files=files, release=release, paths=paths)
     ended = subprocess.run(

@@ -1,6 +1,7 @@
 """The departure: an instance goes, though it is refused and though steps before fail."""
 
 import asyncio
+import io
 import os
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from tests.waiting import until
 def agent_of(session: Session, aws: Aws, directory: Path) -> Agent:
     """An agent of the session's first instance, as it is before its first phase."""
     return Agent(
-        paths=InstancePaths.from_environment({"AWSACworkingDir": str(directory)}),
+        paths=InstancePaths.from_environment(
+            {name: str(directory / name) for name in ("ATLASDir", "ATLASworkingDir", "AWSACworkingDir", "AWSACDataDir")}
+        ),
         user_data=UserData(
             session_id=session.id, bucket=BUCKET, archive_name="a.tar.bz2", cores_per_instance=2, extra={"n_jobs": "3"}
         ),
@@ -37,7 +40,7 @@ def agent_of(session: Session, aws: Aws, directory: Path) -> Agent:
         ),
         aws=aws,
         stop=Stop(),
-        jobs_file=directory / "jobs.cfg",
+        jobs_file=directory / "AWSACworkingDir" / "jobs.cfg",
         deadline=asyncio.get_running_loop().time() + 3600,
         devices=Devices(os.environ),
     )
@@ -61,15 +64,17 @@ async def test_a_save_under_way_hurries_when_the_agent_is_told_to_stop(
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(results, "_INTERRUPTED_SECONDS", 0.0)
-    log = tmp_path / "processjobs.log"
-    log.write_text("log\n")
+    results_file = tmp_path / "results.tar.bz2"
+    results_file.write_text("results")
     with proxy_to(embedded.endpoint) as proxy:
         proxy.fail(lambda _: True, error(403, "AccessDenied"))
         async with connect(endpoint_url=proxy.endpoint) as aws:
             agent = agent_of(session, aws, tmp_path)
             # Until the deadline, an hour away, it would try and try.
             with pytest.raises(SaveError, match="AccessDenied"):
-                await agent.saver.save_file(log, "key", on_trouble=lambda _: agent.stop.request("taken away"))
+                await agent.saver.save_job(
+                    1, tmp_path, io.BytesIO(), on_trouble=lambda _: agent.stop.request("taken away")
+                )
 
 
 async def test_a_departure_goes_on_to_its_end_though_steps_fail(

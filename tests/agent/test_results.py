@@ -2,9 +2,10 @@
 
 import asyncio
 import io
+import os
 import tarfile
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ def saver(bucket: Bucket, directory: Path, *, seconds: float) -> tuple[Saver, st
     return Saver(bucket=bucket, session_id=session_id, directory=directory / "packed", deadline=deadline), session_id
 
 
+async def save(saving: Saver, work: Path, on_trouble: Callable[[CloudError], None] = lambda _: None) -> str:
+    with await asyncio.to_thread((work / "stdouterr_job_1.log").open, "rb") as output:
+        return await saving.save_job(1, work, output, on_trouble=on_trouble)
+
+
 def uploads(asked: Asked) -> bool:
     return asked.method == "PUT"
 
@@ -56,7 +62,7 @@ async def test_results_and_output_are_saved_though_uploads_fail_at_first(
     troubles: list[CloudError] = []
     saving, session_id = saver(bucket, work.parent, seconds=60)
 
-    await saving.save_job(1, work, on_trouble=troubles.append)
+    await save(saving, work, on_trouble=troubles.append)
 
     assert await bucket.read(f"{session_id}/results_job_1.tar.bz2") == b"results"
     packed = await bucket.read(f"{session_id}/stdouterr_job_1.tar.bz2")
@@ -70,14 +76,14 @@ async def test_at_the_deadline_it_says_what_could_not_be_saved(proxied: tuple[Bu
     proxy.fail(uploads, error(403, "AccessDenied"))
     saving, session_id = saver(bucket, work.parent, seconds=0)
     with pytest.raises(SaveError, match=rf"^not saved in time: .*{session_id}/results_job_1\.tar\.bz2.*AccessDenied"):
-        await saving.save_job(1, work, on_trouble=lambda _: None)
+        await save(saving, work)
 
 
 async def test_a_job_that_made_no_results_still_has_its_output_saved(proxied: tuple[Bucket, Proxy], work: Path) -> None:
     bucket, _ = proxied
     (work / "results.tar.bz2").unlink()
     saving, session_id = saver(bucket, work.parent, seconds=60)
-    await saving.save_job(1, work, on_trouble=lambda _: None)
+    await save(saving, work)
     assert [info.key for info in await bucket.list(f"{session_id}/")] == [f"{session_id}/stdouterr_job_1.tar.bz2"]
 
 
@@ -85,8 +91,20 @@ async def test_output_that_cannot_be_packed_does_not_cost_the_results(
     proxied: tuple[Bucket, Proxy], work: Path
 ) -> None:
     bucket, _ = proxied
-    (work / "stdouterr_job_1.log").unlink()
+    (work.parent / "packed").write_text("a file where the folder should be")
     saving, session_id = saver(bucket, work.parent, seconds=60)
-    with pytest.raises(SaveError, match=r"packing .*stdouterr_job_1\.log: No such file"):
-        await saving.save_job(1, work, on_trouble=lambda _: None)
+    with pytest.raises(SaveError, match=r"packing stdouterr_job_1\.log: File exists"):
+        await save(saving, work)
     assert await bucket.read(f"{session_id}/results_job_1.tar.bz2") == b"results"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+async def test_results_that_are_no_file_are_not_dropped_in_silence(
+    proxied: tuple[Bucket, Proxy], work: Path, make: Callable[[Path], None]
+) -> None:
+    bucket, _ = proxied
+    (work / "results.tar.bz2").unlink()
+    make(work / "results.tar.bz2")
+    saving, session_id = saver(bucket, work.parent, seconds=60)
+    assert await save(saving, work) == "results.tar.bz2 is not a file"
+    assert [info.key for info in await bucket.list(f"{session_id}/")] == [f"{session_id}/stdouterr_job_1.tar.bz2"]
