@@ -4,7 +4,7 @@ Owns the rule of when a session is over and which of its jobs went wrong. Reads 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -63,38 +63,43 @@ async def check(session: Path) -> SessionStatus:
         InputError: the session file is not one.
         CloudError: the cloud could not be asked.
     """
-    record = read_record(session)
+    record = await asyncio.to_thread(read_record, session)
     async with connect(region=record.region) as aws:
         return await read_status(aws, record)
 
 
-async def watch(session: Path) -> AsyncGenerator[SessionStatus]:
+async def watch(
+    session: Path, *, on_failure: Callable[[CloudError], None] = lambda _: None
+) -> AsyncGenerator[SessionStatus]:
     """Yield how the session stands: now, whenever that has changed, and at last when it is over.
 
-    Looks often while things change and seldom while they do not. A passing failure of the cloud is waited out.
+    Looks often while things change and seldom while they do not. A passing failure of the cloud is waited out;
+    ``on_failure`` is told of it, once until the cloud answers again.
     """
-    record = read_record(session)
+    record = await asyncio.to_thread(read_record, session)
     async with connect(region=record.region) as aws:
         status = await read_status(aws, record)
         yield status
         pause = FIRST_PAUSE
         while not status.over:
             pause = await _wait(pause)
-            latest = await _patiently(aws, record)
+            latest = await _patiently(aws, record, on_failure)
             if latest != status:
                 pause = FIRST_PAUSE
                 yield latest
             status = latest
 
 
-async def _patiently(aws: Aws, record: SessionRecord) -> SessionStatus:
+async def _patiently(aws: Aws, record: SessionRecord, on_failure: Callable[[CloudError], None]) -> SessionStatus:
     pause = FIRST_PAUSE
-    for _ in range(MOST_FAILURES):
+    for failures in range(MOST_FAILURES):
         try:
             return await read_status(aws, record)
         except CloudError as error:
             if not error.temporary:
                 raise
+            if not failures:
+                on_failure(error)
         pause = await _wait(pause)
     return await read_status(aws, record)
 

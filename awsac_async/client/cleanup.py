@@ -92,7 +92,7 @@ async def cleanup(
         InputError: the session is not over, and ``force`` is not set; or the session file is not one.
         CloudError: the cloud refused or failed; a second run removes the rest.
     """
-    record = read_record(session)
+    record = await asyncio.to_thread(read_record, session)
     async with connect(region=record.region) as aws:
         cleaning = _Cleanup(aws=aws, record=record, on_event=on_event)
         await cleaning.end_instances(force=force)

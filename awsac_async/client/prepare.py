@@ -4,6 +4,7 @@ Every step may be done again on a session whose start died: what is there stays,
 an earlier try may have written. Everything can be undone.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -56,10 +57,11 @@ class Preparation:
     async def _upload(self) -> None:
         there = {each.key: each.size for each in await self._stored()}
         sources = self._sources()
-        missing = [Upload(source=path, key=key) for key, path in sources.items() if there.get(key) != _size(path)]
+        sizes = await asyncio.to_thread(lambda: {key: path.stat().st_size for key, path in sources.items()})
+        missing = [Upload(source=path, key=key) for key, path in sources.items() if there.get(key) != sizes[key]]
         await self._bucket.upload(missing, on_progress=lambda done: self._tell(events.Transferring(progress=done)))
         key, *data = sources
-        size = sum(map(_size, sources.values()))
+        size = sum(sizes.values())
         self._tell(events.Uploaded(bucket=self._record.bucket, archive_key=key, data_files=len(data), size=size))
 
     def _sources(self) -> dict[str, Path]:
@@ -87,7 +89,3 @@ class Preparation:
                 script=str(scripts / job.script),
                 launch_index=launch_index_of(job.number, cores_per_instance=self._record.cores_per_instance),
             )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size

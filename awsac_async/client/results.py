@@ -69,13 +69,13 @@ async def get_results(
         InputError: the session file is not one, or the folder cannot be written.
         CloudError: the cloud refused or failed; what was downloaded stays.
     """
-    record = read_record(session)
+    record = await asyncio.to_thread(read_record, session)
     folder = output / results_directory(record.session_id)
-    _make(folder)
+    await asyncio.to_thread(_make, folder)
     async with connect(region=record.region) as aws:
         bucket = Bucket(aws, record.bucket)
         files, refused = _name(await bucket.list(session_prefix(record.session_id)), folder)
-        choice = await _choose(files, _read_etags(folder), on_existing)
+        choice = await _choose(files, await asyncio.to_thread(_compare, files, folder), on_existing)
         # Before the download, so that after an interruption what is there counts as complete. What is still to be
         # overwritten is not in it: the old content must never pass for the new.
         await asyncio.to_thread(_write_etags, folder, {**choice.complete, **choice.missing})
@@ -89,6 +89,14 @@ async def get_results(
         refused=refused,
         size=sum(each.size for each in choice.downloads),
     )
+
+
+class _State(Enum):
+    """How a file stands to its object."""
+
+    MISSING = "missing"
+    COMPLETE = "complete"
+    DIFFERING = "differing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,22 +114,18 @@ class _Choice:
         return [Download(key=each.key, target=path, size=each.size, etag=each.etag) for path, each in wanted.items()]
 
 
-async def _choose(files: Mapping[Path, ObjectInfo], etags: Mapping[str, str], on_existing: OnExisting) -> _Choice:
-    complete: dict[Path, ObjectInfo] = {}
-    missing: dict[Path, ObjectInfo] = {}
+async def _choose(files: Mapping[Path, ObjectInfo], states: Mapping[Path, _State], on_existing: OnExisting) -> _Choice:
     differing: dict[Path, ObjectInfo] = {}
     kept: list[Path] = []
     overwrite_all = False
-    for path, info in files.items():
-        if not path.exists():
-            missing[path] = info
-        elif await asyncio.to_thread(_is_complete, path, info, etags.get(path.name)):
-            complete[path] = info
-        elif overwrite_all or (answer := await on_existing(path)) is not Overwrite.NO:
+    for path in (path for path, state in states.items() if state is _State.DIFFERING):
+        if overwrite_all or (answer := await on_existing(path)) is not Overwrite.NO:
             overwrite_all = overwrite_all or answer is Overwrite.ALL
-            differing[path] = info
+            differing[path] = files[path]
         else:
             kept.append(path)
+    complete = {path: files[path] for path, state in states.items() if state is _State.COMPLETE}
+    missing = {path: files[path] for path, state in states.items() if state is _State.MISSING}
     return _Choice(complete=complete, missing=missing, differing=differing, kept=kept)
 
 
@@ -139,6 +143,18 @@ def _name(objects: Sequence[ObjectInfo], folder: Path) -> tuple[dict[Path, Objec
         else:
             files[path] = each
     return files, tuple(refused)
+
+
+def _compare(files: Mapping[Path, ObjectInfo], folder: Path) -> dict[Path, _State]:
+    """Return how each file stands; reads those that the record in the folder does not name, so it may take long."""
+    etags = _read_etags(folder)
+    return {path: _state(path, info, etags.get(path.name)) for path, info in files.items()}
+
+
+def _state(path: Path, info: ObjectInfo, recorded: str | None) -> _State:
+    if not path.exists():
+        return _State.MISSING
+    return _State.COMPLETE if _is_complete(path, info, recorded) else _State.DIFFERING
 
 
 def _is_complete(path: Path, info: ObjectInfo, recorded: str | None) -> bool:

@@ -58,7 +58,8 @@ async def start(
         CloudError: the cloud refused or failed; the last event is Undone or Kept, if there was anything to undo.
     """
     inputs = await asyncio.to_thread(read_inputs, ini=ini, archive=archive, data=data)
-    earlier = read_uncompleted(session, inputs.digest) if session else find_uncompleted(directory, inputs.digest)
+    find, place = (read_uncompleted, session) if session else (find_uncompleted, directory)
+    earlier = await asyncio.to_thread(find, place, inputs.digest)
     directory = session.parent if session else directory
     async with connect(region=earlier.region if earlier else inputs.startinfo.region) as aws:
         plan = await make_plan(aws, inputs)
@@ -126,16 +127,20 @@ class _Start:
         self._preparation = Preparation(aws=aws, inputs=inputs, record=record, continued=continued, on_event=on_event)
 
     async def run(self, plan: Plan, proceed: Proceed) -> SessionRecord | None:
-        write_record(self._directory, self._record)
+        try:
+            await self._write(self._record)
+        except asyncio.CancelledError:
+            await self._undo()
+            raise
         named = events.Named(session_id=self._record.session_id, session_file=self._file, continued=self._continued)
         self._tell(named)
         try:
             await self._preparation.do()
             # Who continues a session whose instances run has answered the question before.
             agreed = (self._continued and await self._preparation.launched()) or await proceed(plan)
-            # From now on there may be instances that EC2 does not show yet: check and cleanup go by this time.
-            self._record = replace(self._record, started=format_time(now()))
-            await asyncio.to_thread(write_record, self._directory, self._record)
+            if agreed:  # From now on there may be instances that EC2 does not show yet: cleanup goes by this time.
+                self._record = replace(self._record, started=format_time(now()))
+                await self._write(self._record)
         except BaseException:  # Whatever it was, Ctrl-C too: what was prepared must not stay behind.
             await self._undo()
             raise
@@ -156,18 +161,21 @@ class _Start:
             else:
                 await self._undo()
             raise
-        except asyncio.CancelledError:
-            self._keep("RunInstances was under way")
+        except BaseException as error:  # Interrupted, or an answer that cannot be read: it may have launched.
+            self._keep("RunInstances was under way" + (f": {error}" if str(error) else ""))
             raise
         self._tell(events.Launched(reservation_id=reservation.reservation_id, instance_ids=reservation.instance_ids))
-        return self._complete(reservation)
+        return await self._complete(reservation)
 
-    def _complete(self, reservation: Reservation) -> SessionRecord:
+    async def _complete(self, reservation: Reservation) -> SessionRecord:
         record = replace(self._record, ec2_reservation_id=reservation.reservation_id, started=format_time(now()))
         try:
-            write_record(self._directory, record)
+            await self._write(record)
         except InputError as error:
             self._keep(str(error))
+            raise
+        except asyncio.CancelledError:  # It is written all the same.
+            self._tell(events.Completed(session_file=self._file))
             raise
         self._tell(events.Completed(session_file=self._file))
         return record
@@ -196,11 +204,22 @@ class _Start:
                 self._keep("its instances are there")
                 return
             await self._preparation.undo()
-            self._file.unlink(missing_ok=True)
+            await asyncio.to_thread(self._file.unlink, missing_ok=True)
         except (AwsacError, OSError) as error:
             self._keep(str(error))
             return
         self._tell(events.Undone(session_id=self._record.session_id))
+
+    async def _write(self, record: SessionRecord) -> None:
+        """Write the session file; who is cancelled meanwhile finds it written."""
+        writing = asyncio.create_task(
+            asyncio.to_thread(write_record, self._directory, record), name="write the session file"
+        )
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await writing
+            raise
 
     def _keep(self, reason: str) -> None:
         self._tell(events.Kept(session_file=self._file, reason=reason))

@@ -23,11 +23,12 @@ class Request:
 class Proxy:
     """Forwards all; of the first request that ``hold`` wants, the second half of the answer is kept back.
 
-    With a ``refusal``, that request is not forwarded but answered with it, as a server error.
+    With a ``refusal``, that request is not forwarded but answered with it, and with its status.
     """
 
-    def __init__(self, endpoint: str, hold: Callable[[Request], bool], refusal: bytes) -> None:
+    def __init__(self, endpoint: str, hold: Callable[[Request], bool], refusal: bytes, status: int) -> None:
         self.host, self._hold, self.refusal = endpoint.removeprefix("http://"), hold, refusal
+        self.status = status
         self._lock, self._held, self.released = threading.Lock(), threading.Event(), threading.Event()
 
     def wait(self) -> None:
@@ -46,10 +47,10 @@ class Proxy:
 
 @contextmanager
 def proxy_before(
-    endpoint: str, *, hold: Callable[[Request], bool], refusal: bytes = b""
+    endpoint: str, *, hold: Callable[[Request], bool], refusal: bytes = b"", status: int = 500
 ) -> Iterator[tuple[Proxy, str]]:
     """Give a proxy and its address; when it is left, what was held is let go."""
-    proxy = Proxy(endpoint, hold, refusal)
+    proxy = Proxy(endpoint, hold, refusal, status)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy}))
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="proxy")
     serving.start()
@@ -78,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         held = self.proxy.holds(request)
         if held and self.proxy.refusal:
             self.proxy.hold()
-            self.send_response(500)
+            self.send_response(self.proxy.status)
             self.send_header("Content-Length", str(len(self.proxy.refusal)))
             self.end_headers()
             self.wfile.write(self.proxy.refusal)

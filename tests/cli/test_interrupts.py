@@ -119,6 +119,49 @@ def test_a_launch_without_capacity_keeps_the_session_file_and_the_next_start_con
     awsac.ok("cleanup", "--force", "--yes", "-c", file)
 
 
+def test_an_answer_to_run_instances_that_cannot_be_read_keeps_the_session_file(
+    awsac: Awsac, embedded: Embedded, folder: Path
+) -> None:
+    nonsense = {"refusal": b"<html>no", "status": 200}
+    with proxy_before(embedded.endpoint, hold=is_run_instances, **nonsense) as (_, address):
+        failed = awsac(*START, AWS_ENDPOINT_URL=address, AWS_MAX_ATTEMPTS="1")
+    (file,) = folder.glob("session-*.cfg")
+    refused = awsac("cleanup", "--yes", "-c", file)
+    awsac.ok("cleanup", "--force", "--yes", "-c", file)
+
+    assert failed.returncode != 0
+    assert "the same start continues it, and starts nothing twice" in failed.stdout
+    assert "Traceback" not in failed.stderr
+    assert refused.returncode == 2
+    assert "can be seen yet, it was started less than a minute ago" in refused.stderr
+
+
+def test_watching_says_that_the_cloud_does_not_answer_and_goes_on_to_the_end(
+    awsac: Awsac, account: Account, embedded: Embedded, folder: Path
+) -> None:
+    awsac.ok(*START)
+    (file,) = folder.glob("session-*.cfg")
+    (instance,) = account.instances(file.stem.removeprefix("session-"))
+    looks: list[Request] = []
+
+    def is_second_look(request: Request) -> bool:
+        looks.extend([request] * (request.operation == "DescribeInstances"))
+        return len(looks) == 2
+
+    with proxy_before(embedded.endpoint, hold=is_second_look, refusal=b"<html>no", status=503) as (proxy, address):
+        watching = awsac.begin("check", "--watch", "-c", str(file), AWS_ENDPOINT_URL=address, AWS_MAX_ATTEMPTS="1")
+        proxy.wait()
+        account.ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+        shown, said = watching.communicate(timeout=PATIENCE)
+    awsac.ok("cleanup", "--yes", "-c", file)
+
+    assert said.startswith("awsac: DescribeInstances")
+    assert said.endswith("; trying again\n")
+    assert said.count("\n") == 1
+    assert "is over" in shown
+    assert watching.returncode == 1
+
+
 def test_cleanup_refuses_while_the_session_runs_and_terminates_its_instances_when_forced(
     awsac: Awsac, account: Account, embedded: Embedded, folder: Path
 ) -> None:
