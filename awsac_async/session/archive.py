@@ -14,7 +14,7 @@ from pathlib import Path
 from awsac_async.session import fields, names
 from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import FormatError, InputError
-from awsac_async.session.jobs import check_jobs, check_scripts, parse_jobs
+from awsac_async.session.jobs import check_jobs, check_names, parse_jobs
 from awsac_async.session.members import Member, read_members
 from awsac_async.session.model import JobDefinition, StartInfo
 from awsac_async.session.packing import write_archive
@@ -109,7 +109,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _read_contents(path: Path, *, file: str) -> ArchiveContents:
-    """Walk the whole archive; its ``jobs.cfg`` must be there and name scripts that are there."""
+    """Walk the whole archive; its ``jobs.cfg`` must be there and name what can be."""
     text: list[bytes] = []
 
     def visit(member: Member) -> None:
@@ -121,7 +121,7 @@ def _read_contents(path: Path, *, file: str) -> ArchiveContents:
         raise FormatError(file=file, found=f"no {names.JOBS_FILE}", expected="one at the top level of the archive")
     inner = _inner(file)
     definitions = parse_jobs(fields.decode(text[0], file=inner), file=inner)
-    check_scripts(definitions, scripts={name for name in members if "/" not in name}, file=inner)
+    check_names(definitions, scripts={name for name in members if "/" not in name}, file=inner)
     return ArchiveContents(definitions=tuple(definitions), members=members)
 
 

@@ -67,24 +67,28 @@ def check_jobs(definitions: Sequence[JobDefinition], *, n_jobs: int, scripts: Co
     Raises:
         FormatError: the numbers differ, a script is missing, or a snapshot ID is not one.
     """
-    check_scripts(definitions, scripts=scripts, file=file)
-    for each in definitions:
-        if each.snapshot_id is not None:
-            fields.read_field(_snapshot_id, each.snapshot_id, file=file, line=each.line, field="snapshotID")
+    check_names(definitions, scripts=scripts, file=file)
     total = sum(each.count for each in definitions)
     if total != n_jobs:
         expected = f"{n_jobs}, the n_jobs of the session.ini"
         raise FormatError(file=file, field="numberofjobs", found=f"{total} jobs in all", expected=expected)
 
 
-def check_scripts(definitions: Sequence[JobDefinition], *, scripts: Collection[str], file: str) -> None:
-    """Check that every script is there; the FormatError names all that are not, at the line of the first."""
+def check_names(definitions: Sequence[JobDefinition], *, scripts: Collection[str], file: str) -> None:
+    """Check what can be known of a ``jobs.cfg`` without its ``session.ini``.
+
+    Raises:
+        FormatError: scripts are missing (all are named, at the line of the first), or a snapshot ID is not one.
+    """
     missing = {each.script: each.line for each in reversed(definitions) if each.script not in scripts}
     if missing:
         found = ", ".join(sorted(missing)) + ", not in the archive"
         expected = "the names of scripts at the top level of the archive"
         line = min(missing.values())
         raise FormatError(file=file, line=line, field="shellscriptname", found=found, expected=expected)
+    for each in definitions:
+        if each.snapshot_id is not None:
+            fields.read_field(_snapshot_id, each.snapshot_id, file=file, line=each.line, field="snapshotID")
 
 
 def expand(definitions: Sequence[JobDefinition]) -> list[Job]:
