@@ -3,44 +3,77 @@
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from awsac_async.cli.common import Json, interruptible, print_json
+from awsac_async.session.errors import InputError
 
 local = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="The cloud on this machine. Example: awsac local up"
 )
 
 
-@local.command()
-def up() -> None:
+def _delay(what: str) -> Any:
+    """Return the option of a delay in seconds."""
+    return typer.Option(metavar="SECONDS", min=0.0, help=f"How long {what}.", show_default=False)
+
+
+@local.command(short_help="Bring the embedded cloud up.")
+def up(
+    *,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Where it listens; else any free one.")] = None,
+    instance_delay: Annotated[float | None, _delay("an instance is pending, and shutting-down")] = None,
+    volume_delay: Annotated[float | None, _delay("a volume is creating")] = None,
+    attachment_delay: Annotated[float | None, _delay("a volume is attaching, and detaching")] = None,
+    snapshot_delay: Annotated[float | None, _delay("a snapshot is pending")] = None,
+    as_json: Json = False,
+) -> None:
     """Bring the embedded cloud up, if it is not.
 
-    Example: awsac local up
+    Example: awsac local up --instance-delay 20
     """
     from awsac_async.local import cloud
+    from awsac_async.local.settings import Settings
 
+    given = {
+        "port": port,
+        "instance_delay": instance_delay,
+        "volume_delay": volume_delay,
+        "attachment_delay": attachment_delay,
+        "snapshot_delay": snapshot_delay,
+    }
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    directory = cloud.default_directory()
     with interruptible(lambda: "awsac local down removes what was started"):
-        environment = cloud.up(cloud.default_directory())
-    print(f"the embedded cloud is up at {environment['AWS_ENDPOINT_URL']}, its folder is {cloud.default_directory()}")
+        if chosen and cloud.status(directory).running:
+            raise InputError(f"the embedded cloud in {directory} is up already, take it down to change its settings")
+        endpoint = cloud.up(directory, Settings(**chosen))["AWS_ENDPOINT_URL"]
+    if as_json:
+        print_json({"endpoint": endpoint, "directory": str(directory)})
+    else:
+        print(f"the embedded cloud is up at {endpoint}, its folder is {directory}")
 
 
-@local.command()
-def down() -> None:
+@local.command(short_help="Take the embedded cloud down, with all it holds.")
+def down(*, as_json: Json = False) -> None:
     """Take the embedded cloud down, with all its instances, volumes and objects.
 
     Example: awsac local down
     """
     from awsac_async.local import cloud
 
+    directory = cloud.default_directory()
     with interruptible(lambda: "awsac local down again removes the rest"):
-        cloud.down(cloud.default_directory())
-    print("the embedded cloud is down; nothing of it is left")
+        cloud.down(directory)
+    if as_json:
+        print_json({"running": False, "directory": str(directory)})
+    else:
+        print("the embedded cloud is down; nothing of it is left")
 
 
-@local.command()
+@local.command(short_help="Show what is in the embedded cloud.")
 def status(*, as_json: Json = False) -> None:
     """Show what is in the embedded cloud, and what it holds of this machine.
 
@@ -66,7 +99,7 @@ def _shown(value: object) -> str:
 
 
 @local.command()
-def env() -> None:
+def env(*, as_json: Json = False) -> None:
     """Print what lets any AWS tool use the embedded cloud.
 
     Example: eval "$(awsac local env)" && aws s3 ls
@@ -75,15 +108,19 @@ def env() -> None:
 
     with interruptible(lambda: "nothing was changed"):
         environment = cloud.environment(cloud.default_directory())
+    if as_json:
+        print_json(environment)
+        return
     for name, value in environment.items():
         print(f"export {name}={shlex.quote(value)}")
 
 
-@local.command()
+@local.command(short_help="Turn a folder into a snapshot.")
 def snapshot(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that becomes the content of a release.")],
     *,
     description: Annotated[str, typer.Option("--description", help="What EC2 shows of it.")] = "",
+    as_json: Json = False,
 ) -> None:
     """Turn a folder into a snapshot of the embedded cloud, and print its ID and nothing else.
 
@@ -91,5 +128,11 @@ def snapshot(
     """
     from awsac_async.local import cloud
 
+    if not directory.is_dir():
+        raise InputError(f"{directory}: no such folder")
     with interruptible(lambda: "no snapshot was made"):
-        print(cloud.import_snapshot(cloud.default_directory(), directory, description=description))
+        snapshot_id = cloud.import_snapshot(cloud.default_directory(), directory, description=description)
+    if as_json:
+        print_json({"snapshot_id": snapshot_id})
+    else:
+        print(snapshot_id)

@@ -122,6 +122,19 @@ BAD = [
     Bad(what="cleanup without a session", says="found no such file", command=("cleanup", "--yes", "-c", SESSION)),
     Bad(what="packing nothing", says="nowhere: found no such folder", command=("pack", "nowhere")),
     Bad(
+        what="packing a snapshot that is none",
+        says=r"jobs\.cfg, line 1, snapshotID: found 'snap-zz'",
+        spoil=lambda at: write_jobs(at, "snap-zz;job.sh;2\n"),
+        command=("pack", "jobs"),
+    ),
+    Bad(what="no folder for a snapshot", says="nowhere: no such folder", command=("local", "snapshot", "nowhere")),
+    Bad(
+        what="a delay that is none",
+        says="Invalid value for '--volume-delay'",
+        command=("local", "up", "--volume-delay", "-1"),
+    ),
+    Bad(what="settings for a cloud that is up", says="is up already", command=("local", "up", "--instance-delay", "1")),
+    Bad(
         what="no cloud here",
         says="no embedded cloud is running",
         code=3,

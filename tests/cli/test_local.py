@@ -32,7 +32,7 @@ def test_a_cloud_comes_up_takes_a_snapshot_and_goes_down_also_after_ctrl_c(awsac
     coming_up = local.begin("local", "up")
     wait_until((cloud_folder / "log").exists)
     _, said = interrupt(coming_up)
-    local.ok("local", "up")
+    up = json.loads(local.ok("local", "up", "--instance-delay", "0.1", "--json"))
     snapshot = local.ok("local", "snapshot", "release", "--description", "a test's release").strip()
     status = json.loads(local.ok("local", "status", "--json"))
     exported = subprocess.run(
@@ -41,12 +41,15 @@ def test_a_cloud_comes_up_takes_a_snapshot_and_goes_down_also_after_ctrl_c(awsac
         text=True,
         check=True,
     )
-    local.ok("local", "down")
+    variables = json.loads(local.ok("local", "env", "--json"))
+    local.ok("local", "down", "--json")
     after = json.loads(local.ok("local", "status", "--json"))
 
     assert (coming_up.returncode, said) == (130, "awsac: interrupted: awsac local down removes what was started\n")
     assert snapshot.startswith("snap-")
     assert (status["running"], status["snapshots"], status["instances"]) == (True, 1, 0)
+    assert up == {"endpoint": status["endpoint"], "directory": str(cloud_folder)}
+    assert variables["AWS_ENDPOINT_URL"] == status["endpoint"]
     assert exported.stdout == f"{status['endpoint']}\n"
     assert after["running"] is False
     assert not any(after.values())
