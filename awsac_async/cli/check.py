@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
-from awsac_async.cli.render import console, job_line, status_text, status_values
+from awsac_async.cli.render import console, job_line, plain, status_text, status_values
 from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError
 
 if TYPE_CHECKING:
@@ -41,8 +41,11 @@ def check(
     status = run(verb, interrupted=lambda: "the session goes on")
     if as_json:
         print_json(status_values(status))
-    elif not (watch and sys.stdout.isatty()):
-        console().print(status_text(status, brief=sys.stdout.isatty()))
+    elif not sys.stdout.isatty():
+        print(plain(status_text(status, columns=None)))
+    elif not watch:
+        screen = console()
+        screen.print(status_text(status, columns=screen.width))
     raise typer.Exit(EXIT_JOB_FAILED if status.failed else EXIT_OK)
 
 
@@ -84,5 +87,5 @@ async def _live(session: Path) -> "SessionStatus":
     with Live(console=console(), auto_refresh=False) as live:
         async with aclosing(watch(session, on_failure=_trying_again)) as statuses:
             async for status in statuses:
-                live.update(status_text(status, brief=True), refresh=True)
+                live.update(status_text(status, columns=live.console.width), refresh=True)
     return status

@@ -52,7 +52,7 @@ def _question(question: "DomainQuestion | ObjectsQuestion") -> str:
         return f"delete the domain {question.domain}?"
     for key in question.keys:
         print(f"s3://{question.bucket}/{key}", file=sys.stderr)
-    return f"delete all {len(question.keys)} of these objects?"
+    return f"delete all {len(question.keys)} of these objects?" if len(question.keys) > 1 else "delete this object?"
 
 
 def _line(event: "CleanupEvent") -> str:

@@ -22,7 +22,8 @@ from awsac_async.session.errors import AwsacError, InputError
 T = TypeVar("T")
 
 SessionFile = Annotated[
-    Path, typer.Option("-c", "--session", metavar="FILE", help="The session file that start has written.")
+    Path,
+    typer.Option("-c", "--session", metavar="FILE", readable=False, help="The session file that start has written."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Local = Annotated[bool, typer.Option("--local", help="Use the cloud on this machine, in which it was started.")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from awsac_async.session.model import JobRecord
 from awsac_async.session.times import format_time
+from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -31,7 +32,9 @@ _COLUMNS = {
     "rc": "return_code",
     "reason": "reason",
 }
+_TIMES = ("_start", "_end")  # how the keys of times end
 _WIDE = 1000  # columns of a pipe: nothing is cut or wrapped there
+_NARROW = 100  # columns of a terminal that has no room for times
 
 
 def job_values(job: JobRecord) -> dict[str, Any]:
@@ -71,12 +74,13 @@ def status_values(status: "SessionStatus") -> dict[str, Any]:
     }
 
 
-def status_text(status: "SessionStatus", *, brief: bool) -> "Group":
+def status_text(status: "SessionStatus", *, columns: int | None) -> "Group":
     """Return a session's status as a heading, the instances, and the table of jobs.
 
     Args:
         status: what is shown.
-        brief: for a terminal: of times the time of day, and of scripts the file name.
+        columns: of a terminal, where of times only the time of day is shown (or none, if it is narrow), and of
+            scripts the file name; None for a pipe.
     """
     from rich.console import Group
     from rich.text import Text
@@ -85,18 +89,28 @@ def status_text(status: "SessionStatus", *, brief: bool) -> "Group":
     instances = ", ".join(f"{each['instance_id']} {each['state']}" for each in values["instances"])
     heading = f"session {values['session_id']} {'is over' if status.over else 'is under way'}"
     lines = [Text(heading), Text(f"instances: {instances or 'none to be seen'}")]
-    return Group(*lines, _job_table(values["jobs"], brief=brief))
+    return Group(*lines, _job_table(values["jobs"], columns))
 
 
-def _job_table(rows: Sequence[dict[str, Any]], *, brief: bool) -> "Table":
+def plain(text: "Group") -> str:
+    """Return what a pipe gets: no line is cut, coloured or padded."""
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(text)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _job_table(rows: Sequence[dict[str, Any]], columns: int | None) -> "Table":
     from rich.table import Table
 
-    columns = {title: key for title, key in _COLUMNS.items() if key != "reason" or any(row[key] for row in rows)}
+    shown = {title: key for title, key in _COLUMNS.items() if key != "reason" or any(row[key] for row in rows)}
+    if columns and columns < _NARROW:
+        shown = {title: key for title, key in shown.items() if not key.endswith(_TIMES)}
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in columns:
+    for title in shown:
         table.add_column(title, justify="right" if title in {"job", "LI", "rc"} else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(key, row[key], brief=brief) for key in columns.values()))
+        table.add_row(*(_cell(key, row[key], brief=columns is not None) for key in shown.values()))
     return table
 
 
@@ -104,7 +118,7 @@ def _cell(key: str, value: object, *, brief: bool) -> str:
     text = "" if value is None else str(value)
     if brief and key == "script":
         return text.rpartition("/")[2]
-    return text.partition("T")[2] if brief and key.endswith(("_start", "_end")) else text
+    return text.partition("T")[2] if brief and key.endswith(_TIMES) else text
 
 
 def job_line(job: JobRecord) -> str:
@@ -162,7 +176,9 @@ def results_text(results: "Results") -> str:
     lines = [f"downloaded {path}" for path in results.downloaded]
     lines += [f"complete   {path}" for path in results.complete]
     lines += [f"kept       {path}" for path in results.kept]
-    return "\n".join([*lines, f"{len(results.downloaded)} files, {results.size} bytes, in {results.directory}"])
+    return "\n".join(
+        [*lines, f"{counted(len(results.downloaded), 'file')}, {results.size} bytes, in {results.directory}"]
+    )
 
 
 def cleaned_values(cleaned: "Cleaned") -> dict[str, Any]:

@@ -8,6 +8,7 @@ import typer
 
 from awsac_async.cli.common import Json, Yes, ask, print_json, run, use_local
 from awsac_async.cli.render import ProgressBar, plan_text, plan_values
+from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
     from awsac_async.client import Plan, StartEvent
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
 
 def start(
     *,
-    ini: Annotated[Path, typer.Option("-i", "--ini", metavar="FILE", help="The session.ini.")],
-    archive: Annotated[Path, typer.Option("-a", "--archive", metavar="FILE", help="The session archive, ….tar.bz2.")],
+    ini: Annotated[Path, typer.Option("-i", "--ini", metavar="FILE", readable=False, help="The session.ini.")],
+    archive: Annotated[
+        Path, typer.Option("-a", "--archive", metavar="FILE", readable=False, help="The session archive, ….tar.bz2.")
+    ],
     data: Annotated[
-        Path | None, typer.Option("-d", "--data", metavar="DIR", help="Input data; jobs find it in $AWSAC_DATA.")
+        Path | None,
+        typer.Option("-d", "--data", metavar="DIR", readable=False, help="Input data; jobs find it in $AWSAC_DATA."),
     ] = None,
     session: Annotated[
-        Path | None, typer.Option("-c", "--session", metavar="FILE", help="Continue this uncompleted session.")
+        Path | None,
+        typer.Option("-c", "--session", metavar="FILE", readable=False, help="Continue this uncompleted session."),
     ] = None,
     yes: Yes = False,
     as_json: Json = False,
@@ -75,7 +80,7 @@ class _Shown:
                 self._named(event)
             case events.Uploaded():
                 self._bar.close()
-                data = f" and {event.data_files} files of input data" if event.data_files else ""
+                data = f" and {counted(event.data_files, 'file')} of input data" if event.data_files else ""
                 self._show(
                     f"uploaded:     s3://{event.bucket}/{event.archive_key}{data}, {event.size} bytes",
                     archive=f"s3://{event.bucket}/{event.archive_key}",
@@ -86,7 +91,7 @@ class _Shown:
             case events.UserDataBuilt():
                 self._show(f"user data:    {event.user_data}", user_data=event.user_data)
             case events.JobsWritten():
-                self._show(f"domain:       {event.domain}, {event.n_jobs} jobs written", domain=event.domain)
+                self._show(f"domain:       {event.domain}, {counted(event.n_jobs, 'job')} written", domain=event.domain)
             case _:
                 self._ended(event)
 

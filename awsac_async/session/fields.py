@@ -78,13 +78,13 @@ archive_name = matching(
 )
 
 
-def read_text(path: Path) -> str:
-    """Read a text file of a session (UTF-8; line ends become one newline).
+def read_text(path: Path, *, expected: str = "a text file") -> str:
+    """Read a text file of a session (UTF-8; line ends become one newline); ``expected`` says what file is meant.
 
     Raises:
         FormatError: there is no such file, it cannot be read, is too large, or is not text.
     """
-    return decode(_read_bytes(path), file=str(path))
+    return decode(_read_bytes(path, expected), file=str(path))
 
 
 def decode(content: bytes, *, file: str) -> str:
@@ -100,13 +100,13 @@ def decode(content: bytes, *, file: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, expected: str) -> bytes:
     if path.is_dir():
         raise FormatError(file=str(path), found="a directory", expected="a text file")
     try:
         with path.open("rb") as file:
             return file.read(MAX_TEXT + 1)
     except FileNotFoundError:
-        raise FormatError(file=str(path), found="no such file", expected="a text file") from None
+        raise FormatError(file=str(path), found="no such file", expected=expected) from None
     except (OSError, ValueError) as error:
         raise FormatError(file=str(path), found=str(error), expected="a text file that can be read") from None

@@ -19,6 +19,7 @@ from awsac_async.session.inifile import Entry, read_section
 from awsac_async.session.model import SessionRecord
 
 SECTION = "sessionconfig"
+_EXPECTED = "the session file that start has written (a session that was cleaned up has none)"
 
 
 def _any_text(text: str) -> str:
@@ -53,7 +54,8 @@ def new_session_id(shortdescr: str, local_time: datetime, entropy: bytes) -> str
 def read_record(path: Path) -> SessionRecord:
     """Read a session file of ours or of 2008; keys of later versions are passed over. Raises FormatError."""
     file = str(path)
-    entries = read_section(fields.read_text(path), file=file, section=SECTION, interpolation=True)
+    text = fields.read_text(path, expected=_EXPECTED)
+    entries = read_section(text, file=file, section=SECTION, interpolation=True)
     values: dict[str, Any] = {key: _value(entries, key, default) for key, default in _OUR_DEFAULTS.items()}
     for key, (field, reader) in _KEYS_2008.items():
         if key not in entries:

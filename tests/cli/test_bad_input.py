@@ -112,7 +112,11 @@ BAD = [
         says=f"{SESSION}: found no such file",
         command=(*START, "-c", SESSION),
     ),
-    Bad(what="check without a session", says=f"{SESSION}: found no such file", command=("check", "-c", SESSION)),
+    Bad(
+        what="check without a session",
+        says=f"{SESSION}: found no such file, expected the session file",
+        command=("check", "-c", SESSION),
+    ),
     Bad(
         what="malformed session file",
         says="broken, session_id: found no such key",

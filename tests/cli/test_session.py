@@ -151,6 +151,7 @@ def test_watching_in_a_pipe_tells_each_change_once_and_ends_with_the_table(sessi
     assert told[-1].startswith("job 1: finished on i-")
     assert len(told) == len(set(told))
     assert f"session {session.id} is over" in lines
+    assert [line for line in lines if line != line.rstrip()] == []
     assert [line.split()[:2] for line in lines[-3:]] == [["1", "finished"], ["2", "finished"], ["3", "finished"]]
 
 
