@@ -167,8 +167,11 @@ class Releases:
             return
         self._users[snapshot] -= 1
         if not self._users[snapshot]:
-            task = self._ready[snapshot]
-            self._group.create_task(_remove(self._releases[snapshot], after=task), name=f"remove {snapshot}")
+            removal = _remove(self._releases[snapshot], after=self._ready[snapshot])
+            try:
+                self._group.create_task(removal, name=f"remove {snapshot}")
+            except RuntimeError:  # the group is shutting down, and takes no more tasks: remove_all does it
+                removal.close()
 
     async def remove_all(self) -> None:
         """Remove whatever is still there."""

@@ -12,14 +12,14 @@ import pytest
 from awsac_async.agent.devices import DeviceNames, Devices
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.releases import Place, ReleaseError, Releases
-from awsac_async.cloud.aws import connect
+from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.local import cloud
 from awsac_async.local.hypervisor import available
 from awsac_async.local.settings import Isolation, Settings
 from tests.agent.account import Account, Session, session_of
 from tests.conftest import Embedded, embedded_cloud
-from tests.waiting import wait_until
+from tests.waiting import until, wait_until
 
 SHOW = 'cat "$ATLASDir/name" && echo written > "$ATLASDir/by-$AWSAC_JOB" && ls "$ATLASDir" | grep by-\n'
 # It ends when the other release's volume has gone, which it sees from the agent's log.
@@ -162,24 +162,58 @@ def test_each_job_sees_its_own_release_where_volumes_are_directories(isolation: 
         assert session.volumes() == []
 
 
+GONE = Instance(instance_id="i-0123456789abcdef0", launch_index=0, zone="us-east-1a", region="us-east-1")
+
+
+def releases_of(session: Session, aws: Aws, snapshot_id: str, directory: Path) -> Releases:
+    """The one release of an instance that is gone."""
+    place = Place(
+        session_id=session.id,
+        instance=GONE,
+        directory=directory,
+        volumes=Volumes(aws),
+        devices=Devices({}),
+        names=DeviceNames(),
+    )
+    return Releases(place, [snapshot_id])
+
+
+async def test_a_job_that_ends_while_the_agent_gives_up_leaves_its_volume_to_the_departure(
+    embedded: Embedded, account: Account, snapshots: list[str], tmp_path: Path
+) -> None:
+    session = Session(account)
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        releases = releases_of(session, aws, snapshots[0], tmp_path)
+
+        async def job() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                releases.leave(snapshots[0])
+
+        async def give_up() -> None:
+            async with asyncio.TaskGroup() as group:
+                releases.start(group)
+                group.create_task(job(), name="job")
+                await until(lambda: bool(session.volumes()))
+                raise KeyError("a fault")
+
+        with pytest.raises(ExceptionGroup) as raised:
+            await give_up()
+        assert [type(error) for error in raised.value.exceptions] == [KeyError]
+        await releases.remove_all()
+    assert session.volumes() == []
+
+
 async def test_a_volume_that_cannot_be_attached_is_deleted(
     embedded: Embedded, account: Account, snapshots: list[str], tmp_path: Path
 ) -> None:
     session = Session(account)
-    gone = Instance(instance_id="i-0123456789abcdef0", launch_index=0, zone="us-east-1a", region="us-east-1")
     async with connect(endpoint_url=embedded.endpoint) as aws:
-        place = Place(
-            session_id=session.id,
-            instance=gone,
-            directory=tmp_path,
-            volumes=Volumes(aws),
-            devices=Devices({}),
-            names=DeviceNames(),
-        )
-        releases = Releases(place, [snapshots[0]])
+        releases = releases_of(session, aws, snapshots[0], tmp_path)
         async with asyncio.TaskGroup() as group:
             releases.start(group)
-            with pytest.raises(ReleaseError, match=f"^release {snapshots[0]}: AttachVolume .*{gone.instance_id}"):
+            with pytest.raises(ReleaseError, match=f"^release {snapshots[0]}: AttachVolume .*{GONE.instance_id}"):
                 await releases.ready(snapshots[0])
     assert session.volumes() == []
     assert await asyncio.to_thread(os.listdir, tmp_path) == []
