@@ -143,11 +143,12 @@ def test_an_agent_that_is_told_to_stop_saves_what_there_is(session: Session) -> 
     # A job's parent is the shell that keeps its exit code; the parent of that is the agent.
     stop_the_agent = """
         echo partial
+        until [ -f ../2/ready ]; do sleep 0.05; done
         read -r _ _ _ agent _ < /proc/$PPID/stat
         kill -TERM "$agent"
         while :; do sleep 1; done
     """
-    tidy = "trap 'echo tidied up; exit 4' TERM\nwhile :; do sleep 0.1; done\n"
+    tidy = "trap 'echo tidied up; exit 4' TERM\n: > ready\nwhile :; do sleep 0.1; done\n"
     session.upload_archive({"jobs.cfg": "-;stop.sh;1\n-;tidy.sh;1\n", "stop.sh": stop_the_agent, "tidy.sh": tidy})
     session.run()
 
