@@ -1,4 +1,7 @@
-"""What the phases of the agent's life hand to each other; it does nothing by itself."""
+"""What the phases of the agent's life hand to each other.
+
+Owns the making of what they share, and ties it to the request to stop; it does nothing by itself.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,7 @@
-"""Input data of a session (``start -d``): fetched once per instance, for all of its jobs."""
+"""Input data of a session (``start -d``): fetched once per instance, for all of its jobs.
+
+Owns ``AWSACDataDir``. A key is somebody's text: nothing may ever be written outside of that folder.
+"""
 
 import asyncio
 from pathlib import Path, PurePosixPath

@@ -130,7 +130,7 @@ def _remove_place(target: Path) -> None:
 async def _first_existing(candidates: list[Path]) -> Path:
     for pause in pauses(first=0.05, longest=2.0):
         for candidate in candidates:
-            if candidate.exists():
+            if await asyncio.to_thread(candidate.exists):
                 return candidate
         await asyncio.sleep(pause)
     raise AssertionError("pauses() never ends")
