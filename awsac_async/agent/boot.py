@@ -1,9 +1,17 @@
-"""What an instance does before it knows its jobs: read its user data, remember when it began, fetch the archive."""
+"""What an instance does before it knows its jobs: read its user data, remember when it began, fetch the archive.
+
+Owns ``SessionInfoFile`` and the time of boot. It never decides what becomes of the instance when something fails.
+"""
 
 import asyncio
+import contextlib
 import logging
+import math
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+
+import aiofiles
 
 from awsac_async.agent.log import step
 from awsac_async.agent.metadata import Metadata
@@ -11,8 +19,15 @@ from awsac_async.agent.retry import keep_trying
 from awsac_async.cloud.bucket import Bucket, Download
 from awsac_async.cloud.objects import address
 from awsac_async.session.errors import CloudError, CredentialsError, FormatError, NotFoundError
+from awsac_async.session.fields import natural_number, read_field
 from awsac_async.session.model import StartInfo, UserData
-from awsac_async.session.names import USER_DATA_HOURS, InstancePaths, archive_key
+from awsac_async.session.names import (
+    USER_DATA_HOURS,
+    USER_DATA_JOBS,
+    USER_DATA_OBJECTS,
+    InstancePaths,
+    archive_key,
+)
 from awsac_async.session.times import format_time, now, parse_time
 from awsac_async.session.userdata import format_user_data, parse_user_data
 
@@ -41,7 +56,8 @@ def keep_user_data(user_data: UserData, paths: InstancePaths) -> None:
 async def recall_user_data(metadata: Metadata, file: Path) -> UserData:
     """Read a ``SessionInfoFile``; if it is missing or damaged, the user data itself. Raises as read_user_data."""
     try:
-        return parse_user_data(await asyncio.to_thread(file.read_text), file=str(file))
+        async with aiofiles.open(file, errors="replace") as kept:
+            return parse_user_data(await kept.read(), file=str(file))
     except (OSError, FormatError) as error:
         _log.warning("asking for the user data again: %s", error)
     found = await read_user_data(metadata)
@@ -55,11 +71,48 @@ def seconds_left(user_data: UserData, paths: InstancePaths) -> float:
     return _max_hours(user_data) * 3600 - (now() - _boot_time(paths.state / "booted")).total_seconds()
 
 
+def check_user_data(user_data: UserData) -> None:
+    """Raise FormatError if one of our own fields cannot be read; the readers below then take it for missing."""
+    for key, reader in _FIELDS.items():
+        if key in user_data.extra:
+            read_field(reader, user_data.extra[key], file="user data", field=key)
+
+
+def number_of_jobs(user_data: UserData) -> int | None:
+    """Return how many jobs the session has, or None: a client of 2008 does not say."""
+    return int(_field(user_data, USER_DATA_JOBS)) if _field(user_data, USER_DATA_JOBS) else None
+
+
+def number_of_data(user_data: UserData) -> int:
+    """Return how many objects of input data the session has."""
+    return int(_field(user_data, USER_DATA_OBJECTS))
+
+
 def _max_hours(user_data: UserData) -> float:
+    return _field(user_data, USER_DATA_HOURS) or StartInfo.max_hours
+
+
+def _field(user_data: UserData, key: str) -> float:
+    """Return a number of ours, or 0 if there is none that can be read."""
     try:
-        return float(user_data.extra[USER_DATA_HOURS])
+        return _FIELDS[key](user_data.extra[key])
     except (KeyError, ValueError):
-        return StartInfo.max_hours
+        return 0
+
+
+def _hours(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        hours = float(text)
+        if 0 < hours < math.inf:
+            return hours
+    raise ValueError("a number of hours above 0")
+
+
+_FIELDS: Mapping[str, Callable[[str], float]] = {
+    USER_DATA_JOBS: natural_number,
+    USER_DATA_OBJECTS: natural_number,
+    USER_DATA_HOURS: _hours,
+}
 
 
 def _boot_time(file: Path) -> datetime:

@@ -1,19 +1,28 @@
-"""The steps of the agent's departure; each bears that those before it failed. Their order is in ``lifecycle``."""
+"""The steps of the agent's departure; each bears that those before it failed. Their order is in ``lifecycle``.
 
+Owns the end of the instance. A step may never wait for ever for anything but the termination itself.
+"""
+
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from awsac_async.agent.boot import number_of_jobs
 from awsac_async.agent.context import Agent
+from awsac_async.agent.log import step
+from awsac_async.agent.metadata import Metadata
 from awsac_async.agent.retry import always, foreseen, keep_trying
+from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import Instances
 from awsac_async.session.errors import NotFoundError
 from awsac_async.session.model import Job, JobState
-from awsac_async.session.names import AGENT_LOG_FILE, USER_DATA_JOBS, agent_log_key
+from awsac_async.session.names import AGENT_LOG_FILE, agent_log_key
 
 _log = logging.getLogger(__name__)
 _STATUS_SECONDS = 600.0  # how long the last states of the jobs may take to be written
 _LOG_SECONDS = 600.0  # how long the log may take: results are worth waiting for until the deadline, the log is not
+_ABANDON_SECONDS = 3600.0  # how long an agent that could not begin asks for the end of its instance
 _HURRIED_SECONDS = 30.0  # either, when the instance is being taken away
 
 
@@ -27,9 +36,9 @@ async def report_unended(agent: Agent, trouble: str) -> None:
 
 async def _own_numbers(agent: Agent) -> list[int]:
     """Return the numbers of this instance's jobs when ``jobs.cfg`` cannot tell: from user data, else the store."""
-    n_jobs = agent.user_data.extra.get(USER_DATA_JOBS)
+    n_jobs = number_of_jobs(agent.user_data)
     if n_jobs is not None:
-        numbers: Sequence[int] = range(1, int(n_jobs) + 1)
+        numbers: Sequence[int] = range(1, n_jobs + 1)
     else:
         try:
             numbers = [record.number for record in await agent.store.read() if record.state is JobState.PENDING]
@@ -60,10 +69,28 @@ async def upload_log(agent: Agent, _: str) -> None:
 
 async def terminate(agent: Agent, _: str) -> None:
     """Terminate this instance; there is nothing better to do than to ask until it is granted."""
-    instance_id, instances = agent.instance.instance_id, Instances(agent.aws)
+    await _terminate(agent.aws, agent.instance.instance_id, until=float("inf"))
+
+
+async def abandon(metadata: Metadata, instance_id: str) -> None:
+    """Terminate this instance of a session whose agent could not even begin; says it plainly if that fails too.
+
+    ``instance_id`` may be "": the metadata service knows it.
+    """
+    try:
+        with step("terminate this instance, since its agent cannot begin"):
+            until = asyncio.get_running_loop().time() + _ABANDON_SECONDS
+            async with connect(region=await metadata.region(), instance_role_only=True) as aws:
+                await _terminate(aws, instance_id or await metadata.instance_id(), until=until)
+    except Exception:
+        _log.exception("THIS INSTANCE STAYS, and costs: it could not be terminated from inside")
+
+
+async def _terminate(aws: Aws, instance_id: str, *, until: float) -> None:
+    instances = Instances(aws)
     await keep_trying(
         f"terminate {instance_id}",
         lambda: foreseen("terminate", instance_id, instances.terminate([instance_id])),
-        until=float("inf"),
+        until=until,
         again=always,
     )

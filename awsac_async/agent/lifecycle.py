@@ -18,12 +18,14 @@ Phase = Callable[[Agent], Awaitable[None]]
 
 # awsac-agent boot; after it, the instance belongs to awsac-agent run, or to the session's own start script.
 BOOT: tuple[Phase, ...] = (
+    phases.check,
     phases.remember,
     phases.fetch,
     phases.unpack_archive,
 )
 # awsac-agent run; "work" takes each job through: provide, run, save, release.
 RUN: tuple[Phase, ...] = (
+    phases.check,
     phases.select,
     phases.work,
 )

@@ -27,13 +27,20 @@ class _OneLine(logging.Formatter):
 
 
 def start_log(file: Path) -> None:
-    """Send the log to standard output and, appending, to ``file`` (its folder is made)."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handlers: tuple[logging.Handler, ...] = (logging.StreamHandler(sys.stdout), logging.FileHandler(file))
+    """Send the log to standard output and, appending, to ``file`` (its folder is made), if that can be written."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    trouble = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(file))
+    except OSError as error:
+        trouble = error
     for handler in handlers:
         handler.setFormatter(_OneLine())
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     logging.getLogger("awsac_async").setLevel(logging.INFO)
+    if trouble:
+        _log.error("no log file, only this console: %s", trouble)
 
 
 @contextmanager

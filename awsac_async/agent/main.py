@@ -9,11 +9,12 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from awsac_async.agent import lifecycle
+from awsac_async.agent import departure, lifecycle
 from awsac_async.agent.boot import read_user_data, recall_user_data, seconds_left
 from awsac_async.agent.context import Agent
 from awsac_async.agent.devices import Devices
@@ -26,7 +27,7 @@ from awsac_async.session.model import UserData
 from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, InstancePaths
 
 EXIT_NO_USER_DATA = 3  # boot: this instance is in no session
-EXIT_FAILED = 1  # boot: reported, and terminated if it is an instance of a session
+EXIT_FAILED = 1  # reported, and terminated if it is an instance of a session
 _log = logging.getLogger(__name__)
 
 
@@ -59,9 +60,13 @@ async def _boot(paths: InstancePaths) -> int:
     if user_data is None:
         _log.info("no user data: this instance is in no session")
         return EXIT_NO_USER_DATA
+    return await _or_leave(_boot_session(paths, metadata, user_data), metadata)
+
+
+async def _boot_session(paths: InstancePaths, metadata: Metadata, user_data: UserData) -> int:
     instance = await metadata.identify()
     async with connect(region=instance.region, instance_role_only=True) as aws:
-        agent = _agent(paths, user_data, instance, aws, paths.awsac_working / JOBS_FILE)
+        agent = await _agent(paths, user_data, instance, aws, paths.awsac_working / JOBS_FILE)
         trouble = await lifecycle.go_through(agent, lifecycle.BOOT)
         if not trouble:
             return EXIT_OK
@@ -73,17 +78,36 @@ async def _boot(paths: InstancePaths) -> int:
 async def _run(paths: InstancePaths, options: argparse.Namespace) -> int:
     metadata = Metadata(os.environ)
     user_data = await recall_user_data(metadata, options.sessioninfofile or paths.session_info_file)
+    return await _or_leave(_run_session(paths, options, metadata, user_data), metadata, options.instance_id)
+
+
+async def _run_session(
+    paths: InstancePaths, options: argparse.Namespace, metadata: Metadata, user_data: UserData
+) -> int:
     instance = await metadata.identify()
     instance = replace(instance, instance_id=options.instance_id or instance.instance_id)
     async with connect(region=instance.region, instance_role_only=True) as aws:
-        agent = _agent(paths, user_data, instance, aws, options.jobsfile or paths.awsac_working / JOBS_FILE)
+        agent = await _agent(paths, user_data, instance, aws, options.jobsfile or paths.awsac_working / JOBS_FILE)
         trouble = await lifecycle.go_through(agent, lifecycle.RUN)
         await lifecycle.depart(agent, trouble)
     succeeded = not trouble and all(record.succeeded for record in agent.reporter.records())
     return EXIT_OK if succeeded else EXIT_JOB_FAILED
 
 
-def _agent(paths: InstancePaths, user_data: UserData, instance: Instance, aws: Aws, jobs_file: Path) -> Agent:
+async def _or_leave(life: Coroutine[Any, Any, int], metadata: Metadata, instance_id: str | None = None) -> int:
+    """Live; if that fails before there is an agent that could depart, the instance goes all the same."""
+    try:
+        return await life
+    except Exception as error:
+        if isinstance(error, AwsacError):
+            _log.error("the agent cannot begin: %s", error)
+        else:
+            _log.exception("the agent cannot begin")
+        await departure.abandon(metadata, instance_id or "")
+        return EXIT_FAILED
+
+
+async def _agent(paths: InstancePaths, user_data: UserData, instance: Instance, aws: Aws, jobs_file: Path) -> Agent:
     _log.info(
         "instance %s, launch index %d, session %s", instance.instance_id, instance.launch_index, user_data.session_id
     )
@@ -94,7 +118,7 @@ def _agent(paths: InstancePaths, user_data: UserData, instance: Instance, aws: A
         aws=aws,
         stop=_stop_on_signals(),
         jobs_file=jobs_file,
-        deadline=asyncio.get_running_loop().time() + seconds_left(user_data, paths),
+        deadline=asyncio.get_running_loop().time() + await asyncio.to_thread(seconds_left, user_data, paths),
         devices=Devices(os.environ),
     )
 

@@ -47,14 +47,25 @@ class Metadata:
 
     async def identify(self) -> Instance:
         """Return the instance's own facts."""
-        zone = await self._need("meta-data/placement/availability-zone")
+        zone = await self._zone()
         return Instance(
-            instance_id=await self._need("meta-data/instance-id"),
+            instance_id=await self.instance_id(),
             launch_index=int(await self._need("meta-data/ami-launch-index")),
             zone=zone,
-            # A zone is its region and one letter; services that speak version 1 only do not know placement/region.
-            region=await self._get("meta-data/placement/region") or zone[:-1],
+            region=await self.region(),
         )
+
+    async def instance_id(self) -> str:
+        """Return the instance's ID."""
+        return await self._need("meta-data/instance-id")
+
+    async def region(self) -> str:
+        """Return the region the instance is in."""
+        # A zone is its region and one letter; services that speak version 1 only do not know placement/region.
+        return await self._get("meta-data/placement/region") or (await self._zone())[:-1]
+
+    async def _zone(self) -> str:
+        return await self._need("meta-data/placement/availability-zone")
 
     async def _need(self, path: str) -> str:
         text = await self._get(path)

@@ -1,9 +1,12 @@
-"""The phases of the agent's life, up to the end of the last job. Their order is in ``lifecycle``."""
+"""The phases of the agent's life, up to the end of the last job. Their order is in ``lifecycle``.
+
+Owns what one phase is made of. A phase that fails raises; it never tidies up, since the departure always does.
+"""
 
 import asyncio
 import logging
 
-from awsac_async.agent.boot import fetch_archive, keep_user_data
+from awsac_async.agent.boot import check_user_data, fetch_archive, keep_user_data, number_of_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.data import DataError, fetch_data
 from awsac_async.agent.devices import DeviceNames
@@ -12,9 +15,13 @@ from awsac_async.agent.releases import Place, Releases
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.session.archive import unpack
 from awsac_async.session.jobs import expand, read_jobs
-from awsac_async.session.names import USER_DATA_OBJECTS
 
 _log = logging.getLogger(__name__)
+
+
+async def check(agent: Agent) -> None:
+    """Refuse user data with a field of ours that cannot be read."""
+    check_user_data(agent.user_data)
 
 
 async def remember(agent: Agent) -> None:
@@ -68,16 +75,11 @@ async def work(agent: Agent) -> None:
         data.cancel()  # nobody waits for it any more, if jobs ended without it
 
 
-def _n_data(agent: Agent) -> int:
-    return int(agent.user_data.extra.get(USER_DATA_OBJECTS, "0"))
-
-
 async def _fetch_data(agent: Agent) -> DataError | None:
     """Fetch the input data; a failure is a value, which each job reports."""
+    count = number_of_data(agent.user_data)
     try:
-        await fetch_data(
-            agent.bucket, session_id=agent.user_data.session_id, count=_n_data(agent), directory=agent.paths.data
-        )
+        await fetch_data(agent.bucket, session_id=agent.user_data.session_id, count=count, directory=agent.paths.data)
     except DataError as error:
         return error
     return None
@@ -88,7 +90,7 @@ def _workplace(agent: Agent, releases: Releases, data: asyncio.Task[DataError | 
         paths=agent.paths,
         session_id=agent.user_data.session_id,
         n_jobs=agent.n_jobs,
-        has_data=_n_data(agent) > 0,
+        has_data=number_of_data(agent.user_data) > 0,
         reporter=agent.reporter,
         releases=releases,
         data=data,

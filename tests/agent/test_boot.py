@@ -1,0 +1,114 @@
+"""An agent that cannot begin: it says why in one sentence, and its instance of a session goes all the same."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from awsac_async.local.metadata import Facts, MetadataService
+from tests.agent.account import BUCKET, Session
+from tests.conftest import Embedded
+from tests.waiting import wait_until
+
+BOOT = "import sys; from awsac_async.agent.main import main; sys.exit(main(['boot']))"
+Boot = Callable[..., str]
+
+
+@pytest.fixture
+def boot(embedded: Embedded, session: Session, tmp_path: Path) -> Boot:
+    """Boots an agent in a folder for a running instance of the session; returns what it printed."""
+
+    def run(*, more: str = "", **facts: str) -> str:
+        session.instance_ids = session.account.launch(session.id, "", instances=1)
+        values = {
+            "instance-id": session.instance_ids[0],
+            "ami-launch-index": "0",
+            "placement/availability-zone": "us-east-1a",
+            "placement/region": "us-east-1",
+        }
+        credentials = {
+            "Code": "Success",
+            "AccessKeyId": embedded.environment["AWS_ACCESS_KEY_ID"],
+            "SecretAccessKey": embedded.environment["AWS_SECRET_ACCESS_KEY"],
+            "Token": "temporary",
+            "Expiration": "2099-01-01T00:00:00Z",
+        }
+        service = MetadataService(
+            Facts(
+                document={},
+                values=values | {name.replace("_", "-"): value for name, value in facts.items()},
+                user_data=f"{session.id};{BUCKET};a.tar.bz2;1{more}".encode(),
+                tokens_required=True,
+                role="agent",
+                profile={},
+                credentials=lambda: credentials,
+            )
+        )
+        service.start()
+        paths = {name: str(tmp_path / name) for name in ("ATLASDir", "ATLASworkingDir", "AWSACworkingDir")}
+        own = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": service.endpoint, "AWS_EC2_METADATA_DISABLED": "false"}
+        try:
+            ended = subprocess.run(
+                [sys.executable, "-c", BOOT],
+                env=os.environ | embedded.environment | paths | own,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+        finally:
+            service.stop()
+        assert ended.returncode == 1
+        return ended.stdout
+
+    return run
+
+
+def terminated(session: Session) -> bool:
+    return session.account.states(session.instance_ids) == {"terminated"}
+
+
+def test_an_instance_goes_though_the_time_of_boot_cannot_be_kept(boot: Boot, session: Session, tmp_path: Path) -> None:
+    info = tmp_path / "AWSACworkingDir" / "sessioninfo"
+    info.mkdir(parents=True)
+    (info / "state").write_text("a file where the folder should be")
+    assert "the agent cannot begin" in boot()
+    wait_until(lambda: terminated(session))
+
+
+def test_an_instance_goes_though_the_metadata_service_says_nonsense(boot: Boot, session: Session) -> None:
+    assert "the agent cannot begin" in boot(ami_launch_index="first")
+    wait_until(lambda: terminated(session))
+
+
+def test_an_agent_that_cannot_write_its_log_file_goes_on(boot: Boot, session: Session, tmp_path: Path) -> None:
+    (tmp_path / "AWSACworkingDir" / "sessioninfo" / "processjobs.log").mkdir(parents=True)
+    printed = boot(more=";n_jobs=1")
+    assert "no log file, only this console" in printed
+    assert session.items()["job1"].reason.startswith("GetObject")
+    wait_until(lambda: terminated(session))
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("n_jobs=many", "n_jobs: found 'many', expected 0 or a positive integer"),
+        ("data=-1", "data: found '-1', expected 0 or a positive integer"),
+        ("max_hours=nan", "max_hours: found 'nan', expected a number of hours above 0"),
+    ],
+)
+def test_a_field_that_cannot_be_read_is_said_in_one_sentence(
+    boot: Boot, session: Session, field: str, expected: str
+) -> None:
+    printed = boot(more=f";{field}")
+    assert f"boot failed: user data, {expected}" in printed
+    assert "fault of the agent" not in printed
+    wait_until(lambda: terminated(session))
+
+
+def test_an_instance_that_cannot_be_terminated_says_so(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    assert "THIS INSTANCE STAYS" in boot()
