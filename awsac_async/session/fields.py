@@ -6,11 +6,14 @@ A reader takes the text of a field and returns its value, or raises ValueError w
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from awsac_async.session import names
 from awsac_async.session.errors import FormatError
+from awsac_async.session.model import MAX_JOBS
+from awsac_async.session.times import parse_time
 
 T = TypeVar("T")
 
@@ -61,10 +64,22 @@ def integer(*, least: int, most: int, expected: str) -> Callable[[str], int]:
     return read
 
 
+def time(text: str) -> datetime:
+    """Read a time as ``times`` does."""
+    try:
+        found = parse_time(text)
+    except (ValueError, OverflowError):
+        found = None
+    if found is None:
+        raise ValueError("a time like 2026-11-22T15:50:39Z or 26-11-22 15:50:39")
+    return found
+
+
 # The characters of a SimpleDB domain name, which are safe in S3 keys, file names and tags as well.
 _DOMAIN = "[A-Za-z0-9_.-]"
 
 positive_integer = integer(least=1, most=10**9, expected="a positive integer")
+number_of_jobs = integer(least=1, most=MAX_JOBS, expected=f"a number of jobs from 1 to {MAX_JOBS}")
 natural_number = integer(least=0, most=10**9, expected="0 or a positive integer")
 session_id = matching(_DOMAIN + "{3,255}", "a session ID like 081215_1646--eventgen--1816")
 short_description = matching(

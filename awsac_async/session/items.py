@@ -5,12 +5,11 @@ SimpleDB, so that no record is refused by the service because of what a job prin
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import TypeVar
 
 from awsac_async.session import fields, names
 from awsac_async.session.model import JobRecord, JobState
-from awsac_async.session.times import format_time, parse_time
+from awsac_async.session.times import format_time
 
 T = TypeVar("T")
 
@@ -65,11 +64,11 @@ def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord 
         script=attributes.get("shellscript", ""),
         instance_id=attributes.get("instance_id", ""),
         launch_index=read("launchindex", fields.natural_number),
-        run_start=read("runstarttime", _time),
-        run_end=read("runendtime", _time),
+        run_start=read("runstarttime", fields.time),
+        run_end=read("runendtime", fields.time),
         return_code=read("returncode", _return_code),
-        save_start=read("savestarttime", _time),
-        save_end=read("saveendtime", _time),
+        save_start=read("savestarttime", fields.time),
+        save_end=read("saveendtime", fields.time),
         reason="; ".join(filter(None, [attributes.get(names.REASON_ATTRIBUTE, ""), *odd])),
         extra={key: value for key, value in attributes.items() if key.startswith(names.X_PREFIX)},
     )
@@ -88,16 +87,6 @@ def _state(text: str) -> JobState:
         return JobState(text)
     except ValueError:
         raise ValueError("one of " + ", ".join(JobState)) from None
-
-
-def _time(text: str) -> datetime:
-    try:
-        time = parse_time(text)
-    except (ValueError, OverflowError):
-        time = None
-    if time is None:
-        raise ValueError("a time like 2026-11-22T15:50:39Z or 26-11-22 15:50:39")
-    return time
 
 
 def _written(number: int | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from awsac_async.session import fields
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import MAX_JOBS, Job, JobDefinition
+from awsac_async.session.model import Job, JobDefinition
 
 NO_RELEASE = "-"
 _FIELDS = "snapshotID;shellscriptname;numberofjobs"
@@ -18,7 +18,6 @@ _COMMENT = re.compile(r"(^|\s)#.*")
 
 _snapshot_word = fields.matching(r"[A-Za-z0-9_.-]*", "a snapshot ID, or '-' for no release")
 _snapshot_id = fields.matching(r"snap-[0-9a-f]{8,17}", "a snapshot ID like snap-0123abcd, or '-' for no release")
-_count = fields.integer(least=1, most=MAX_JOBS, expected=f"a number of jobs from 1 to {MAX_JOBS}")
 
 
 def _script(text: str) -> str:
@@ -56,7 +55,7 @@ def _definition(line: str, *, file: str, number: int) -> JobDefinition:
     return JobDefinition(
         snapshot_id=None if snapshot in {"", NO_RELEASE} else snapshot,
         script=fields.read_field(_script, parts[1], file=file, line=number, field="shellscriptname"),
-        count=fields.read_field(_count, parts[2], file=file, line=number, field="numberofjobs"),
+        count=fields.read_field(fields.number_of_jobs, parts[2], file=file, line=number, field="numberofjobs"),
         line=number,
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 from awsac_async.session import fields, names
 from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import FormatError, InputError
-from awsac_async.session.inifile import Entry, read_section
+from awsac_async.session.inifile import read_section
 from awsac_async.session.model import SessionRecord
 
 SECTION = "sessionconfig"
@@ -23,6 +23,12 @@ _EXPECTED = "the session file that start has written (a session that was cleaned
 
 
 def _any_text(text: str) -> str:
+    return text
+
+
+def _time_or_nothing(text: str) -> str:
+    if text:
+        fields.time(text)
     return text
 
 
@@ -36,13 +42,19 @@ _KEYS_2008: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "runuserdata": ("user_data", _any_text),
     "shortdescr": ("shortdescr", _any_text),
     "bucket": ("bucket", fields.bucket),
-    "n_jobs": ("n_jobs", fields.positive_integer),
+    "n_jobs": ("n_jobs", fields.number_of_jobs),
     "ami_id": ("ami_id", _any_text),
     "ec2_uid": ("ec2_uid", _any_text),
     "instance_type": ("instance_type", _any_text),
 }
 # Our keys, named as the fields, and what they are in a file that has only those of 2008, when all was in one region.
-_OUR_DEFAULTS = {"client_token": "", "input_digest": "", "region": "us-east-1", "started": ""}
+_OUR_KEYS: Mapping[str, tuple[str, Callable[[str], str]]] = {
+    "client_token": ("", _any_text),
+    "input_digest": ("", _any_text),
+    "region": ("us-east-1", _any_text),
+    "started": ("", _time_or_nothing),
+}
+_COLUMNS = {**_KEYS_2008, **{key: (key, reader) for key, (_, reader) in _OUR_KEYS.items()}}
 
 
 def new_session_id(shortdescr: str, local_time: datetime, entropy: bytes) -> str:
@@ -56,17 +68,15 @@ def read_record(path: Path) -> SessionRecord:
     file = str(path)
     text = fields.read_text(path, expected=_EXPECTED)
     entries = read_section(text, file=file, section=SECTION, interpolation=True)
-    values: dict[str, Any] = {key: _value(entries, key, default) for key, default in _OUR_DEFAULTS.items()}
-    for key, (field, reader) in _KEYS_2008.items():
+    values: dict[str, Any] = {key: default for key, (default, _) in _OUR_KEYS.items()}
+    for key in _KEYS_2008:
         if key not in entries:
             raise FormatError(file=file, field=key, found="no such key", expected="a session file written by awsac")
-        entry = entries[key]
-        values[field] = fields.read_field(reader, entry.value, file=file, field=key, line=entry.line)
+    for key, entry in entries.items():
+        if key in _COLUMNS:
+            field, reader = _COLUMNS[key]
+            values[field] = fields.read_field(reader, entry.value, file=file, field=key, line=entry.line)
     return SessionRecord(**values)
-
-
-def _value(entries: Mapping[str, Entry], key: str, default: str) -> str:
-    return entries[key].value if key in entries else default
 
 
 def write_record(directory: Path, record: SessionRecord) -> Path:
@@ -78,8 +88,7 @@ def write_record(directory: Path, record: SessionRecord) -> Path:
     """
     fields.read_field(fields.session_id, record.session_id, file="session", field="session_id")
     path = directory / names.session_file(record.session_id)
-    columns = {key: field for key, (field, _) in _KEYS_2008.items()} | {key: key for key in _OUR_DEFAULTS}
-    values = {key: str(getattr(record, field)) for key, field in columns.items()}
+    values = {key: str(getattr(record, field)) for key, (field, _) in _COLUMNS.items()}
     for key, value in values.items():
         if value != fields.without_space(value) or not value.isprintable():
             expected = "a value without white space"

@@ -14,7 +14,7 @@ from awsac_async.session import fields, names
 from awsac_async.session.errors import FormatError
 from awsac_async.session.fields import integer, matching
 from awsac_async.session.inifile import Entry, read_section
-from awsac_async.session.model import MAX_JOBS, StartInfo
+from awsac_async.session.model import StartInfo
 
 SECTION = "startinfo"
 SHORTDESCR_LENGTH = 8
@@ -50,7 +50,7 @@ _REQUIRED: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "sessionsbucket": ("bucket", fields.bucket),
     "ec2_uid": ("ec2_uid", matching(r"[0-9]{12}", "the 12 digits of the account that owns the image")),
     "shortdescr": ("shortdescr", _shortdescr),
-    "n_jobs": ("n_jobs", integer(least=1, most=MAX_JOBS, expected=f"a positive integer, at most {MAX_JOBS}")),
+    "n_jobs": ("n_jobs", fields.number_of_jobs),
 }
 _OPTIONAL: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "region": ("region", matching(r"[a-z]+(-[a-z0-9]+)+", "a region like us-east-1")),

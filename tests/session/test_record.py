@@ -2,7 +2,7 @@
 
 import configparser
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awsac_async.session.errors import FormatError, InputError
-from awsac_async.session.model import SessionRecord
+from awsac_async.session.model import MAX_JOBS, SessionRecord
 from awsac_async.session.record import new_session_id, read_record, write_record
+from awsac_async.session.times import format_time
 from tests.session.outcomes import outcome
 
 RECORD = SessionRecord(
@@ -150,6 +151,16 @@ def test_a_session_id_has_the_form_of_2008():
 plain = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=30)
 
 
+@pytest.mark.parametrize(
+    ("good", "bad"), [("n_jobs = 4", "n_jobs = 100001"), ("n_jobs = 4", "n_jobs = 4\nstarted = soon")]
+)
+def test_a_number_of_jobs_or_a_time_that_no_start_wrote_is_refused(tmp_path, good, bad):
+    path = tmp_path / "session.cfg"
+    path.write_text(OF_2008.replace(good, bad))
+    with pytest.raises(FormatError, match="expected a (number of jobs from 1 to 100000|time like 2026)"):
+        read_record(path)
+
+
 @given(
     record=st.builds(
         SessionRecord,
@@ -161,14 +172,14 @@ plain = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=30)
         user_data=plain,
         shortdescr=plain,
         bucket=st.from_regex(r"[a-z0-9][a-z0-9.-]{2,40}", fullmatch=True),
-        n_jobs=st.integers(1, 10**6),
+        n_jobs=st.integers(1, MAX_JOBS),
         ami_id=plain,
         ec2_uid=plain,
         instance_type=plain,
         client_token=plain,
         input_digest=plain,
         region=plain,
-        started=plain,
+        started=st.just("") | st.datetimes(min_value=datetime(2008, 1, 1), timezones=st.just(UTC)).map(format_time),
     )
 )
 def test_what_is_written_is_read_back_also_when_it_holds_percent_signs(tmp_path_factory, record):
