@@ -152,12 +152,13 @@ plain = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=30)
 
 
 @pytest.mark.parametrize(
-    ("good", "bad"), [("n_jobs = 4", "n_jobs = 100001"), ("n_jobs = 4", "n_jobs = 4\nstarted = soon")]
+    ("bad", "expected"),
+    [("n_jobs = 100001", "a number of jobs from 1 to 100000"), ("n_jobs = 4\nstarted = soon", "a time like 2026")],
 )
-def test_a_number_of_jobs_or_a_time_that_no_start_wrote_is_refused(tmp_path, good, bad):
+def test_a_number_of_jobs_or_a_time_that_no_start_wrote_is_refused(tmp_path, bad, expected):
     path = tmp_path / "session.cfg"
-    path.write_text(OF_2008.replace(good, bad))
-    with pytest.raises(FormatError, match="expected a (number of jobs from 1 to 100000|time like 2026)"):
+    path.write_text(OF_2008.replace("n_jobs = 4", bad))
+    with pytest.raises(FormatError, match=f"expected {expected}"):
         read_record(path)
 
 
