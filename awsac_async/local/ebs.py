@@ -10,6 +10,7 @@ What a volume holds is kept by ``volumes``; who sees it is arranged by ``hypervi
 import logging
 import re
 import threading
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +76,9 @@ class VolumeBackend(EC2Backend):
         self.hardware = hardware
         self.real = True
 
+    @abstractmethod
     def instance_lock(self, instance_id: str) -> threading.Lock:
         """Return the lock that is held while an instance boots, is shut down, or gains or loses a volume."""
-        raise NotImplementedError
 
     # --- volumes ---
 

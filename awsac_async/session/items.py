@@ -22,16 +22,16 @@ _return_code = fields.integer(least=-(2**31), most=2**31 - 1, expected="an exit 
 def to_attributes(record: JobRecord) -> dict[str, str]:
     """Return all ten attributes of 2008 (what is not known yet is ""), the reason if there is one, and ``extra``."""
     attributes = dict(record.extra) | {
-        "jobnr": str(record.number),
-        "status": record.state.value,
-        "instance_id": record.instance_id,
-        "launchindex": _written(record.launch_index),
-        "shellscript": record.script,
-        "runstarttime": format_time(record.run_start),
-        "runendtime": format_time(record.run_end),
-        "returncode": _written(record.return_code),
-        "savestarttime": format_time(record.save_start),
-        "saveendtime": format_time(record.save_end),
+        names.JOBNR: str(record.number),
+        names.STATUS: record.state.value,
+        names.INSTANCE_ID: record.instance_id,
+        names.LAUNCHINDEX: _written(record.launch_index),
+        names.SHELLSCRIPT: record.script,
+        names.RUNSTARTTIME: format_time(record.run_start),
+        names.RUNENDTIME: format_time(record.run_end),
+        names.RETURNCODE: _written(record.return_code),
+        names.SAVESTARTTIME: format_time(record.save_start),
+        names.SAVEENDTIME: format_time(record.save_end),
     }
     if record.reason:
         attributes[names.REASON_ATTRIBUTE] = _fitting(record.reason)
@@ -57,18 +57,18 @@ def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord 
             odd.append(f"{attribute} is {fields.shown(text)}, not {error}")
             return None
 
-    read("jobnr", fields.matching(str(number), str(number)))
+    read(names.JOBNR, fields.matching(str(number), str(number)))
     return JobRecord(
         number=number,
-        state=read("status", _state) or JobState.PENDING,
-        script=attributes.get("shellscript", ""),
-        instance_id=attributes.get("instance_id", ""),
-        launch_index=read("launchindex", fields.natural_number),
-        run_start=read("runstarttime", fields.time),
-        run_end=read("runendtime", fields.time),
-        return_code=read("returncode", _return_code),
-        save_start=read("savestarttime", fields.time),
-        save_end=read("saveendtime", fields.time),
+        state=read(names.STATUS, _state) or JobState.PENDING,
+        script=attributes.get(names.SHELLSCRIPT, ""),
+        instance_id=attributes.get(names.INSTANCE_ID, ""),
+        launch_index=read(names.LAUNCHINDEX, fields.natural_number),
+        run_start=read(names.RUNSTARTTIME, fields.time),
+        run_end=read(names.RUNENDTIME, fields.time),
+        return_code=read(names.RETURNCODE, _return_code),
+        save_start=read(names.SAVESTARTTIME, fields.time),
+        save_end=read(names.SAVEENDTIME, fields.time),
         reason="; ".join(filter(None, [attributes.get(names.REASON_ATTRIBUTE, ""), *odd])),
         extra={key: value for key, value in attributes.items() if key.startswith(names.X_PREFIX)},
     )

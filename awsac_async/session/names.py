@@ -26,18 +26,16 @@ RESULTS_FILE = "results.tar.bz2"
 AGENT_LOG_FILE = "processjobs.log"
 
 # Attributes of a job's SimpleDB item, in the order of 2008. Everything newer carries X_PREFIX.
-ITEM_ATTRIBUTES = (
-    "jobnr",
-    "status",
-    "instance_id",
-    "launchindex",
-    "shellscript",
-    "runstarttime",
-    "runendtime",
-    "returncode",
-    "savestarttime",
-    "saveendtime",
-)
+JOBNR = "jobnr"
+STATUS = "status"
+INSTANCE_ID = "instance_id"
+LAUNCHINDEX = "launchindex"
+SHELLSCRIPT = "shellscript"
+RUNSTARTTIME = "runstarttime"
+RUNENDTIME = "runendtime"
+RETURNCODE = "returncode"
+SAVESTARTTIME = "savestarttime"
+SAVEENDTIME = "saveendtime"
 REASON_ATTRIBUTE = "reason"
 X_PREFIX = "x_"
 

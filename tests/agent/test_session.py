@@ -7,20 +7,9 @@ from datetime import datetime
 import pytest
 
 from tests.agent.account import Account, Session, session_of
+from tests.contract import ITEM_ATTRIBUTES
 from tests.waiting import wait_until
 
-ITEM_ATTRIBUTES = {
-    "jobnr",
-    "status",
-    "instance_id",
-    "launchindex",
-    "shellscript",
-    "runstarttime",
-    "runendtime",
-    "returncode",
-    "savestarttime",
-    "saveendtime",
-}
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) \S")
 COUNT = """
 echo "job $AWSAC_JOB of $AWSAC_N_JOBS in $AWSAC_SESSION_ID on core $AWSAC_CORE"
@@ -78,9 +67,9 @@ def test_every_job_says_how_and_where_it_ended(ended: Session) -> None:
 def test_the_items_are_those_of_2008_with_times_in_utc(ended: Session) -> None:
     items = ended.items()
     missing = items.pop("job6")
-    assert set(missing.attributes) == ITEM_ATTRIBUTES | {"reason"}
+    assert set(missing.attributes) == {*ITEM_ATTRIBUTES} | {"reason"}
     for item in items.values():
-        assert set(item.attributes) == ITEM_ATTRIBUTES
+        assert set(item.attributes) == {*ITEM_ATTRIBUTES}
         times = [item.runstarttime, item.runendtime, item.savestarttime, item.saveendtime]
         assert times == sorted(times)
         assert all(datetime.strptime(time, "%Y-%m-%dT%H:%M:%SZ") for time in times)

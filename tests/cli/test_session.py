@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.conftest import Account, Awsac, environment_for, write_ini, write_jobs
 from tests.conftest import Embedded
+from tests.contract import ITEM_ATTRIBUTES
 
 GOOD = """echo "job ${AWSAC_JOB} of ${AWSAC_N_JOBS}"
 cat "${AWSAC_DATA}/deep/numbers.txt"
@@ -122,22 +123,10 @@ def test_the_items_have_the_ten_attributes_that_a_client_of_2008_reads(session: 
     items = account.items(session.id)
 
     assert set(items) == {"job1", "job2", "job3"}
-    attributes = {
-        "jobnr",
-        "status",
-        "instance_id",
-        "launchindex",
-        "shellscript",
-        "runstarttime",
-        "runendtime",
-        "returncode",
-        "savestarttime",
-        "saveendtime",
-    }
     for item in items.values():
-        assert attributes <= set(item)
-        assert all(name.startswith("x_") or name == "reason" for name in set(item) - attributes)
-        assert all(item[name] for name in attributes)
+        assert set(ITEM_ATTRIBUTES) <= set(item)
+        assert all(name.startswith("x_") or name == "reason" for name in set(item) - {*ITEM_ATTRIBUTES})
+        assert all(item[name] for name in ITEM_ATTRIBUTES)
     assert [items[f"job{n}"]["returncode"] for n in (1, 2, 3)] == ["0", "0", "7"]
     assert [items[f"job{n}"]["launchindex"] for n in (1, 2, 3)] == ["0", "0", "1"]
     assert {items[f"job{n}"]["status"] for n in (1, 2, 3)} == {"finished"}

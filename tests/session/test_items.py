@@ -9,19 +9,8 @@ from hypothesis import strategies as st
 
 from awsac_async.session.items import from_attributes, to_attributes
 from awsac_async.session.model import JobRecord, JobState
+from tests.contract import ITEM_ATTRIBUTES
 
-ALL_TEN = [
-    "jobnr",
-    "status",
-    "instance_id",
-    "launchindex",
-    "shellscript",
-    "runstarttime",
-    "runendtime",
-    "returncode",
-    "savestarttime",
-    "saveendtime",
-]
 OF_2008 = {
     "jobnr": "3",
     "status": "finished",
@@ -38,7 +27,7 @@ OF_2008 = {
 
 def test_a_pending_job_has_all_ten_attributes_of_2008():
     attributes = to_attributes(JobRecord(number=1))
-    assert list(attributes) == ALL_TEN
+    assert tuple(attributes) == ITEM_ATTRIBUTES
     assert {key: value for key, value in attributes.items() if value} == {"jobnr": "1", "status": "pending"}
 
 
@@ -130,7 +119,7 @@ def test_what_is_written_is_read_back(record):
 
 
 attributes = st.dictionaries(
-    st.sampled_from([*ALL_TEN, "reason", "x_"]), st.text() | st.sampled_from([*OF_2008.values()])
+    st.sampled_from([*ITEM_ATTRIBUTES, "reason", "x_"]), st.text() | st.sampled_from([*OF_2008.values()])
 )
 
 
