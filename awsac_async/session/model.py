@@ -51,21 +51,29 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class JobDefinition:
-    """One line of ``jobs.cfg``: the same script, ``count`` times. ``snapshot_id`` is None when no release is needed."""
+    """One line of ``jobs.cfg``: the same script, ``count`` times. ``snapshot_id`` is None when no release is needed.
+
+    ``timeout`` is in seconds, or None: that of the session.
+    """
 
     snapshot_id: str | None
     script: str
     count: int
     line: int
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job: its number in the session (from 1), its script, and the snapshot of its release, if it needs one."""
+    """One job: its number in the session (from 1), its script, and the snapshot of its release, if it needs one.
+
+    ``timeout`` is in seconds, or None: that of the session.
+    """
 
     number: int
     script: str
     snapshot_id: str | None
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +104,7 @@ class JobRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class StartInfo:
-    """A parsed ``session.ini``; defaults keep the behaviour of 2008."""
+    """A parsed ``session.ini``; defaults keep the behaviour of 2008. ``job_timeout`` is in seconds."""
 
     instance_type: str
     ami_id: str
@@ -112,6 +120,10 @@ class StartInfo:
     market: str = "on-demand"
     cores_per_instance: int | None = None
     max_hours: float = 48.0
+    job_timeout: float | None = None
+    retries: int = 0
+    job_user: str = "root"
+    release_mount: str = "rw"
 
 
 @dataclass(frozen=True, kw_only=True)

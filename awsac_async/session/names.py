@@ -23,7 +23,9 @@ NAME_TAG = "Name"
 DEFAULT_INSTANCE_PROFILE = "awsac-agent"
 
 RESULTS_FILE = "results.tar.bz2"
+RESULTS_DIRECTORY = "results"
 AGENT_LOG_FILE = "processjobs.log"
+AGENT_JSON_LOG_FILE = "processjobs.jsonl"
 
 # Attributes of a job's SimpleDB item, in the order of 2008. Everything newer carries X_PREFIX.
 JOBNR = "jobnr"
@@ -38,11 +40,25 @@ SAVESTARTTIME = "savestarttime"
 SAVEENDTIME = "saveendtime"
 REASON_ATTRIBUTE = "reason"
 X_PREFIX = "x_"
+X_ATTEMPT = "x_attempt"
+# How many seconds a job spent in each part of its life: attribute x_seconds_<part>.
+PARTS = ("boot", "fetch", "provide", "queue", "run", "save")
 
-# Our fields of the user data: how many jobs, hours until the deadline, and objects of input data the session has.
+# Our fields of the user data: how many jobs, hours until the deadline, and objects of input data the session has; then
+# how its jobs are run: seconds before one is stopped, how often one that fails is repeated, as whom, and how releases
+# are mounted.
 USER_DATA_JOBS = "n_jobs"
 USER_DATA_HOURS = "max_hours"
 USER_DATA_OBJECTS = "data"
+USER_DATA_JOB_TIMEOUT = "job_timeout"
+USER_DATA_RETRIES = "retries"
+USER_DATA_JOB_USER = "job_user"
+USER_DATA_RELEASE_MOUNT = "release_mount"
+
+
+def seconds_attribute(part: str) -> str:
+    """Attribute with the seconds that a job spent in one of ``PARTS``."""
+    return f"{X_PREFIX}seconds_{part}"
 
 
 # --- S3 keys. What begins with "<session_id>" belongs to 2008: its client fetches and deletes that by base name. ---
@@ -86,6 +102,31 @@ def agent_log_key(session_id: str, launch_index: int) -> str:
 def data_prefix(session_id: str) -> str:
     """Prefix of the session's input data (``start -d``)."""
     return internal_prefix(session_id) + "data/"
+
+
+def control_key(session_id: str) -> str:
+    """Key of the document by which clients reach the agents of a running session."""
+    return internal_prefix(session_id) + "control.json"
+
+
+def manifest_key(session_id: str, job: int) -> str:
+    """Key of the list of what a job has saved, uploaded after all of it."""
+    return f"{internal_prefix(session_id)}manifests/job_{job}.json"
+
+
+def job_log_prefix(session_id: str, job: int) -> str:
+    """Prefix of the chunks of a job's output."""
+    return f"{internal_prefix(session_id)}logs/job_{job}/"
+
+
+def agent_log_prefix(session_id: str, launch_index: int) -> str:
+    """Prefix of the chunks of an agent's own log."""
+    return f"{internal_prefix(session_id)}logs/agent_{launch_index}/"
+
+
+def log_chunk_key(prefix: str, offset: int) -> str:
+    """Key of the chunk of a log that begins at this byte; keys sort by offset."""
+    return f"{prefix}{offset:020d}"
 
 
 # --- Files, items and the session's memory ---
@@ -168,3 +209,6 @@ JOB_NUMBER = "AWSAC_JOB"
 JOB_COUNT = "AWSAC_N_JOBS"
 JOB_CORE = "AWSAC_CORE"
 JOB_DATA = "AWSAC_DATA"
+JOB_ATTEMPT = "AWSAC_ATTEMPT"
+# The file that comes into being, with the time in it, when the instance is about to be taken away.
+JOB_INTERRUPT_AT = "AWSAC_INTERRUPT_AT"
