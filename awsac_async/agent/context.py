@@ -17,7 +17,7 @@ from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.status import StatusStore, status_store
 from awsac_async.session.jobs import select_jobs
-from awsac_async.session.model import Job, JobRecord, UserData
+from awsac_async.session.model import Job, JobRecord, JobState, UserData
 from awsac_async.session.names import InstancePaths
 
 
@@ -48,7 +48,12 @@ class Agent:
         self.saver = Saver(
             bucket=self.bucket, session_id=session_id, directory=self.paths.state / "packed", deadline=self.deadline
         )
-        self.stop.tell(self.saver.hurry)
+        self.stop.tell(self._hurry)
+
+    def _hurry(self) -> None:
+        """The instance is being taken away; for any other reason to stop, saving has the time it always has."""
+        if self.stop.state is JobState.INTERRUPTED:
+            self.saver.hurry()
 
     def new_record(self, number: int, script: str = "") -> JobRecord:
         """Return the record of a job of this instance that has not begun."""

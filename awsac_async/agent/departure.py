@@ -30,7 +30,7 @@ async def report_unended(agent: Agent, trouble: str) -> None:
     """No job may stay in a state that promises more: what has not ended has failed, and this is why."""
     for record in agent.reporter.records() or [agent.new_record(number) for number in await _own_numbers(agent)]:
         if not record.state.final:
-            state = JobState.INTERRUPTED if agent.stop.reason else JobState.FAILED
+            state = agent.stop.state or JobState.FAILED
             agent.reporter.report(replace(record, state=state, reason=agent.stop.reason or trouble))
 
 
@@ -55,7 +55,7 @@ async def remove_releases(agent: Agent, _: str) -> None:
 
 async def write_status(agent: Agent, _: str) -> None:
     """Write the last states."""
-    within = _HURRIED_SECONDS if agent.stop.reason else _STATUS_SECONDS
+    within = _within(agent, _STATUS_SECONDS)
     if not await agent.reporter.close(within=within):
         _log.error("some states were not written within %.0f s", within)
 
@@ -63,8 +63,12 @@ async def write_status(agent: Agent, _: str) -> None:
 async def upload_log(agent: Agent, _: str) -> None:
     """Pack and upload the log as it is now."""
     key = agent_log_key(agent.user_data.session_id, agent.instance.launch_index)
-    within = _HURRIED_SECONDS if agent.stop.reason else _LOG_SECONDS
+    within = _within(agent, _LOG_SECONDS)
     await agent.saver.save_file(agent.paths.session_info / AGENT_LOG_FILE, key, within=within)
+
+
+def _within(agent: Agent, seconds: float) -> float:
+    return _HURRIED_SECONDS if agent.stop.state is JobState.INTERRUPTED else seconds
 
 
 async def terminate(agent: Agent, _: str) -> None:

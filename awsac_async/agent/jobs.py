@@ -22,7 +22,6 @@ from awsac_async.session.names import InstancePaths
 from awsac_async.session.times import now
 
 _log = logging.getLogger(__name__)
-_GRACE_SECONDS = 20.0  # between TERM and KILL, to write what is worth keeping
 
 
 class NotRunError(Exception):
@@ -59,7 +58,7 @@ async def run_job(job: Job, *, core: int, record: JobRecord, place: Workplace) -
     except (NotRunError, ReleaseError, DataError) as error:
         run.update(state=JobState.FAILED, reason=str(error))
     except StoppedError as stopped:
-        run.update(state=JobState.INTERRUPTED, reason=str(stopped))
+        run.update(state=stopped.state, reason=str(stopped))
     except SaveError as error:
         run.update(state=JobState.SAVEFAILED, reason=str(error), save_end=now())
     except Exception as fault:
@@ -83,12 +82,12 @@ class _JobRun:
         """Wait for what the job needs, run it, save what it left, say how it ended."""
         release = await self._place.stop.unless(self._provide(), name=f"job {self._job.number}: provide")
         with await self._prepare() as output:
-            interrupted = await self._run(release, output)
+            stopped = await self._run(release, output)
             self.leave_release()
             self.update(state=JobState.SAVING, save_start=now())
             remark = await self._save(output)
-        end = JobState.INTERRUPTED if interrupted else JobState.FINISHED
-        self.update(state=end, reason="; ".join(filter(None, (interrupted, remark))), save_end=now())
+        end, reason = (stopped.state, str(stopped)) if stopped else (JobState.FINISHED, "")
+        self.update(state=end, reason="; ".join(filter(None, (reason, remark))), save_end=now())
 
     def update(self, **changes: object) -> None:
         """Change the job's record and report it."""
@@ -115,24 +114,24 @@ class _JobRun:
         except OSError as error:
             raise NotRunError(f"could not be started: {error}") from error
 
-    async def _run(self, release: Provided | None, output: BinaryIO) -> str:
-        """Run the script to its end; returns why it was interrupted, or ""."""
+    async def _run(self, release: Provided | None, output: BinaryIO) -> StoppedError | None:
+        """Run the script to its end; returns the request that stopped it, if one did."""
         child = await self._start(release)
         self.update(state=JobState.RUNNING, run_start=now())
-        interrupted = ""
+        stop = None
         try:
             with step(f"job {self._job.number}: run {self._job.script}, process {child.pid}"):
                 ended = await self._place.stop.unless(child.wait(), name=f"job {self._job.number}: run")
         except StoppedError as stopped:
-            interrupted = str(stopped)
-            ended = await child.stop(grace=_GRACE_SECONDS)
+            stop = stopped
+            ended = await child.stop(grace=self._place.stop.grace)
         finally:
             child.kill_group()  # whatever it left running in its group
         if not await asyncio.to_thread(self._files.started.exists):
-            raise await self._not_begun(release, output, interrupted)
+            raise await self._not_begun(release, output, stop)
         code = await asyncio.to_thread(self._files.read_exit, ended)
         self.update(state=JobState.WAITFORSAVE, run_end=now(), return_code=code)
-        return interrupted
+        return stop
 
     async def _start(self, release: Provided | None) -> process.Process:
         try:
@@ -159,11 +158,11 @@ class _JobRun:
         )
 
     async def _not_begun(
-        self, release: Provided | None, output: BinaryIO, interrupted: str
+        self, release: Provided | None, output: BinaryIO, stop: StoppedError | None
     ) -> NotRunError | StoppedError:
         """Return why a process ended before it came to the script, and so did not run the job."""
-        if interrupted:
-            return StoppedError(interrupted)
+        if stop:
+            return stop
         name = release.directory.name if release else "none"
         said = await asyncio.to_thread(last_line, output)
         return NotRunError(f"release {name} could not be shown to the job: {said}")

@@ -23,7 +23,7 @@ from awsac_async.agent.metadata import Instance, Metadata
 from awsac_async.agent.stopping import Stop
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError
-from awsac_async.session.model import UserData
+from awsac_async.session.model import JobState, UserData
 from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, InstancePaths
 
 EXIT_NO_USER_DATA = 3  # boot: this instance is in no session
@@ -126,5 +126,6 @@ async def _agent(paths: InstancePaths, user_data: UserData, instance: Instance, 
 def _stop_on_signals() -> Stop:
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.request, f"the agent was stopped by {number.name}")
+        reason = f"the agent was stopped by {number.name}"
+        asyncio.get_running_loop().add_signal_handler(number, stop.request, JobState.INTERRUPTED, reason)
     return stop

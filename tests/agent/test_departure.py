@@ -15,7 +15,7 @@ from awsac_async.agent.metadata import Instance
 from awsac_async.agent.results import SaveError
 from awsac_async.agent.stopping import Stop
 from awsac_async.cloud.aws import Aws, connect
-from awsac_async.session.model import UserData
+from awsac_async.session.model import JobState, UserData
 from awsac_async.session.names import InstancePaths
 from tests.agent.account import BUCKET, Account, Session
 from tests.cloud.faults import error, proxy_to, query_error
@@ -73,7 +73,10 @@ async def test_a_save_under_way_hurries_when_the_agent_is_told_to_stop(
             # Until the deadline, an hour away, it would try and try.
             with pytest.raises(SaveError, match="AccessDenied"):
                 await agent.saver.save_job(
-                    1, tmp_path, io.BytesIO(), on_trouble=lambda _: agent.stop.request("taken away")
+                    1,
+                    tmp_path,
+                    io.BytesIO(),
+                    on_trouble=lambda _: agent.stop.request(JobState.INTERRUPTED, "taken away"),
                 )
 
 

@@ -69,6 +69,6 @@ async def test_a_job_that_is_stopped_before_its_script_began_is_interrupted(
         await asyncio.to_thread(prepare, agent, "true\n")
         running = asyncio.create_task(run(agent), name="run")
         await until((tmp_path / "pinning").exists)
-        agent.stop.request("taken away")
+        agent.stop.request(JobState.INTERRUPTED, "taken away")
         record = await running
     assert (record.state, record.reason, record.return_code) == (JobState.INTERRUPTED, "taken away", None)
