@@ -29,7 +29,7 @@ from awsac_async.session.names import (
     archive_key,
 )
 from awsac_async.session.times import format_time, now, parse_time
-from awsac_async.session.userdata import format_user_data, parse_user_data
+from awsac_async.session.userdata import format_user_data, parse_user_data, read_settings
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 300.0  # a fresh instance role may take a while to be known everywhere
@@ -76,6 +76,7 @@ def check_user_data(user_data: UserData) -> None:
     for key, reader in _FIELDS.items():
         if key in user_data.extra:
             read_field(reader, user_data.extra[key], file="user data", field=key)
+    read_settings(user_data)
 
 
 def number_of_jobs(user_data: UserData) -> int | None:

@@ -23,7 +23,7 @@ from awsac_async.session.model import SessionRecord, UserData
 from awsac_async.session.names import USER_DATA_HOURS, USER_DATA_JOBS, USER_DATA_OBJECTS, session_file
 from awsac_async.session.record import new_session_id, write_record
 from awsac_async.session.times import format_time, now
-from awsac_async.session.userdata import format_user_data
+from awsac_async.session.userdata import format_user_data, settings_fields
 
 OnEvent = Callable[[events.StartEvent], None]
 Proceed = Callable[[Plan], Awaitable[bool]]
@@ -81,6 +81,7 @@ def _new_record(inputs: Inputs, plan: Plan) -> SessionRecord:
     extra = {USER_DATA_JOBS: str(info.n_jobs), USER_DATA_HOURS: f"{info.max_hours:g}"}
     if inputs.data:
         extra[USER_DATA_OBJECTS] = str(len(inputs.data))
+    extra |= settings_fields(info)
     user_data = UserData(
         session_id=session_id,
         bucket=info.bucket,

@@ -82,6 +82,9 @@ positive_integer = integer(least=1, most=10**9, expected="a positive integer")
 number_of_jobs = integer(least=1, most=MAX_JOBS, expected=f"a number of jobs from 1 to {MAX_JOBS}")
 natural_number = integer(least=0, most=10**9, expected="0 or a positive integer")
 session_id = matching(_DOMAIN + "{3,255}", "a session ID like 081215_1646--eventgen--1816")
+job_user = matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", "the name of a user of the instance, like nobody")
+release_mount = matching("rw|ro", "rw or ro")
+retries = integer(least=0, most=100, expected="a number from 0 to 100")
 short_description = matching(
     _DOMAIN + "{1,8}", "letters, digits, '_', '.' or '-' only (it becomes part of names in S3 and SimpleDB)"
 )

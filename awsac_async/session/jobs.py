@@ -9,11 +9,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from awsac_async.session import fields
+from awsac_async.session.durations import parse_duration
 from awsac_async.session.errors import FormatError
 from awsac_async.session.model import Job, JobDefinition
+from awsac_async.session.wording import counted
 
 NO_RELEASE = "-"
 _FIELDS = "snapshotID;shellscriptname;numberofjobs"
+_SESSION_TIMEOUT = {"", "-"}
 _COMMENT = re.compile(r"(^|\s)#.*")
 
 _snapshot_word = fields.matching(r"[A-Za-z0-9_.-]*", "a snapshot ID, or '-' for no release")
@@ -48,16 +51,22 @@ def parse_jobs(text: str, *, file: str) -> list[JobDefinition]:
 
 def _definition(line: str, *, file: str, number: int) -> JobDefinition:
     parts = [part.strip() for part in line.split(";")]
-    if len(parts) != 3:
-        found = f"{len(parts)} field{'s' * (len(parts) > 1)} in {fields.shown(line)}"
-        raise FormatError(file=file, line=number, found=found, expected=f"three fields, {_FIELDS}")
+    if len(parts) not in {3, 4}:
+        found = f"{counted(len(parts), 'field')} in {fields.shown(line)}"
+        expected = f"three fields, {_FIELDS}, and perhaps a fourth, jobtimeout"
+        raise FormatError(file=file, line=number, found=found, expected=expected)
     snapshot = fields.read_field(_snapshot_word, parts[0], file=file, line=number, field="snapshotID")
     return JobDefinition(
         snapshot_id=None if snapshot in {"", NO_RELEASE} else snapshot,
         script=fields.read_field(_script, parts[1], file=file, line=number, field="shellscriptname"),
         count=fields.read_field(fields.number_of_jobs, parts[2], file=file, line=number, field="numberofjobs"),
         line=number,
+        timeout=fields.read_field(_timeout, "".join(parts[3:]), file=file, line=number, field="jobtimeout"),
     )
+
+
+def _timeout(text: str) -> float | None:
+    return None if text in _SESSION_TIMEOUT else parse_duration(fields.without_space(text))
 
 
 def check_jobs(definitions: Sequence[JobDefinition], *, n_jobs: int, scripts: Collection[str], file: str) -> None:
@@ -94,7 +103,8 @@ def expand(definitions: Sequence[JobDefinition]) -> list[Job]:
     """Return the jobs of all definitions, numbered from 1 in the order of the lines."""
     copies = (each for each in definitions for _ in range(each.count))
     return [
-        Job(number=number, script=each.script, snapshot_id=each.snapshot_id) for number, each in enumerate(copies, 1)
+        Job(number=number, script=each.script, snapshot_id=each.snapshot_id, timeout=each.timeout)
+        for number, each in enumerate(copies, 1)
     ]
 
 

@@ -127,6 +127,20 @@ class StartInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobSettings:
+    """How the jobs of a session are run, as its user data say; the defaults are what was done in 2008.
+
+    ``job_timeout``: seconds that an attempt may run, unless the job has its own. ``retries``: how often a job that
+    exits non-zero is run again. ``job_user``: as whom jobs run. ``release_mount``: ``rw`` or ``ro``.
+    """
+
+    job_timeout: float | None = None
+    retries: int = 0
+    job_user: str = "root"
+    release_mount: str = "rw"
+
+
+@dataclass(frozen=True, kw_only=True)
 class UserData:
     """The user data string: four fields of 2008, then ours as ``key=value`` (``extra``)."""
 

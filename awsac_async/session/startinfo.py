@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from awsac_async.session import fields, names
+from awsac_async.session.durations import parse_duration
 from awsac_async.session.errors import FormatError
 from awsac_async.session.fields import integer, matching
 from awsac_async.session.inifile import Entry, read_section
@@ -61,6 +62,10 @@ _OPTIONAL: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "market": ("market", matching("|".join(MARKETS), " or ".join(MARKETS))),
     "cores_per_instance": ("cores_per_instance", integer(least=1, most=1024, expected="a number from 1 to 1024")),
     "max_hours": ("max_hours", _hours),
+    "job_timeout": ("job_timeout", parse_duration),
+    "retries": ("retries", fields.retries),
+    "job_user": ("job_user", fields.job_user),
+    "release_mount": ("release_mount", fields.release_mount),
 }
 _KEYS = {**_REQUIRED, **_OPTIONAL}
 

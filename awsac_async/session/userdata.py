@@ -4,16 +4,25 @@
 2008 does not read. It is readable by every process on the instance: no secret may ever stand in it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from awsac_async.session import fields
+from awsac_async.session import fields, names
+from awsac_async.session.durations import format_seconds, parse_duration
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import UserData
+from awsac_async.session.model import JobSettings, StartInfo, UserData
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html: 16 KB, before base64.
 MAX_BYTES = 16 * 1024
 _FILE = "user data"
 _FIRST = ("session_id", "sessionsbucket", "archivefilename", "cores_per_instance")
+# Key of our fields on how jobs are run, each named as the field of JobSettings and of StartInfo -> reader, writer.
+_SETTINGS: Mapping[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
+    names.USER_DATA_JOB_TIMEOUT: (parse_duration, format_seconds),
+    names.USER_DATA_RETRIES: (fields.retries, str),
+    names.USER_DATA_JOB_USER: (fields.job_user, str),
+    names.USER_DATA_RELEASE_MOUNT: (fields.release_mount, str),
+}
 _key = fields.matching(r"[a-z][a-z0-9_]*", "key=value with a key of small letters, digits and '_'")
 
 
@@ -45,6 +54,19 @@ def parse_user_data(text: str, *, file: str = _FILE) -> UserData:
         cores_per_instance=fields.read_field(fields.positive_integer, cores, file=file, field=_FIRST[3]),
         extra=_extra(parts[4:], file=file),
     )
+
+
+def settings_fields(startinfo: StartInfo) -> dict[str, str]:
+    """Return the fields that tell the instances how jobs are run; what is as in 2008 is not said."""
+    given = {key: getattr(startinfo, key) for key in _SETTINGS}
+    return {key: _SETTINGS[key][1](value) for key, value in given.items() if value != getattr(JobSettings, key)}
+
+
+def read_settings(user_data: UserData, *, file: str = _FILE) -> JobSettings:
+    """Read those fields; what is absent is as in 2008. Raises FormatError."""
+    given = {key: text for key, text in user_data.extra.items() if key in _SETTINGS}
+    values = {key: fields.read_field(_SETTINGS[key][0], text, file=file, field=key) for key, text in given.items()}
+    return JobSettings(**values)
 
 
 def _line(text: str, *, file: str) -> str:

@@ -42,11 +42,17 @@ def test_a_job_without_a_release_has_no_snapshot(field):
     assert parse_jobs(f"{field};a.sh;1", file="jobs.cfg")[0].snapshot_id is None
 
 
+def test_a_fourth_field_is_how_long_the_jobs_of_a_line_may_run():
+    text = "-;a.sh;2;90s\n-;a.sh;1;1.5 h\n-;a.sh;1;20\n-;a.sh;1;-\n-;a.sh;1;\n-;a.sh;1\n"
+    jobs = expand(parse_jobs(text, file="jobs.cfg"))
+    assert [job.timeout for job in jobs] == [90, 90, 5400, 20, None, None, None]
+
+
 @pytest.mark.parametrize(
     ("line", "field"),
     [
         ("a.sh;1", None),
-        ("-;a.sh;1;1", None),
+        ("-;a.sh;1;1h;1", None),
         ("-;a.sh", None),
         ("snap 1;a.sh;1", "snapshotID"),
         ("snap/1;a.sh;1", "snapshotID"),
@@ -60,6 +66,11 @@ def test_a_job_without_a_release_has_no_snapshot(field):
         ("-;a.sh;two", "numberofjobs"),
         ("-;a.sh;1e3", "numberofjobs"),
         ("-;a.sh;" + "9" * 5000, "numberofjobs"),
+        ("-;a.sh;1;0", "jobtimeout"),
+        ("-;a.sh;1;-1h", "jobtimeout"),
+        ("-;a.sh;1;1d", "jobtimeout"),
+        ("-;a.sh;1;8761h", "jobtimeout"),
+        ("-;a.sh;1;" + "9" * 5000, "jobtimeout"),
     ],
 )
 def test_a_line_that_is_no_definition_is_refused_with_its_number_and_field(line, field):

@@ -34,6 +34,7 @@ def test_without_our_keys_a_session_behaves_as_in_2008():
     info = parse_startinfo(OF_2008, file="session.ini")
     assert (info.market, info.region, info.cores_per_instance, info.key_name) == ("on-demand", None, None, None)
     assert (info.instance_profile, info.max_hours) == ("awsac-agent", 48.0)
+    assert (info.job_timeout, info.retries, info.job_user, info.release_mount) == (None, 0, "root", "rw")
 
 
 def test_our_keys_are_read():
@@ -45,11 +46,16 @@ subnet_id = subnet-0123abcd
 market = spot
 cores_per_instance = 16
 max_hours = 1.5
+job_timeout = 30m
+retries = 100
+job_user = cms-prod
+release_mount = ro
 """
     info = parse_startinfo(OF_2008 + ours, file="session.ini")
     assert (info.region, info.instance_profile, info.key_name) == ("eu-west-1", "cms", "mine")
     assert (info.security_group_ids, info.subnet_id) == (("sg-0123abcd", "sg-0123abce"), "subnet-0123abcd")
     assert (info.market, info.cores_per_instance, info.max_hours) == ("spot", 16, 1.5)
+    assert (info.job_timeout, info.retries, info.job_user, info.release_mount) == (1800, 100, "cms-prod", "ro")
 
 
 def test_white_space_inside_a_value_is_dropped():
@@ -93,7 +99,24 @@ def test_a_bad_value_is_refused_with_its_line_key_and_what_was_found(good, bad, 
     assert error.expected
 
 
-@pytest.mark.parametrize("bad", ["market = cheap", "max_hours = 0", "max_hours = nan", "max_hours = inf", "region = x"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "market = cheap",
+        "max_hours = 0",
+        "max_hours = nan",
+        "max_hours = inf",
+        "region = x",
+        "job_timeout = 0s",
+        "job_timeout = 1e3",
+        "job_timeout = 2 days",
+        "retries = 101",
+        "retries = -1",
+        "job_user = -rf",
+        "job_user = a;b",
+        "release_mount = r",
+    ],
+)
 @pytest.mark.parametrize("before", ["", "\n\n# a comment\n"])
 def test_a_bad_value_of_our_keys_is_refused_with_its_line(bad, before):
     error = refusal(OF_2008 + before + bad)

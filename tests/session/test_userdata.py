@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from awsac_async.session.durations import MAX_SECONDS
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import UserData
-from awsac_async.session.userdata import format_user_data, parse_user_data
+from awsac_async.session.model import JobSettings, UserData
+from awsac_async.session.startinfo import parse_startinfo
+from awsac_async.session.userdata import format_user_data, parse_user_data, read_settings, settings_fields
 from tests.session.outcomes import outcome
+from tests.session.test_startinfo import OF_2008 as INI_OF_2008
 
 OF_2008 = "081215_1646--eventgen--1816;atlassessions;sessionarchive.tar.bz2;2"
 PARSED = UserData(
@@ -82,6 +85,38 @@ def test_what_is_no_user_data_string_is_refused_with_what_was_found(text, found)
 def test_a_value_that_a_reader_would_not_get_back_is_not_written(wrong):
     with pytest.raises(FormatError):
         format_user_data(replace(PARSED, **wrong))
+
+
+def test_how_jobs_are_run_is_said_only_where_it_is_not_as_in_2008():
+    startinfo = parse_startinfo(INI_OF_2008, file="session.ini")
+    assert settings_fields(startinfo) == {}
+    assert read_settings(PARSED) == JobSettings()
+    assert settings_fields(replace(startinfo, job_timeout=0.5, release_mount="ro")) == {
+        "job_timeout": "0.5",
+        "release_mount": "ro",
+    }
+
+
+@given(
+    timeout=st.none() | st.integers(1, int(MAX_SECONDS) * 1000).map(lambda milliseconds: milliseconds / 1000),
+    retries=st.integers(0, 100),
+    user=st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", fullmatch=True),
+    mount=st.sampled_from(["rw", "ro"]),
+)
+def test_an_instance_reads_how_jobs_are_run_as_the_client_was_told(timeout, retries, user, mount):
+    settings = {"job_timeout": timeout, "retries": retries, "job_user": user, "release_mount": mount}
+    startinfo = replace(parse_startinfo(INI_OF_2008, file="session.ini"), **settings)
+    sent = format_user_data(replace(PARSED, extra=settings_fields(startinfo)))
+    assert read_settings(parse_user_data(sent)) == JobSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    "field", ["job_timeout=soon", "job_timeout=", "retries=many", "job_user=a/b", "release_mount=x"]
+)
+def test_a_setting_that_cannot_be_read_is_refused_by_its_name(field):
+    with pytest.raises(FormatError) as caught:
+        read_settings(parse_user_data(f"{OF_2008};{field}"))
+    assert caught.value.field == field.partition("=")[0]
 
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{2,60}", fullmatch=True)

@@ -1,0 +1,45 @@
+"""Spans of time as people write and read them, and how long before a deadline jobs are stopped.
+
+Owns the words only: who measures such a span does so by a clock that nobody sets.
+"""
+
+import re
+
+from awsac_async.session.wording import counted
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,3})?)(?P<unit>[smh]?)", re.ASCII)
+# A year, as for a deadline: a session is for a short time.
+MAX_SECONDS = 8760 * 3600.0
+EXPECTED = "a time like 90s, 30m, 2h or 1.5h (a bare number is seconds), above 0 and at most 8760h"
+
+# What jobs have left is saved in the last 10 minutes before the deadline, or in a tenth of a shorter session.
+_LAST_SECONDS = 600.0
+_LAST_SHARE = 0.1
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that ``90s``, ``30m``, ``1.5h`` or ``90`` mean; raises ValueError."""
+    found = _DURATION.fullmatch(text)
+    seconds = float(found["number"]) * _UNITS[found["unit"]] if found else 0
+    if not 0 < seconds <= MAX_SECONDS:
+        raise ValueError(EXPECTED)
+    return round(seconds, 3)
+
+
+def format_seconds(seconds: float) -> str:
+    """Write seconds as ``parse_duration`` reads them, without a unit."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")
+
+
+def shown_duration(seconds: float) -> str:
+    """Return a span in the largest unit in which it is a round number: "90 minutes", "2 hours"."""
+    for size, name in ((3600, "hour"), (60, "minute")):
+        if seconds >= size and seconds % size == 0:
+            return counted(int(seconds // size), name)
+    return "1 second" if seconds == 1 else f"{format_seconds(seconds)} seconds"
+
+
+def warning_seconds(max_hours: float) -> float:
+    """Return how many seconds before the deadline the jobs are stopped, so that what they left can be saved."""
+    return min(_LAST_SECONDS, _LAST_SHARE * max_hours * 3600)
