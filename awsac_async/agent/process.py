@@ -98,8 +98,8 @@ async def start(
     return Process(process)
 
 
-async def run_tool(*command: str) -> None:
-    """Run a short-lived system tool to its end.
+async def run_tool(*command: str) -> str:
+    """Run a short-lived system tool to its end, and return what it printed.
 
     Raises:
         ToolError: it is missing, failed, or took longer than two minutes.
@@ -124,6 +124,7 @@ async def run_tool(*command: str) -> None:
         if process.returncode is None:
             Process(process).kill_group()
             await process.wait()
+    text = printed.decode(errors="replace")
     if process.returncode:
-        text = " ".join(printed.decode(errors="replace").split())
-        raise ToolError(f"{line}: {text or f'exit code {process.returncode}'}")
+        raise ToolError(f"{line}: {' '.join(text.split()) or f'exit code {process.returncode}'}")
+    return text
