@@ -102,6 +102,7 @@ class Control:
         operations: dict[tuple[str, str], Callable[[Any], Any]] = {
             ("GET", "counts"): counts,
             ("POST", "snapshots"): import_snapshot,
+            ("POST", "instance-events"): instance_event,
         }
         operation = operations.get((request.method, request.path.removeprefix(CONTROL_PREFIX)))
         if operation is None:
@@ -138,6 +139,13 @@ def _domains() -> Iterator[str]:
 def import_snapshot(order: dict[str, str]) -> str:
     """Make a snapshot from a folder; return its ID."""
     return ec2_backend().import_folder(Path(order["source"]), order["description"]).id
+
+
+def instance_event(order: dict[str, str]) -> None:
+    """Let something happen to an instance that EC2 does by itself."""
+    backend = ec2_backend()
+    events = {"spot-notice": backend.spot_notice, "lost": backend.lose, "agent-killed": backend.kill_agent}
+    events[order["event"]](order["instance_id"])
 
 
 def make_api_server(port: int, control: Control) -> Any:

@@ -121,6 +121,11 @@ def import_snapshot(directory: Path, source: Path, *, description: str) -> str:
     return str(snapshot_id)
 
 
+def instance_event(directory: Path, instance_id: str, event: str) -> None:
+    """Let an instance suffer ``spot-notice``, ``lost`` or ``agent-killed``. Raises LocalCloudError if it cannot."""
+    _ask(_require(directory.resolve()), "POST", "instance-events", {"instance_id": instance_id, "event": event})
+
+
 # --- one at a time ---
 
 

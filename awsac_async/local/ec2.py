@@ -5,8 +5,9 @@
        |          v
     stopped <- stopping
 
-An instance's own ``poweroff`` terminates or stops it, as its shutdown behaviour says. Machines are started and stopped
-by ``hypervisor``; each has a metadata service for as long as it runs.
+An instance's own ``poweroff`` terminates or stops it, as its shutdown behaviour says. What EC2 does to instances by
+itself (takes back a spot instance, loses hardware) is done here when somebody asks for it. Machines are started and
+stopped by ``hypervisor``; each has a metadata service for as long as it runs.
 """
 
 import logging
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from moto.core.utils import utcnow
@@ -39,6 +41,8 @@ OWN_SHUTDOWN = StateReason(
 )
 
 NO_BOOT = StateReason("Server.InternalError: Internal error on launch", "Server.InternalError")
+LOST = StateReason("Server.InternalError: Hardware failure", "Server.InternalError")
+SPOT_END = StateReason("Server.SpotInstanceTermination: Spot instance termination", "Server.SpotInstanceTermination")
 
 
 @dataclass(kw_only=True)
@@ -207,6 +211,33 @@ class InstanceBackend(VolumeBackend):
             _enter(instance, LEAVING[final], reason)
             after(self.hardware.settings.instance_delay, self._shut_down, instance, final)
         return previous
+
+    # --- what happens to instances ---
+
+    def spot_notice(self, instance_id: str) -> None:
+        """Tell a running spot instance that it is taken away, and take it away when the warning is over."""
+        warning = self.hardware.settings.spot_warning
+        with self.lock:
+            instance = self.get_instance(instance_id)
+            metadata = self._running[instance_id].metadata
+            if instance.lifecycle != "spot" or instance.state != "running" or metadata is None:
+                raise EC2ClientError("IncorrectInstanceState", f"{instance_id} is not a spot instance that runs")
+            metadata.give_spot_notice(utcnow() + timedelta(seconds=warning))
+        after(warning, self._take_away, instance)
+
+    def _take_away(self, instance: Instance) -> None:
+        with self.lock:
+            self._leave(instance, "terminated", SPOT_END)
+
+    def lose(self, instance_id: str) -> None:
+        """Let an instance's hardware fail: it is dead at once, and terminated without having been shut down."""
+        with self.lock:
+            self._leave(self.get_instance(instance_id), "terminated", LOST)
+        self.hardware.hypervisor.cut_power(instance_id)
+
+    def kill_agent(self, instance_id: str) -> None:
+        """Kill what the instance booted into, and nothing else of it."""
+        self.hardware.hypervisor.kill_agent(self.get_instance(instance_id).id)
 
     def machine_ended(self, instance_id: str, booted: bool) -> None:
         """Follow a machine that has ended by itself (called by the hypervisor)."""

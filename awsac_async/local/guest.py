@@ -5,7 +5,8 @@ would otherwise shut the host down), runs the boot script, reaps orphans, and ta
 Runs inside the instance's namespaces, or, where there are none, as the reaper of the instance's processes. It must
 never mount, signal or write outside of the instance.
 
-Signals: SIGTERM and SIGPWR shut down (SIGTERM to all, a grace, SIGKILL), SIGINT does so without the grace.
+Signals: SIGTERM and SIGPWR shut down (SIGTERM to all, a grace, SIGKILL), SIGINT does so without the grace. SIGUSR1
+kills the boot script, or what it has become, and nothing else.
 """
 
 import contextlib
@@ -23,13 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.local.processes import descendants
+from awsac_async.local.service import BootScript, report
 from awsac_async.local.settings import Isolation
 
 # <sys/mount.h>, <sys/prctl.h>, <linux/capability.h>
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC = 2, 4, 8, 0x1000, 0x4000
 PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, CAP_SYS_BOOT = 24, 36, 22
 
-WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGPWR, signal.SIGINT}
+WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGPWR, signal.SIGINT, signal.SIGUSR1}
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse")
 DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 POWER_COMMANDS = ("poweroff", "halt", "shutdown", "reboot", "systemctl")
@@ -195,21 +197,7 @@ def _limit_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(65535, most), most))
 
 
-def _report(message: str) -> None:
-    print(f"[init] {message}", flush=True)
-
-
-def _start_boot_script(orders: Orders) -> int | None:
-    try:
-        return os.posix_spawn(
-            orders.boot, [str(orders.boot)], orders.environment, setsid=True, setsigmask=[], setsigdef=[signal.SIGPIPE]
-        )
-    except OSError as error:
-        _report(f"cannot run the boot script: {error}")
-        return None
-
-
-def _reap(boot: int | None) -> bool:
+def _reap(boot: BootScript) -> bool:
     """Collect the children that have ended; return whether any is left."""
     while True:
         try:
@@ -218,8 +206,7 @@ def _reap(boot: int | None) -> bool:
             return False
         if pid == 0:
             return True
-        if pid == boot:
-            _report(f"the boot script ended with status {os.waitstatus_to_exitcode(status)}")
+        boot.collected(pid, os.waitstatus_to_exitcode(status))
 
 
 def _signal_all(signum: signal.Signals) -> None:
@@ -228,9 +215,10 @@ def _signal_all(signum: signal.Signals) -> None:
             os.kill(pid, signum)
 
 
-def _shut_down(grace: float, boot: int | None) -> None:
+def _shut_down(grace: float, boot: BootScript) -> None:
     """Ask all processes to end, then end them. Returns when there is none left."""
-    _report("shutting down")
+    report("shutting down")
+    boot.stay_down()
     deadline = time.monotonic() + grace
     _signal_all(signal.SIGTERM)
     while _reap(boot):
@@ -242,12 +230,24 @@ def _shut_down(grace: float, boot: int | None) -> None:
 
 
 def _run(orders: Orders) -> None:
-    """Boot, then reap until told to shut down. An instance outlives its boot script."""
+    """Boot, then reap, restart and kill as told, until told to shut down. An instance outlives its boot script."""
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-    boot = _start_boot_script(orders)
-    while (signum := signal.sigwait(WATCHED)) == signal.SIGCHLD:
+    boot = BootScript(orders.boot, orders.environment)
+    boot.start()
+    while (signum := _next_signal(boot.seconds_to_start())) in {None, signal.SIGCHLD, signal.SIGUSR1}:
+        if signum == signal.SIGUSR1:
+            boot.kill()
         _reap(boot)
+        boot.start_if_due()
     _shut_down(0.0 if signum == signal.SIGINT else orders.grace, boot)
+
+
+def _next_signal(within: float | None) -> int | None:
+    """Wait for a signal, for so many seconds at most; None if none came."""
+    if within is None:
+        return signal.sigwait(WATCHED)
+    told = signal.sigtimedwait(WATCHED, within)
+    return told.si_signo if told else None
 
 
 def main() -> int:

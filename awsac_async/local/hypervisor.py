@@ -185,11 +185,24 @@ class Hypervisor:
         if machine is None:
             return
         for signum in (signal.SIGTERM, signal.SIGKILL):
+            self._signal(instance_id, signum)
+            if machine.ended.wait(self._settings.shutdown_grace + 5.0):
+                return
+
+    def cut_power(self, instance_id: str) -> None:
+        """End an instance at once, as a failure of its hardware does."""
+        self._signal(instance_id, signal.SIGKILL)
+
+    def kill_agent(self, instance_id: str) -> None:
+        """Kill the boot script, or what it has become by ``exec``; the rest of the instance lives on."""
+        self._signal(instance_id, signal.SIGUSR1)  # its init is the one who can without hitting another
+
+    def _signal(self, instance_id: str, signum: signal.Signals) -> None:
+        """Signal an instance's init. Nothing happens if it does not run."""
+        if machine := self._machines.get(instance_id):
             with machine.lock, contextlib.suppress(ProcessLookupError):  # it is ending by itself
                 if machine.usable:
                     signal.pidfd_send_signal(machine.init, signum)
-            if machine.ended.wait(self._settings.shutdown_grace + 5.0):
-                return
 
     def attach(self, instance_id: str, volume_id: str, source: Path) -> None:
         """Show an instance a volume, as udev would: by the volume's ID, and as an NVMe disk where it is a device."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -108,6 +109,11 @@ class MetadataService:
         """Stop answering and close the port."""
         self._server.shutdown()
         self._server.server_close()
+
+    def give_spot_notice(self, end: datetime) -> None:
+        """Answer ``spot/instance-action`` from now on: the instance is terminated at this time (UTC)."""
+        notice = {"action": "terminate", "time": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
+        self._tree["latest"]["meta-data"]["spot"] = {"instance-action": lambda: json.dumps(notice)}
 
     def _serve(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         response = self._answer(Request(environ))

@@ -54,6 +54,7 @@ class Settings:
     attachment_delay: float = 0.2  # attaching, and detaching
     snapshot_delay: float = 0.2  # pending
     shutdown_grace: float = 2.0  # from SIGTERM to SIGKILL when an instance is shut down
+    spot_warning: float = 120.0  # from the notice to the end of a spot instance
 
     def to_json(self) -> str:
         """Return a text that ``from_json`` reads."""

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from awsac_async.local import processes
+from awsac_async.local import cloud, processes
 from tests.conftest import Embedded
 
 IMAGE = "ami-0a35ac00000000001"
@@ -80,6 +80,10 @@ class Account:
         self.ec2.terminate_instances(InstanceIds=list(instance_ids))
         for instance_id in instance_ids:
             self.reached(instance_id, "terminated")
+
+    def suffers(self, instance_id: str, event: str) -> None:
+        """Let something happen to an instance."""
+        cloud.instance_event(self.cloud.directory, instance_id, event)
 
     def volume(self, volume_id: str) -> dict[str, Any]:
         return dict(self.ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"][0])

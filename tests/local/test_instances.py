@@ -149,3 +149,22 @@ def test_the_console_keeps_the_last_64_kilobytes(account: Account) -> None:
     console = account.printed(instance_id, "the end")
     assert len(console) == 64 * 1024
     account.terminate(instance_id)
+
+
+def test_an_instance_whose_hardware_fails_is_dead_at_once_and_terminated(account: Account) -> None:
+    instance_id = account.launch("trap 'echo asked to end' TERM; echo up; while :; do sleep 0.1; done")
+    account.printed(instance_id, "up")
+    account.suffers(instance_id, "lost")
+    gone = account.reached(instance_id, "terminated")
+    assert gone["StateReason"]["Code"] == "Server.InternalError"
+    assert account.processes(instance_id) == []
+    assert "asked to end" not in account.console(instance_id)
+
+
+def test_an_agent_that_is_killed_leaves_what_it_started(account: Account) -> None:
+    instance_id = account.launch("(setsid sleep 600; echo never) & echo started; exec sleep 600")
+    account.printed(instance_id, "started")
+    account.suffers(instance_id, "agent-killed")
+    account.printed(instance_id, "the boot script ended with status -9\n")
+    assert account.processes(instance_id)
+    account.terminate(instance_id)

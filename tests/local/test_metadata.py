@@ -5,12 +5,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from awsac_async.local import cloud
 from awsac_async.local.metadata import Tokens
+from awsac_async.local.settings import Settings
+from tests.conftest import embedded_cloud
 
-from .account import IMAGE, Account
+from .account import BOOT, IMAGE, Account
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
@@ -157,3 +162,25 @@ def test_the_credentials_of_the_role_are_good_for_the_services(any_account: Acco
     arn = any_account.client("sts", **keys).get_caller_identity()["Arn"]
     assert arn == f"arn:aws:sts::123456789012:assumed-role/awsac-agent/{service.instance_id}"
     assert json.loads(service.get("meta-data/iam/info"))["InstanceProfileArn"].endswith("instance-profile/awsac-agent")
+
+
+def test_a_spot_instance_is_told_of_its_end_and_then_taken_away(tmp_path: Path) -> None:
+    with embedded_cloud(tmp_path / "cloud", Settings(boot=BOOT, spot_warning=2.0, instance_delay=0.1)) as running:
+        account = Account(cloud=running, isolation="")
+        instance_id = account.launch(SCRIPT, InstanceMarketOptions={"MarketType": "spot"})
+        service = service_of(account, instance_id)
+        assert service.get("meta-data/instance-life-cycle") == "spot"
+        assert service.ask("latest/meta-data/spot/instance-action")[0] == 404
+        before = datetime.now(UTC)
+        account.suffers(instance_id, "spot-notice")
+        notice = json.loads(service.get("meta-data/spot/instance-action"))
+        assert notice["action"] == "terminate"
+        assert before <= datetime.strptime(notice["time"] + "+0000", "%Y-%m-%dT%H:%M:%SZ%z")
+        gone = account.reached(instance_id, "terminated")
+        assert gone["StateReason"]["Code"] == "Server.SpotInstanceTermination"
+
+
+def test_only_a_spot_instance_gets_a_spot_notice(any_account: Account, service: Service) -> None:
+    with pytest.raises(cloud.LocalCloudError, match="not a spot instance"):
+        any_account.suffers(service.instance_id, "spot-notice")
+    assert service.ask("latest/meta-data/spot/instance-action")[0] == 404
