@@ -1,0 +1,79 @@
+"""The control document: what clients ask of the agents of a running session.
+
+Owns its form, ``{"version": 1, "kill": [3, 4], "stop": false, "follow": 7}``, and the rule that commands only grow:
+what was asked once stays asked, so an agent that looks seldom, or again after its death, misses nothing. Members that
+a version does not know are kept as they are, for the agents that know them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from awsac_async.session.errors import FormatError
+from awsac_async.session.fields import decode, shown
+from awsac_async.session.model import MAX_JOBS
+
+VERSION = 1
+_KNOWN = ("version", "kill", "stop", "follow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """All that has been asked so far.
+
+    ``kill``: numbers of jobs that are to be stopped. ``stop``: the whole session is. ``follow``: a counter that changes
+    as long as somebody follows the logs. ``others``: members of a later version.
+    """
+
+    kill: frozenset[int] = frozenset()
+    stop: bool = False
+    follow: int = 0
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+    def killing(self, jobs: Iterable[int]) -> "Control":
+        """Return the document that asks for the end of these jobs as well."""
+        return replace(self, kill=self.kill.union(jobs))
+
+    def stopping(self) -> "Control":
+        """Return the document that asks for the end of the session as well."""
+        return replace(self, stop=True)
+
+    def following(self) -> "Control":
+        """Return the document that tells once more that somebody follows the logs."""
+        return replace(self, follow=self.follow + 1)
+
+
+def format_control(control: Control) -> bytes:
+    """Return the document's bytes."""
+    members = {"version": VERSION, "kill": sorted(control.kill), "stop": control.stop, "follow": control.follow}
+    return json.dumps(dict(control.others) | members).encode()
+
+
+def parse_control(content: bytes, *, file: str) -> Control:
+    """Read the document; a member that is absent asks for nothing. Raises FormatError."""
+    text = decode(content, file=file)
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError):
+        members = None
+    if not isinstance(members, dict):
+        raise FormatError(file=file, found=shown(text), expected="a JSON object")
+    kill, stop, follow = members.get("kill", []), members.get("stop", False), members.get("follow", 0)
+    for member, value, right, expected in (
+        ("kill", kill, _are_jobs(kill), "a list of job numbers"),
+        ("stop", stop, isinstance(stop, bool), "true or false"),
+        ("follow", follow, _is_integer(follow), "an integer"),
+    ):
+        if not right:
+            raise FormatError(file=file, field=member, found=shown(json.dumps(value)), expected=expected)
+    others = {member: value for member, value in members.items() if member not in _KNOWN}
+    return Control(kill=frozenset(kill), stop=stop, follow=follow, others=others)
+
+
+def _are_jobs(value: object) -> bool:
+    return isinstance(value, list) and all(_is_integer(number) and 1 <= number <= MAX_JOBS for number in value)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
