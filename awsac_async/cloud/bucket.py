@@ -11,11 +11,12 @@ from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.failures import by_code
 from awsac_async.cloud.objects import Download, ObjectInfo, Progress, Upload, address
 from awsac_async.cloud.transfer import download, upload
-from awsac_async.session.errors import InputError
+from awsac_async.session.errors import CloudError, InputError
 
 __all__ = ["Bucket", "Download", "ObjectInfo", "Progress", "Upload"]
 
 _KEYS_A_CALL = 1000  # of DeleteObjects
+_NOT_MODIFIED = "304"  # the SDK takes this answer, which has no code of its own, for an error
 
 
 class Bucket:
@@ -50,12 +51,28 @@ class Bucket:
 
     async def read(self, key: str) -> bytes:
         """Return a small object's content. Raises NotFoundError."""
+        content, _ = await self._read(key)
+        return content
+
+    async def read_if_changed(self, key: str, etag: str | None) -> tuple[bytes, str] | None:
+        """Return a small object's content and its ETag, or None if it is still the one of this ETag.
+
+        Raises:
+            NotFoundError: there is no such object.
+        """
+        try:
+            return await self._read(key, **({"IfNoneMatch": etag} if etag else {}))
+        except CloudError as error:
+            if error.code == _NOT_MODIFIED:
+                return None
+            raise
+
+    async def _read(self, key: str, **condition: str) -> tuple[bytes, str]:
         s3 = await self._client()
         with translated("GetObject", self._place(key)):
-            answer = await s3.get_object(Bucket=self.name, Key=key)
+            answer = await s3.get_object(Bucket=self.name, Key=key, **condition)
             async with answer["Body"] as body:
-                content: bytes = await body.read()
-        return content
+                return await body.read(), str(answer["ETag"])
 
     async def write(self, key: str, body: bytes, *, if_none_match: bool = False, if_match: str | None = None) -> str:
         """Write a small object and return its ETag.

@@ -43,6 +43,18 @@ async def test_reading_an_object_that_is_not_there_names_its_place(bucket):
         await bucket.read("missing")
 
 
+async def test_an_object_that_has_not_changed_is_not_read_again(bucket):
+    etag = await bucket.write("document", b"first")
+    assert await bucket.read_if_changed("document", None) == (b"first", etag)
+    assert await bucket.read_if_changed("document", etag) is None
+
+    changed = await bucket.write("document", b"second")
+    assert await bucket.read_if_changed("document", etag) == (b"second", changed)
+    await bucket.delete(["document"])
+    with pytest.raises(NotFoundError):
+        await bucket.read_if_changed("document", changed)
+
+
 async def test_create_only_does_not_replace_an_object(bucket):
     await bucket.write("document", b"first", if_none_match=True)
     with pytest.raises(ConflictError):
