@@ -88,10 +88,11 @@ class Release:
         """Unmount, detach and delete, as far as there is anything to undo; every step runs, whatever fails."""
         if self._creation is None:
             return
-        volumes, volume_id, name = self._place.volumes, await _created(self._creation), self._device_name
+        volumes, instance_id = self._place.volumes, self._place.instance.instance_id
+        volume_id, name = await _created(self._creation), self._device_name
         await self._undo("unmount", lambda: self._place.devices.unmount(self._directory))
         if name:
-            await self._undo(f"detach {volume_id}", lambda: volumes.detach(volume_id))
+            await self._undo(f"detach {volume_id}", lambda: volumes.detach(volume_id, instance_id))
             self._place.names.give_back(name)
             self._device_name = ""
         if volume_id:

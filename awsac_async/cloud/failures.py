@@ -7,6 +7,7 @@ foreign exception. A sentence made here names the cause in one line and never ca
 import re
 
 from awsac_async.session.errors import (
+    AttachmentLimitError,
     AwsacError,
     CapacityError,
     CloudError,
@@ -37,8 +38,10 @@ _CODES: dict[type[CloudError], str] = {
     ThrottledError: """
         BandwidthLimitExceeded EC2ThrottledException RequestLimitExceeded RequestThrottled ServiceUnavailable SlowDown
         Throttling ThrottlingException TooManyRequestsException 429 503""",
+    AttachmentLimitError: """
+        AttachmentLimitExceeded""",
     CapacityError: """
-        AttachmentLimitExceeded InstanceLimitExceeded InsufficientAddressCapacity InsufficientCapacity
+        InstanceLimitExceeded InsufficientAddressCapacity InsufficientCapacity
         InsufficientFreeAddressesInSubnet InsufficientHostCapacity InsufficientInstanceCapacity
         InsufficientReservedInstanceCapacity InsufficientVolumeCapacity MaxSpotInstanceCountExceeded
         NumberDomainsExceeded SnapshotLimitExceeded SpotMaxPriceTooLow TooManyBuckets VcpuLimitExceeded

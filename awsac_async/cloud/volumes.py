@@ -18,6 +18,8 @@ from awsac_async.session.errors import CloudError, ConflictError, NotFoundError
 from awsac_async.session.names import NAME_TAG, SESSION_TAG, SNAPSHOT_TAG
 
 _SETTLED_WITHIN = 60.0  # seconds in which EC2 has heard of what it did itself
+_SHOWN_WITHIN = 5.0  # seconds in which DescribeVolumes follows what EC2 says elsewhere
+_LOST = ("error", "deleting", "deleted")  # states in which a volume is of no use any more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +73,25 @@ class Volumes:
                 ],
             )
         volume_id = str(volume["VolumeId"])
-        self._visible_by[volume_id] = asyncio.get_running_loop().time() + VISIBLE_WITHIN
+        self.expect(volume_id)
         return volume_id
 
-    async def wait_available(self, volume_id: str) -> None:
-        """Wait until a volume can be attached."""
-        await self._poll.wait(volume_id, until="available", failed=("error", "deleting", "deleted"))
+    def expect(self, volume_id: str) -> None:
+        """Take it for known that a volume exists, also if EC2 does not show it for a while: it may be just made."""
+        self._visible_by[volume_id] = asyncio.get_running_loop().time() + VISIBLE_WITHIN
 
-    async def attach(self, volume_id: str, instance_id: str, device: str) -> None:
-        """Start to attach an available volume; one that is attached to this instance already is attached as wished.
+    async def wait_available(self, volume_id: str) -> None:
+        """Wait until a volume can be attached, or is."""
+        await self._poll.wait(volume_id, until=("available", "attaching", "attached"), failed=_LOST)
+
+    async def attach(self, volume_id: str, instance_id: str, device: str) -> str:
+        """Start to attach an available volume, and return its device name.
+
+        A volume that is attached to this instance already is attached as wished, under the name that it has.
 
         Raises:
             DeviceNameInUseError: another volume has the name.
+            AttachmentLimitError: the instance can have no more volumes.
         """
         ec2 = await self._aws.client("ec2")
 
@@ -94,12 +103,15 @@ class Volumes:
             # IncorrectState: EC2 may still call an instance "pending" while it already runs this code.
             await _until_settled(call, again=_has_code("IncorrectState", "InvalidVolume.NotFound"))
         except ConflictError:
-            if (await self._poll.describe([volume_id])).get(volume_id, GONE).instance_id != instance_id:
+            standing = await self._attachment(volume_id)
+            if standing.instance_id != instance_id:
                 raise
+            return standing.device
+        return device
 
     async def wait_attached(self, volume_id: str) -> None:
         """Wait until an attachment is complete; the device may still take a moment to appear."""
-        await self._poll.wait(volume_id, until="attached", failed=("error", "deleting", "deleted"))
+        await self._poll.wait(volume_id, until=("attached",), failed=_LOST)
 
     async def delete_with_instance(self, instance_id: str, device: str) -> None:
         """Let the attached volume be deleted with its instance, however that ends."""
@@ -113,15 +125,23 @@ class Volumes:
         # The instance may learn of a device a moment after the volume has.
         await _until_settled(call, again=_has_code("InvalidInstanceAttributeValue", "IncorrectState"))
 
-    async def detach(self, volume_id: str) -> None:
-        """Detach a volume and wait until it is free; one that is attached to nothing, or gone, is free already."""
+    async def detach(self, volume_id: str, instance_id: str) -> None:
+        """Detach a volume from an instance and wait until it is free; one that is not attached, or gone, is free."""
         ec2 = await self._aws.client("ec2")
-        standing = await self._standing(volume_id)
-        if standing.instance_id:
-            # What is detaching already, or was detached or deleted since, is told by the wait.
-            with suppress(ConflictError, NotFoundError), translated("DetachVolume", volume_id):
-                await ec2.detach_volume(VolumeId=volume_id, InstanceId=standing.instance_id)
-        await self._poll.wait(volume_id, until="available", failed=("error",), gone_is_fine=True)
+
+        async def call() -> None:
+            try:
+                with translated("DetachVolume", volume_id):
+                    await ec2.detach_volume(VolumeId=volume_id, InstanceId=instance_id)
+            except ConflictError:  # it is attached to nothing, or is detaching: or EC2 does not know better yet
+                if (await self._standing(volume_id)).state in {"attaching", "attached"}:
+                    raise
+
+        with suppress(NotFoundError):  # what EC2 still comes to show, is told by the wait
+            await _until_settled(call, again=_has_code("IncorrectState"))
+        with suppress(NotFoundError):
+            visible_within = max(0.0, self._visible_in(volume_id))
+            await self._poll.wait(volume_id, until=("available",), failed=("error",), visible_within=visible_within)
 
     async def delete(self, volume_id: str) -> None:
         """Delete a volume, once it is free; one that is gone is deleted already."""
@@ -143,10 +163,17 @@ class Volumes:
 
     async def of_session(self, session_id: str) -> list[VolumeInfo]:
         """Return a session's volumes, in the order of their creation."""
+        return await self._find(f"tag:{SESSION_TAG}", session_id)
+
+    async def of_instance(self, instance_id: str) -> list[VolumeInfo]:
+        """Return the volumes that are attached to an instance, or being so, in the order of their creation."""
+        return await self._find("attachment.instance-id", instance_id)
+
+    async def _find(self, name: str, value: str) -> list[VolumeInfo]:
         ec2 = await self._aws.client("ec2")
         pages, found = ec2.get_paginator("describe_volumes"), []
-        with translated("DescribeVolumes", session_id):
-            async for page in pages.paginate(Filters=[{"Name": f"tag:{SESSION_TAG}", "Values": [session_id]}]):
+        with translated("DescribeVolumes", value):
+            async for page in pages.paginate(Filters=[{"Name": name, "Values": [value]}]):
                 found += [_info(volume) for volume in page["Volumes"]]
         return sorted(found, key=lambda volume: (volume.created, volume.volume_id))
 
@@ -157,6 +184,14 @@ class Volumes:
             if standing is not GONE:
                 return standing
         return GONE
+
+    async def _attachment(self, volume_id: str) -> Standing:
+        """Return how a volume stands that EC2 says is attached, which it may not show yet."""
+        async for _ in attempts(within=_SHOWN_WITHIN):
+            standing = (await self._poll.describe([volume_id])).get(volume_id, GONE)
+            if standing.instance_id:
+                break
+        return standing
 
     def _visible_in(self, volume_id: str) -> float:
         """Return the seconds in which EC2 may still come to show a volume; 0 or less: what it does not show is gone."""

@@ -19,16 +19,18 @@ from awsac_async.session.errors import CloudError, NotFoundError
 
 IDS_A_CALL = 200  # values of one filter
 _SHORTEST, _LONGEST = 0.2, 4.0  # seconds between two polls
+_SHARE = 0.1  # of the time waited so far is the next pause: what is waited for is noticed a tenth later at most
 VISIBLE_WITHIN = 30.0  # seconds after which a volume that EC2 does not show does not exist
 _LONGEST_WAIT = 300.0  # seconds; from a snapshot a volume takes seconds, an attachment rarely a minute
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How a volume stands: a state of the diagram above, and the instance it is attached to, or ""."""
+    """How a volume stands: a state of the diagram above, and the instance and device it is attached to, or ""."""
 
     state: str
     instance_id: str = ""
+    device: str = ""
 
 
 GONE = Standing(state="gone")
@@ -37,25 +39,29 @@ GONE = Standing(state="gone")
 @dataclass(eq=False, kw_only=True)
 class _Waiter:
     volume_id: str
-    until: str
+    until: Collection[str]
     failed: Collection[str]
-    gone_is_fine: bool
+    visible_within: float
     since: float
-    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    done: asyncio.Future[Standing] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def hear(self, standing: Standing, now: float) -> None:
         """Take notice of how the volume stands: reached, failed, given up, or still to wait."""
         age = now - self.since
         if self.done.done():
             return
-        if standing.state == self.until or (standing is GONE and self.gone_is_fine):
-            self.done.set_result(None)
-        elif standing is GONE and age > VISIBLE_WITHIN:
+        if standing.state in self.until:
+            self.done.set_result(standing)
+        elif standing is GONE and age >= self.visible_within:
             self.done.set_exception(NotFoundError("DescribeVolumes", self.volume_id, "there is no such volume"))
         elif standing.state in self.failed:
-            self._fail(f"it is {standing.state!r} and will not become {self.until!r}")
+            self._fail(f"it is {standing.state!r} and will not become {self._wish}")
         elif age > _LONGEST_WAIT:
-            self._fail(f"it is still {standing.state!r} and not {self.until!r} after {age:.0f} s")
+            self._fail(f"it is still {standing.state!r} and not {self._wish} after {age:.0f} s")
+
+    @property
+    def _wish(self) -> str:
+        return " or ".join(map(repr, self.until))
 
     def _fail(self, cause: str) -> None:
         self.done.set_exception(CloudError("wait for volume", self.volume_id, cause))
@@ -70,21 +76,28 @@ class VolumePoll:
         self._joined = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def wait(self, volume_id: str, *, until: str, failed: Collection[str], gone_is_fine: bool = False) -> None:
-        """Wait until the volume is in state ``until``.
+    async def wait(
+        self,
+        volume_id: str,
+        *,
+        until: Collection[str],
+        failed: Collection[str],
+        visible_within: float = VISIBLE_WITHIN,
+    ) -> Standing:
+        """Wait until the volume is in one of the states ``until``, and return how it stands then.
 
         Raises:
-            NotFoundError: there is no such volume (which for a short while may also mean: not visible yet).
+            NotFoundError: there is no such volume, which EC2 would have shown within ``visible_within`` seconds.
             CloudError: it came into one of the states ``failed``, or is stuck in the state that is named.
         """
         now = asyncio.get_running_loop().time()
-        waiter = _Waiter(volume_id=volume_id, until=until, failed=failed, gone_is_fine=gone_is_fine, since=now)
+        waiter = _Waiter(volume_id=volume_id, until=until, failed=failed, visible_within=visible_within, since=now)
         self._waiters.add(waiter)
         self._joined.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="poll volumes")
         try:
-            await waiter.done
+            return await waiter.done
         finally:
             self._waiters.discard(waiter)
             if not self._waiters and self._task is not None:
@@ -125,10 +138,10 @@ class VolumePoll:
                 waiter.done.set_exception(error)
 
     async def _pause(self, now: float) -> None:
-        """Wait a fifth of the time that the latest waiter has waited, or until another one joins."""
+        """Wait a share of the time that the latest waiter has waited, or until another one joins."""
         youngest = min((now - waiter.since for waiter in self._waiters), default=0.0)
         try:
-            async with asyncio.timeout(jittered(min(max(youngest / 5, _SHORTEST), _LONGEST))):
+            async with asyncio.timeout(jittered(min(max(_SHARE * youngest, _SHORTEST), _LONGEST))):
                 await self._joined.wait()
         except TimeoutError:
             return
@@ -138,4 +151,4 @@ def _standing(volume: dict[str, Any]) -> Standing:
     attachment = next(iter(volume.get("Attachments") or []), None)
     if attachment is None or volume["State"] != "in-use":
         return Standing(state=volume["State"])
-    return Standing(state=attachment["State"], instance_id=attachment["InstanceId"])
+    return Standing(state=attachment["State"], instance_id=attachment["InstanceId"], device=attachment["Device"])

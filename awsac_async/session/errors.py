@@ -87,6 +87,10 @@ class CapacityError(CloudError):
     """The account's quota or the zone's capacity does not allow what was asked."""
 
 
+class AttachmentLimitError(CapacityError):
+    """The instance holds as many volumes as it can; one must go before another can come."""
+
+
 class ThrottledError(CloudError):
     """The service asks for fewer calls."""
 

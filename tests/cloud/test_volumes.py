@@ -11,7 +11,13 @@ from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.instances import Instances, Launch
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.local.cloud import import_snapshot
-from awsac_async.session.errors import CloudError, DeniedError, DeviceNameInUseError, NotFoundError
+from awsac_async.session.errors import (
+    AttachmentLimitError,
+    CloudError,
+    DeniedError,
+    DeviceNameInUseError,
+    NotFoundError,
+)
 from tests.cloud.faults import Asked, Fault, Proxy, query_error
 from tests.conftest import Embedded
 
@@ -79,11 +85,13 @@ async def test_a_volume_lives_from_creation_to_deletion_and_every_step_can_be_re
     volumes = Volumes(aws)
     volume = await create(volumes, snapshot, session)
     await volumes.wait_available(volume)
-    for _ in range(2):
-        await volumes.attach(volume, instance, "/dev/sdh1")
+    for name in ("/dev/sdh1", "/dev/sdh2"):  # the second time it is attached, under the first name
+        await volumes.wait_available(volume)
+        assert await volumes.attach(volume, instance, name) == "/dev/sdh1"
         await volumes.wait_attached(volume)
         await volumes.delete_with_instance(instance, "/dev/sdh1")
     [info] = [info for info in await volumes.of_session(session) if info.volume_id == volume]
+    assert info in await volumes.of_instance(instance)
     assert (info.state, info.snapshot_id, info.instance_id, info.device, info.zone) == (
         "in-use",
         snapshot,
@@ -92,11 +100,11 @@ async def test_a_volume_lives_from_creation_to_deletion_and_every_step_can_be_re
         ZONE,
     )
     for _ in range(2):
-        await volumes.detach(volume)
+        await volumes.detach(volume, instance)
     for _ in range(2):
         await volumes.delete(volume)
     assert volume not in [info.volume_id for info in await volumes.of_session(session)]
-    await volumes.detach(volume)
+    await volumes.detach(volume, instance)
 
 
 async def test_the_same_token_makes_a_volume_only_once(aws, snapshot, session):
@@ -113,7 +121,7 @@ async def test_a_volume_attached_elsewhere_is_not_attached_as_wished(aws, snapsh
     await volumes.wait_attached(volume)
     with pytest.raises(CloudError, match=f"AttachVolume {volume} failed"):
         await volumes.attach(volume, "i-00000000000000000", "/dev/sdh1")
-    await volumes.detach(volume)
+    await volumes.detach(volume, instance)
 
 
 async def test_a_device_name_that_is_taken_is_told_from_other_refusals(aws, snapshot, session, instance):
@@ -123,7 +131,30 @@ async def test_a_device_name_that_is_taken_is_told_from_other_refusals(aws, snap
     await volumes.attach(ids[0], instance, "/dev/sdi")
     with pytest.raises(DeviceNameInUseError, match=f"AttachVolume {ids[1]} failed"):
         await volumes.attach(ids[1], instance, "/dev/sdi")
-    await volumes.detach(ids[0])
+    await volumes.detach(ids[0], instance)
+
+
+async def test_an_instance_that_can_have_no_more_volumes_is_told_from_other_refusals(
+    proxied, proxy, snapshot, session, instance
+):
+    volumes = Volumes(proxied)
+    volume = await create(volumes, snapshot, session)
+    await volumes.wait_available(volume)
+    proxy.fail(lambda asked: asked.action == "AttachVolume", query_error(400, "AttachmentLimitExceeded"), times=1)
+    with pytest.raises(AttachmentLimitError, match=f"AttachVolume {volume} failed"):
+        await volumes.attach(volume, instance, "/dev/sdi")
+
+
+async def test_a_volume_whose_detachment_is_refused_at_first_is_detached_all_the_same(
+    proxied, proxy, snapshot, session, instance
+):
+    volumes = Volumes(proxied)
+    volume = await create(volumes, snapshot, session)
+    await volumes.wait_available(volume)
+    await volumes.attach(volume, instance, "/dev/sdj")
+    proxy.fail(lambda asked: asked.action == "DetachVolume", query_error(400, "IncorrectState"), times=2)
+    await volumes.detach(volume, instance)
+    assert proxy.count("DetachVolume") == 3
 
 
 async def test_all_who_wait_share_one_poll(proxied: Aws, proxy: Proxy, snapshot, session):
@@ -214,7 +245,7 @@ async def test_a_volume_that_ec2_does_not_show_yet_is_detached_all_the_same(
     await volumes.wait_available(volume)
     await volumes.attach(volume, instance, "/dev/sdh1")
     proxy.fail(described, volumes_answer(), times=2)
-    await volumes.detach(volume)
+    await volumes.detach(volume, instance)
     [info] = [info for info in await volumes.of_session(session) if info.volume_id == volume]
     assert (info.state, info.instance_id) == ("available", "")
 
