@@ -1,0 +1,50 @@
+"""How a client asks something of the agents of a running session: the control document in the session's bucket.
+
+Owns the writing of it, which other clients may do at the same time: read, add, and write only if it is still what was
+read. Nothing here waits for an agent to act.
+"""
+
+from collections.abc import Callable
+
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.objects import address
+from awsac_async.cloud.waiting import attempts
+from awsac_async.session.control import Control, format_control, parse_control
+from awsac_async.session.errors import ConflictError, NotFoundError
+from awsac_async.session.names import control_key
+
+_PATIENCE = 30.0  # seconds; each conflict means that another client got its word in
+
+
+async def amend_control(bucket: Bucket, session_id: str, change: Callable[[Control], Control]) -> Control:
+    """Add commands to a session's control document and return what stands in it then.
+
+    Args:
+        bucket: the session's bucket.
+        session_id: its ID.
+        change: returns the document with what is asked; called again if another client was faster.
+
+    Raises:
+        FormatError: what stands there is no control document.
+        CloudError: it could not be read or written.
+    """
+    key = control_key(session_id)
+    async for last in attempts(within=_PATIENCE):
+        content, etag = await _read(bucket, key)
+        control = change(parse_control(content, file=address(bucket.name, key)) if content else Control())
+        try:
+            await bucket.write(key, format_control(control), if_match=etag, if_none_match=etag is None)
+        except (ConflictError, NotFoundError):  # written, or deleted, since it was read
+            if last:
+                raise
+        else:
+            return control
+    raise AssertionError("attempts() ends with a last one")
+
+
+async def _read(bucket: Bucket, key: str) -> tuple[bytes, str | None]:
+    try:
+        found = await bucket.read_if_changed(key, None)
+    except NotFoundError:
+        found = None
+    return found or (b"", None)
