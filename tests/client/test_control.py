@@ -1,24 +1,33 @@
-"""Clients that ask at the same time all get their word in."""
+"""A client that asks while another one does loses nothing of what either has asked."""
 
-import asyncio
 import uuid
-from functools import partial
 
 from awsac_async.client.control import amend_control
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket
-from awsac_async.session.control import Control, parse_control
+from awsac_async.session.control import Control, format_control, parse_control
 from awsac_async.session.names import control_key
-from tests.cli.conftest import BUCKET
+from tests.cli.conftest import BUCKET, Account
 
 
-async def test_what_several_clients_ask_at_once_is_all_asked() -> None:
-    session_id = f"test--{uuid.uuid4().hex}"
-    async with connect() as aws, asyncio.timeout(60):
+async def test_what_another_client_asked_meanwhile_is_kept(account: Account) -> None:
+    key = control_key(session_id := f"test--{uuid.uuid4().hex}")
+    read: list[Control] = []
+
+    def kill_behind_another_client(control: Control) -> Control:
+        """Ask for the end of job 1, after another client has asked for more, the first two times."""
+        read.append(control)
+        if len(read) <= 2:
+            others = format_control(control.killing([len(read) + 1]))
+            account.s3.put_object(Bucket=BUCKET, Key=key, Body=others)
+        return control.killing([1])
+
+    async with connect() as aws:
         bucket = Bucket(aws, BUCKET)
-        asking = [partial(Control.killing, jobs=[number]) for number in range(1, 6)]
-        await asyncio.gather(*(amend_control(bucket, session_id, each) for each in (*asking, Control.stopping)))
-        asked = parse_control(await bucket.read(control_key(session_id)), file="control.json")
-        await bucket.delete([control_key(session_id)])
+        asked = await amend_control(bucket, session_id, kill_behind_another_client)
+        written = parse_control(await bucket.read(key), file="control.json")
+        await bucket.delete([key])
 
-    assert asked == Control(kill=frozenset({1, 2, 3, 4, 5}), stop=True)
+    # The first found no document, the second another one than it had read.
+    assert [control.kill for control in read] == [set(), {2}, {2, 3}]
+    assert asked == written == Control(kill=frozenset({1, 2, 3}))
