@@ -12,7 +12,9 @@ from awsac_async.agent.metadata import Instance
 from awsac_async.agent.releases import Releases
 from awsac_async.agent.reporter import StatusReporter
 from awsac_async.agent.results import Saver
+from awsac_async.agent.state import KeptJob, State
 from awsac_async.agent.stopping import Stop
+from awsac_async.agent.timings import uptime
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.status import StatusStore, status_store
@@ -23,9 +25,10 @@ from awsac_async.session.names import InstancePaths
 
 @dataclass(kw_only=True)
 class Agent:
-    """One agent in one session. ``n_jobs``, ``jobs`` and ``releases`` are learned on the way, the rest is given.
+    """One agent in one session. ``n_jobs``, ``jobs``, ``kept`` and ``releases`` are learned on the way.
 
-    ``deadline`` is the loop's time at which the session ends.
+    ``deadline`` is the loop's time at which the session ends, ``began`` the uptime at which this agent did, ``stops``
+    the request to stop of each job, and ``kept`` what a predecessor kept of them.
     """
 
     paths: InstancePaths
@@ -36,12 +39,16 @@ class Agent:
     jobs_file: Path
     deadline: float
     devices: Devices
+    began: float = field(default_factory=uptime)
     n_jobs: int = 0
     jobs: list[Job] = field(default_factory=list)
+    kept: dict[int, KeptJob] = field(default_factory=dict)
+    stops: dict[int, Stop] = field(default_factory=dict)
     releases: Releases | None = None
 
     def __post_init__(self) -> None:
         session_id = self.user_data.session_id
+        self.state = State(directory=self.paths.state)
         self.bucket = Bucket(self.aws, self.user_data.bucket)
         self.store: StatusStore = status_store(self.aws, session_id)
         self.reporter = StatusReporter(self.store)

@@ -5,6 +5,8 @@ Owns what one phase is made of. A phase that fails raises; it never tidies up, s
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 
 from awsac_async.agent.boot import check_user_data, fetch_archive, keep_user_data, number_of_data
 from awsac_async.agent.context import Agent
@@ -12,9 +14,13 @@ from awsac_async.agent.data import DataError, fetch_data
 from awsac_async.agent.devices import DeviceNames
 from awsac_async.agent.jobs import Workplace, run_job
 from awsac_async.agent.releases import Place, Releases
+from awsac_async.agent.state import KeptJob
+from awsac_async.agent.timings import uptime, uptime_at_boot
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.session.archive import unpack
 from awsac_async.session.jobs import expand, read_jobs
+from awsac_async.session.model import Job
+from awsac_async.session.timings import timing_attributes
 
 _log = logging.getLogger(__name__)
 
@@ -30,23 +36,47 @@ async def remember(agent: Agent) -> None:
 
 
 async def fetch(agent: Agent) -> None:
-    """Fetch the session archive."""
+    """Fetch the session archive, unless a predecessor has fetched and unpacked it."""
+    if agent.state.unpacked() is not None:
+        return
     download = fetch_archive(agent.bucket, agent.user_data, agent.paths)
     await agent.stop.unless(download, name="fetch archive")
 
 
 async def unpack_archive(agent: Agent) -> None:
-    """Unpack it into ``AWSACworkingDir``."""
+    """Unpack it into ``AWSACworkingDir``, once: later, scripts in there may be running."""
+    if agent.state.unpacked() is not None:
+        return
     await asyncio.to_thread(unpack, agent.paths.archive, agent.paths.awsac_working)
+    agent.state.keep_unpacked(seconds=uptime() - agent.began)
 
 
 async def select(agent: Agent) -> None:
-    """Find out which jobs are this instance's, and say that it has them."""
+    """Find out which jobs are this instance's and how they stand, and say so."""
     jobs = expand(await asyncio.to_thread(read_jobs, agent.jobs_file))
     agent.n_jobs, agent.jobs = len(jobs), agent.own(jobs)
+    began = await asyncio.to_thread(_seconds_to_begin, agent)
     for job in agent.jobs:
-        agent.reporter.report(agent.new_record(job.number, str(agent.paths.awsac_working / job.script)))
+        kept = agent.state.job(job.number) or _new(agent, job, began)
+        agent.kept[job.number], agent.stops[job.number] = kept, agent.stop.child()
+        agent.state.keep_job(kept)
+        agent.reporter.report(kept.record)
     _log.info("jobs of this instance: %s of %d", [job.number for job in agent.jobs], agent.n_jobs)
+
+
+def _new(agent: Agent, job: Job, began: Mapping[str, float]) -> KeptJob:
+    """Return a job that no agent has known before."""
+    record = agent.new_record(job.number, str(agent.paths.awsac_working / job.script))
+    return KeptJob(record=replace(record, extra=timing_attributes(began, attempt=1)))
+
+
+def _seconds_to_begin(agent: Agent) -> dict[str, float]:
+    """Return the seconds of the parts that are over when an instance's jobs begin, as far as they are known."""
+    booted, fetched = uptime_at_boot(agent.paths.state / "booted"), agent.state.unpacked()
+    seconds = {} if fetched is None else {"fetch": fetched}
+    if booted is not None:
+        seconds["boot"] = max(0.0, agent.began - booted - (fetched or 0.0))
+    return seconds
 
 
 async def work(agent: Agent) -> None:
@@ -60,14 +90,13 @@ async def work(agent: Agent) -> None:
         names=DeviceNames(),
     )
     agent.releases = Releases(place, [job.snapshot_id for job in agent.jobs])
-    records = {record.number: record for record in agent.reporter.records()}
     async with asyncio.TaskGroup() as group:
         agent.releases.start(group)
         data = group.create_task(_fetch_data(agent), name="input data")
         workplace = _workplace(agent, agent.releases, data)
         runs = [
             group.create_task(
-                run_job(job, core=core, record=records[job.number], place=workplace), name=f"job {job.number}"
+                run_job(job, core=core, record=agent.kept[job.number].record, place=workplace), name=f"job {job.number}"
             )
             for core, job in enumerate(agent.jobs)
         ]

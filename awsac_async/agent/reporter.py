@@ -33,6 +33,8 @@ class StatusReporter:
     def report(self, record: JobRecord) -> None:
         """Say how a job stands; returns at once.
 
+        The first report of a job may be any state: that in which an agent's predecessor left it.
+
         Raises:
             ValueError: the job cannot come into this state from the one it was last reported in.
         """

@@ -1,0 +1,160 @@
+"""What the agent keeps on disk so that its successor can go on: how each job stands, and how the agent was called.
+
+Owns ``run.json``, ``unpacked``, ``faults`` and each job's ``record.json`` in the state directory; the claims of jobs'
+processes there are ``process``'s. Everything is written atomically and small enough to be written on the loop. A write
+that fails, on a full disk say, is logged and never fails the agent: a successor then only knows less.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from awsac_async.agent.log import describe
+from awsac_async.session.atomic import replacing
+from awsac_async.session.items import from_attributes, to_attributes
+from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.names import item_name
+
+_log = logging.getLogger(__name__)
+_MAX_FAULTS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """How a job is going to end once it is saved, other than finished."""
+
+    state: JobState
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptJob:
+    """A job as its agent last knew it.
+
+    ``part`` is the part of its life it was in (one of ``names.PARTS``, or "") and ``since`` when that began, in
+    seconds of CLOCK_BOOTTIME; ``end`` is how it is to end when its end is decided already.
+    """
+
+    record: JobRecord
+    part: str = ""
+    since: float = 0.0
+    end: End | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The options of ``awsac-agent run``; None is the default of each."""
+
+    session_info_file: Path | None = None
+    jobs_file: Path | None = None
+    instance_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """The state directory of an instance."""
+
+    directory: Path
+
+    def keep_job(self, job: KeptJob) -> None:
+        """Keep how a job stands."""
+        document: dict[str, Any] = {"attributes": to_attributes(job.record), "part": job.part, "since": job.since}
+        if job.end:
+            document["end"] = {"state": job.end.state, "reason": job.end.reason}
+        self._write(self._record_file(job.record.number), document)
+
+    def job(self, number: int) -> KeptJob | None:
+        """Return how a job stood, or None if nothing that can be read was kept."""
+        document = _read(self._record_file(number))
+        try:
+            return None if document is None else _kept_job(number, document)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            _log.warning("what was kept of job %d cannot be read: %s", number, describe(error))
+            return None
+
+    def keep_options(self, options: RunOptions) -> None:
+        """Keep how ``run`` was called; that it was called is known from then on."""
+        written = {"sessioninfofile": options.session_info_file, "jobsfile": options.jobs_file}
+        self._write(
+            self.directory / "run.json",
+            {name: str(path) for name, path in written.items() if path}
+            | ({"instanceID": options.instance_id} if options.instance_id else {}),
+        )
+
+    def options(self) -> RunOptions:
+        """Return how ``run`` was first called, or defaults."""
+        document = _read(self.directory / "run.json") or {}
+        texts = {name: str(text) for name, text in document.items()}
+        return RunOptions(
+            session_info_file=_path(texts, "sessioninfofile"),
+            jobs_file=_path(texts, "jobsfile"),
+            instance_id=texts.get("instanceID"),
+        )
+
+    def keep_unpacked(self, *, seconds: float) -> None:
+        """Keep that the session archive is fetched and unpacked, and how long that took."""
+        self._write(self.directory / "unpacked", {"seconds": round(seconds, 3)})
+
+    def unpacked(self) -> float | None:
+        """Return how many seconds it took to fetch and unpack the session archive; None if that is not done."""
+        document = _read(self.directory / "unpacked")
+        try:
+            return None if document is None else float(document["seconds"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def may_try_again(self) -> bool:
+        """Count a fault of the agent; whether a successor is to try again, rather than this one to give up.
+
+        A fault that cannot be counted is one too many: nothing may go on for ever.
+        """
+        file = self.directory / "faults"
+        document = _read(file) or {}
+        faults = document.get("faults", 0)
+        faults = faults + 1 if isinstance(faults, int) else _MAX_FAULTS
+        return self._write(file, {"faults": faults}) and faults < _MAX_FAULTS
+
+    def _record_file(self, number: int) -> Path:
+        return self.directory / "jobs" / str(number) / "record.json"
+
+    def _write(self, file: Path, document: Mapping[str, Any]) -> bool:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file, mode=0o644) as part:
+                part.write_text(json.dumps(document) + "\n")
+        except OSError as error:
+            _log.error("a successor will not know what is now in %s: %s", file, describe(error))
+            return False
+        return True
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """Return a document, or None if there is none that can be read."""
+    try:
+        document = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        _log.warning("%s cannot be read: %s", file, describe(error))
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _kept_job(number: int, document: Mapping[str, Any]) -> KeptJob:
+    record = from_attributes(item_name(number), document["attributes"])
+    if record is None:
+        raise ValueError(f"no record of job {number}")
+    end = document.get("end")
+    return KeptJob(
+        record=record,
+        part=str(document["part"]),
+        since=float(document["since"]),
+        end=End(state=JobState(end["state"]), reason=str(end["reason"])) if end else None,
+    )
+
+
+def _path(texts: Mapping[str, str], name: str) -> Path | None:
+    return Path(texts[name]) if name in texts else None
