@@ -8,6 +8,7 @@ from datetime import UTC
 from typing import Any
 
 from awsac_async.cloud.aws import Aws, translated
+from awsac_async.cloud.creation import Creation
 from awsac_async.cloud.failures import by_code
 from awsac_async.cloud.objects import Download, ObjectInfo, Progress, Upload, address
 from awsac_async.cloud.transfer import download, upload
@@ -24,6 +25,7 @@ class Bucket:
 
     def __init__(self, aws: Aws, name: str) -> None:
         self._aws, self.name = aws, name
+        self._creation = Creation(aws, name)
 
     async def check(self) -> None:
         """Return if the bucket is there, in this connection's region, and may be used.
@@ -91,6 +93,14 @@ class Bucket:
         with translated("PutObject", self._place(key)):
             answer = await s3.put_object(Bucket=self.name, Key=key, Body=body, **condition)
         return str(answer["ETag"])
+
+    async def create(self, key: str, body: bytes | bytearray) -> None:
+        """Write an object of some megabytes that is not there yet; it is never changed. See `Creation.create`.
+
+        Raises:
+            ConflictError: it is there.
+        """
+        await self._creation.create(key, body)
 
     async def upload(self, items: Sequence[Upload], *, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Upload files or bytes, many at once; progress is told on the loop. See `transfer.upload`."""

@@ -1,0 +1,261 @@
+"""The files of one log as one stream of bytes, and the note of how far they have been read.
+
+Owns positions: what has been read is never read again, whatever the writer does to its files, and whoever reads on
+after this process died. All of it blocks and belongs into a thread. Knows nothing of where the bytes go.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import stat
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from awsac_async.session.atomic import replacing
+
+_log = logging.getLogger(__name__)
+_TAIL = 1024  # bytes before a position by which the file is known again
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFile:
+    """A file to be followed by ``path``, a name that its writer does not touch (a hard link, if need be).
+
+    ``shown`` is the name under which the writer sees it: if another file appears there, that one is followed as well.
+    """
+
+    path: Path
+    shown: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """The next bytes of a stream, and where in the stream they begin."""
+
+    offset: int
+    body: bytes | bytearray
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mark:
+    """How far one file has been read, and the digest of the last bytes before that."""
+
+    position: int = 0
+    tail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reached:
+    """How far a stream has been read: its own offset, and the mark in each file by name."""
+
+    offset: int = 0
+    marks: Mapping[str, _Mark] = field(default_factory=dict)
+
+    def mark(self, path: Path) -> _Mark:
+        return self.marks.get(path.name, _Mark())
+
+
+class LogStream:
+    """One log. A chunk that was read is *sent* until :meth:`settle` says what became of it.
+
+    Files are read in the order in which they were added; of each, what is new. A file that was truncated is read again
+    from its start. Both are found by size, time of change and the last bytes read; what was written and truncated
+    between two readings is gone. Symbolic links are not followed: a job must not choose what the agent reads.
+
+    Args:
+        note: the file that holds how far it has been read; its folder exists. Of a stream that was followed before, it
+            is read, and the last chunk counts as sent.
+    """
+
+    def __init__(self, note: Path) -> None:
+        self._note = note
+        self._read, self._sent = _read_note(note)
+        self._files: list[LogFile] = []
+        self._paths: list[Path] = []
+        self._looked: dict[Path, tuple[int, int]] = {}  # size and time of change
+        self._lock = threading.Lock()
+
+    @property
+    def offset(self) -> int:
+        """Where in the stream the next chunk begins; or the one that is sent."""
+        return self._read.offset
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a chunk is sent of which nobody has said what became of it."""
+        return self._sent is not None
+
+    def add(self, file: LogFile) -> None:
+        """Follow one more file after the others; whose ``shown`` is looked at for the last time now."""
+        with self._lock:
+            if self._files:
+                self._find_replacement()
+            self._files.append(file)
+            self._paths += [file.path, *_replacements(file.path)]
+
+    def look(self) -> int:
+        """Return how many bytes are there that are not known to have arrived; cheap, and to be done often."""
+        with self._lock:
+            if self._files:
+                self._find_replacement()
+            return sum(map(self._waiting, self._paths))
+
+    def read(self, limit: int) -> Chunk | None:
+        """Read the next bytes, at most ``limit``, and note that they are sent; None: there are none now."""
+        with self._lock:
+            body, marks = self._next(limit)
+            if not body:
+                return None
+            self._sent = _Reached(offset=self._read.offset + len(body), marks=marks)
+            self._write_note()
+            return Chunk(offset=self._read.offset, body=body)
+
+    def settle(self, size: int | None) -> None:
+        """Say how many bytes have arrived where the sent chunk begins; None: it has not, and is to be read again."""
+        with self._lock:
+            begun, sent, self._sent = self._read.offset, self._sent, None
+            if sent is not None and size == sent.offset - begun:
+                self._read = sent
+            elif size is not None:  # an earlier try, given up by us, that has arrived since: it began as this one did
+                _, marks = self._next(size)
+                self._read = _Reached(offset=begun + size, marks=marks)
+
+    def _next(self, limit: int) -> tuple[bytes | bytearray, dict[str, _Mark]]:
+        """Return at most ``limit`` bytes that follow what is read, and the marks behind them."""
+        marks, pieces, left = dict(self._read.marks), [], limit
+        for path in self._paths:
+            if left:
+                piece, marks[path.name] = self._piece(path, left)
+                pieces.append(piece)
+                left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces), marks
+
+    def _waiting(self, path: Path) -> int:
+        """Return how much of a file is not read; if it has become shorter, or another, all of it."""
+        try:
+            found = path.lstat()
+        except OSError:
+            return 0
+        mark, before = self._latest.mark(path), self._looked.get(path, (0, -1))
+        self._looked[path] = found.st_size, found.st_mtime_ns
+        touched = found.st_size == mark.position and found.st_mtime_ns != before[1]
+        if found.st_size < max(mark.position, before[0]) or (touched and not _is_known(path, mark)):
+            self._begin_again(path)
+        return found.st_size - self._read.mark(path).position
+
+    @property
+    def _latest(self) -> _Reached:
+        return self._sent or self._read
+
+    def _begin_again(self, path: Path) -> None:
+        self._read = _forgetting(path, self._read)
+        self._sent = self._sent and _forgetting(path, self._sent)
+        self._write_note()
+
+    def _piece(self, path: Path, limit: int) -> tuple[bytes | bytearray, _Mark]:
+        """Return what is new in a file, and the mark behind it."""
+        mark = self._read.mark(path)
+        try:
+            with _opened(path) as file:
+                return _read_on(file, mark, limit) or _read_on(file, _Mark(), limit) or (b"", mark)
+        except OSError as error:
+            if path in self._looked:  # it was there
+                _log.warning("%s cannot be read: %s", path, error.strerror)
+            return b"", mark
+
+    def _find_replacement(self) -> None:
+        """Give what stands under the shown name a link of ours, if it is a file that we do not know yet."""
+        file = self._files[-1]
+        with suppress(OSError):  # nothing is there, or it is on another file system, or its folder is gone
+            if file.shown is None or not stat.S_ISREG((found := file.shown.lstat()).st_mode):
+                return
+            if any(os.path.samestat(found, known) for known in _stats(self._paths)):
+                return
+            link = file.path.with_name(f"{file.path.name}.{len(_replacements(file.path)) + 1}")
+            os.link(file.shown, link, follow_symlinks=False)
+            self._paths.append(link)
+
+    def _write_note(self) -> None:
+        """Note how far it is. On a full disk only this is lost, and only if this process dies too."""
+        text = json.dumps({"read": _to_json(self._read), "sent": self._sent and _to_json(self._sent)})
+        try:
+            with replacing(self._note, mode=0o600) as part:
+                part.write_text(text)
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", self._note, error.strerror)
+
+
+def _forgetting(path: Path, reached: _Reached) -> _Reached:
+    return replace(reached, marks={**reached.marks, path.name: _Mark()})
+
+
+def _replacements(path: Path) -> list[Path]:
+    """Return the links to the files that took the place of this one, oldest first."""
+    numbers = (name.suffix[1:] for name in path.parent.glob(f"{path.name}.*"))
+    return [path.with_name(f"{path.name}.{number}") for number in sorted(int(n) for n in numbers if n.isdecimal())]
+
+
+def _stats(paths: list[Path]) -> Iterator[os.stat_result]:
+    for path in paths:
+        with suppress(OSError):
+            yield path.lstat()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    # Not to wait for the other end, should it be a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read_on(file: int, mark: _Mark, limit: int) -> tuple[bytearray, _Mark] | None:
+    """Return what follows a mark, and the mark behind that; None if the bytes before the mark are others by now.
+
+    Both are read in one call, so that a file that is truncated at this moment cannot deceive.
+    """
+    before, new = bytearray(min(mark.position, _TAIL)), os.fstat(file).st_size - mark.position
+    body = bytearray(min(limit, max(0, new)))
+    got = os.preadv(file, [before, body], mark.position - len(before)) if before or body else 0
+    if got < len(before) or (before and _digest(before) != mark.tail):
+        return None
+    del body[got - len(before) :]
+    tail = (before + body[-_TAIL:])[-_TAIL:]
+    return body, _Mark(position=mark.position + len(body), tail=_digest(tail))
+
+
+def _is_known(path: Path, mark: _Mark) -> bool:
+    try:
+        with _opened(path) as file:
+            return _read_on(file, mark, 0) is not None
+    except OSError:
+        return True  # what cannot be read is not news
+
+
+def _digest(tail: bytes | bytearray) -> str:
+    return hashlib.blake2b(tail, digest_size=16).hexdigest()
+
+
+def _to_json(reached: _Reached) -> dict[str, object]:
+    marks = {name: [mark.position, mark.tail] for name, mark in reached.marks.items()}
+    return {"offset": reached.offset, "marks": marks}
+
+
+def _read_note(note: Path) -> tuple[_Reached, _Reached | None]:
+    if not note.exists():
+        return _Reached(), None
+    values = json.loads(note.read_text())
+    read, sent = (value and _of_json(value) for value in (values["read"], values["sent"]))
+    return read, sent
+
+
+def _of_json(value: Any) -> _Reached:
+    marks = {name: _Mark(position=position, tail=tail) for name, (position, tail) in value["marks"].items()}
+    return _Reached(offset=value["offset"], marks=marks)

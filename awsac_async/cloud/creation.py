@@ -1,0 +1,46 @@
+"""Objects of some megabytes that are written once and never changed, one after another for hours.
+
+Owns the threads and the one connection of that: hashing and sending go on beside the event loop, and a bucket that
+hangs holds up no other work in threads.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from awsac_async.cloud.aws import Aws, translated
+from awsac_async.cloud.objects import address
+from awsac_async.cloud.store import make_store
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+_AT_ONCE = 4
+_PATIENCE = timedelta(minutes=1)
+
+
+class Creation:
+    """Creates objects in one bucket, for one event loop."""
+
+    def __init__(self, aws: Aws, bucket: str) -> None:
+        self._aws, self._bucket = aws, bucket
+        self._store: S3Store | None = None
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="create object")
+
+    async def create(self, key: str, body: bytes | bytearray) -> None:
+        """Write an object that is not there yet.
+
+        Cancelling does not take back what a thread has begun: the object may be there then.
+
+        Raises:
+            ConflictError: there is one.
+        """
+        store = self._store = self._store or await make_store(self._aws, self._bucket, retries=2, patience=_PATIENCE)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._put, store, key, body)
+
+    def _put(self, store: "S3Store", key: str, body: bytes | bytearray) -> None:
+        import obstore  # only a transfer should cost this
+
+        with translated("PutObject", address(self._bucket, key)):
+            obstore.put(store, key, body, use_multipart=False, mode="create")
