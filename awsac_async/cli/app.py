@@ -9,10 +9,12 @@ from awsac_async import __version__
 from awsac_async.cli.check import check
 from awsac_async.cli.cleanup import cleanup
 from awsac_async.cli.getresults import getresults
+from awsac_async.cli.kill import kill
 from awsac_async.cli.local import local
 from awsac_async.cli.main import DEBUG_VARIABLE
 from awsac_async.cli.pack import pack
 from awsac_async.cli.start import start
+from awsac_async.cli.stop import stop
 
 # Plain help: rich's panels cost a quarter of a second before the first line.
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -52,6 +54,8 @@ def options(
 app.command()(pack)
 app.command()(start)
 app.command()(check)
+app.command()(kill)
+app.command()(stop)
 app.command()(getresults)
 app.command()(cleanup)
 app.add_typer(local, name="local")

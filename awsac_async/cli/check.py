@@ -19,6 +19,7 @@ def check(
     *,
     session: SessionFile,
     watch: Annotated[bool, typer.Option("--watch", help="Keep looking until the session is over.")] = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Show where the time of each job went, too.")] = False,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
@@ -37,15 +38,15 @@ def check(
     elif as_json:
         verb = _last(session)
     else:
-        verb = _live(session) if sys.stdout.isatty() else _lines(session)
+        verb = _live(session, timings=timings) if sys.stdout.isatty() else _lines(session)
     status = run(verb, interrupted=lambda: "the session goes on")
     if as_json:
         print_json(status_values(status))
     elif not sys.stdout.isatty():
-        print(plain(status_text(status, columns=None)))
+        print(plain(status_text(status, columns=None, timings=timings)))
     elif not watch:
         screen = console()
-        screen.print(status_text(status, columns=screen.width))
+        screen.print(status_text(status, columns=screen.width, timings=timings))
     raise typer.Exit(EXIT_JOB_FAILED if status.failed else EXIT_OK)
 
 
@@ -78,7 +79,7 @@ async def _lines(session: Path) -> "SessionStatus":
     return status
 
 
-async def _live(session: Path) -> "SessionStatus":
+async def _live(session: Path, *, timings: bool) -> "SessionStatus":
     """Watch at a terminal: one table that is drawn anew."""
     from rich.live import Live
 
@@ -87,5 +88,5 @@ async def _live(session: Path) -> "SessionStatus":
     with Live(console=console(), auto_refresh=False) as live:
         async with aclosing(watch(session, on_failure=_trying_again)) as statuses:
             async for status in statuses:
-                live.update(status_text(status, columns=live.console.width), refresh=True)
+                live.update(status_text(status, columns=live.console.width, timings=timings), refresh=True)
     return status

@@ -7,8 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from awsac_async.session.durations import shown_duration, warning_seconds
+from awsac_async.session.jobs import shown_numbers
 from awsac_async.session.model import JobRecord
+from awsac_async.session.names import PARTS
 from awsac_async.session.times import format_time
+from awsac_async.session.timings import read_attempt, read_seconds
 from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.table import Table
 
-    from awsac_async.client import Cleaned, Plan, Progress, Results, SessionStatus
+    from awsac_async.client import Cleaned, Killed, Plan, Progress, Results, SessionStatus
 
 # Column of the text -> key of the JSON.
 _COLUMNS = {
@@ -30,8 +34,10 @@ _COLUMNS = {
     "save start": "save_start",
     "save end": "save_end",
     "rc": "return_code",
+    "attempt": "attempt",
     "reason": "reason",
 }
+_RIGHT = {"job", "LI", "rc", "attempt", *PARTS}  # columns of numbers
 _TIMES = ("_start", "_end")  # how the keys of times end
 _WIDE = 1000  # columns of a pipe: nothing is cut or wrapped there
 _NARROW = 100  # columns of a terminal that has no room for times
@@ -51,6 +57,8 @@ def job_values(job: JobRecord) -> dict[str, Any]:
         "save_end": format_time(job.save_end) or None,
         "return_code": job.return_code,
         "reason": job.reason or None,
+        "attempt": read_attempt(job),
+        "seconds": read_seconds(job),
     }
 
 
@@ -74,13 +82,14 @@ def status_values(status: "SessionStatus") -> dict[str, Any]:
     }
 
 
-def status_text(status: "SessionStatus", *, columns: int | None) -> "Group":
+def status_text(status: "SessionStatus", *, columns: int | None, timings: bool) -> "Group":
     """Return a session's status as a heading, the instances, and the table of jobs.
 
     Args:
         status: what is shown.
         columns: of a terminal, where of times only the time of day is shown (or none, if it is narrow), and of
             scripts the file name; None for a pipe.
+        timings: add a table of the seconds that each job has spent in each part of its life.
     """
     from rich.console import Group
     from rich.text import Text
@@ -89,7 +98,8 @@ def status_text(status: "SessionStatus", *, columns: int | None) -> "Group":
     instances = ", ".join(f"{each['instance_id']} {each['state']}" for each in values["instances"])
     heading = f"session {values['session_id']} {'is over' if status.over else 'is under way'}"
     lines = [Text(heading), Text(f"instances: {instances or 'none to be seen'}")]
-    return Group(*lines, _job_table(values["jobs"], columns))
+    tables = [_job_table(values["jobs"], columns)] + [_timings_table(values["jobs"])] * timings
+    return Group(*lines, *tables)
 
 
 def plain(text: "Group") -> str:
@@ -101,16 +111,32 @@ def plain(text: "Group") -> str:
 
 
 def _job_table(rows: Sequence[dict[str, Any]], columns: int | None) -> "Table":
+    hidden = {"reason"} - {"reason" for row in rows if row["reason"]}
+    hidden |= {"attempt"} - {"attempt" for row in rows if (row["attempt"] or 1) > 1}
+    if columns and columns < _NARROW:
+        hidden |= {key for key in _COLUMNS.values() if key.endswith(_TIMES)}
+    shown = {title: key for title, key in _COLUMNS.items() if key not in hidden}
+    cells = [[_cell(key, row[key], brief=columns is not None) for key in shown.values()] for row in rows]
+    return _table(list(shown), cells)
+
+
+def _timings_table(rows: Sequence[dict[str, Any]]) -> "Table":
+    cells = [
+        [str(row["number"]), _cell("attempt", row["attempt"], brief=True)]
+        + [f"{row['seconds'][part]:.1f}" if part in row["seconds"] else "" for part in PARTS]
+        for row in rows
+    ]
+    return _table(["job", "attempt", *PARTS], cells, title="seconds per job")
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> "Table":
     from rich.table import Table
 
-    shown = {title: key for title, key in _COLUMNS.items() if key != "reason" or any(row[key] for row in rows)}
-    if columns and columns < _NARROW:
-        shown = {title: key for title, key in shown.items() if not key.endswith(_TIMES)}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in shown:
-        table.add_column(title, justify="right" if title in {"job", "LI", "rc"} else "left", overflow="fold")
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_style="", title_justify="left")
+    for name in titles:
+        table.add_column(name, justify="right" if name in _RIGHT else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(key, row[key], brief=columns is not None) for key in shown.values()))
+        table.add_row(*row)
     return table
 
 
@@ -123,7 +149,9 @@ def _cell(key: str, value: object, *, brief: bool) -> str:
 
 def job_line(job: JobRecord) -> str:
     """Return what has become of a job, in one line."""
-    details = [f"return code {job.return_code}"] * (job.return_code is not None) + [job.reason] * bool(job.reason)
+    attempt = read_attempt(job) or 1
+    details = [f"attempt {attempt}"] * (attempt > 1)
+    details += [f"return code {job.return_code}"] * (job.return_code is not None) + [job.reason] * bool(job.reason)
     where = f" on {job.instance_id}" if job.instance_id else ""
     return f"job {job.number}: {job.state.value}{where}" + (f" ({', '.join(details)})" if details else "")
 
@@ -146,17 +174,57 @@ def plan_values(plan: "Plan") -> dict[str, Any]:
         "market": plan.market,
         "region": plan.region,
         "max_hours": plan.max_hours,
+        "job_timeout": plan.job_timeout,
+        "retries": plan.retries,
     }
 
 
 def plan_text(plan: "Plan") -> str:
     """Return a plan as the lines that stand before the question."""
-    return (
-        f"jobs:         {plan.n_jobs}\n"
-        f"instances:    {plan.n_instances} of type {plan.instance_type}, {plan.market}, in {plan.region}\n"
-        f"cores:        {plan.cores_per_instance} per instance, {plan.unused_cores} unused\n"
-        f"deadline:     results are saved until {plan.max_hours:g} hours after boot"
-    )
+    deadline = shown_duration(plan.max_hours * 3600)
+    lines = [
+        f"jobs:         {plan.n_jobs}",
+        f"instances:    {plan.n_instances} of type {plan.instance_type}, {plan.market}, in {plan.region}",
+        f"cores:        {plan.cores_per_instance} per instance, {plan.unused_cores} unused",
+        f"deadline:     each instance powers itself off {deadline} after boot; "
+        f"its jobs are stopped {shown_duration(warning_seconds(plan.max_hours))} before",
+    ]
+    if plan.job_timeout is not None:
+        lines.append(f"job timeout:  {shown_duration(plan.job_timeout)}")
+    if plan.retries:
+        lines.append(f"retries:      {plan.retries} of a job that exits non-zero")
+    return "\n".join(lines)
+
+
+def killed_values(killed: "Killed") -> dict[str, Any]:
+    """Return which jobs were asked for as values of JSON."""
+    return {
+        "session_id": killed.session_id,
+        "asked": list(killed.asked),
+        "ended": [{"number": job.number, "status": job.state.value} for job in killed.ended],
+        "unknown": list(killed.unknown),
+    }
+
+
+def killed_remarks(killed: "Killed") -> list[str]:
+    """Return a sentence for each job that could not be asked for, and one for the numbers of no job."""
+    remarks = [f"job {job.number} has ended before: it is {job.state.value}" for job in killed.ended]
+    if killed.unknown:
+        unknown, known = shown_numbers(killed.unknown), shown_numbers(range(1, killed.n_jobs + 1))
+        remarks.append(f"there is no job {unknown}: session {killed.session_id} has {known}")
+    return remarks
+
+
+def stopped_values(status: "SessionStatus | None") -> dict[str, Any]:
+    """Return what a stop was asked of, as values of JSON; None: it was not asked."""
+    if status is None:
+        return {"asked": False}
+    return {
+        "asked": True,
+        "session_id": status.record.session_id,
+        "instances": [each.instance_id for each in status.running_instances],
+        "unfinished_jobs": [job.number for job in status.jobs if not job.state.final],
+    }
 
 
 def results_values(results: "Results") -> dict[str, Any]:

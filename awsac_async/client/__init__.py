@@ -4,6 +4,7 @@ from awsac_async.client import events
 from awsac_async.client.check import SessionStatus, check, watch
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
 from awsac_async.client.events import StartEvent
+from awsac_async.client.kill import Killed, kill, stop
 from awsac_async.client.plan import Plan
 from awsac_async.client.results import Overwrite, Results, get_results
 from awsac_async.client.start import start
@@ -15,6 +16,7 @@ __all__ = [
     "CleanupEvent",
     "Deleted",
     "DomainQuestion",
+    "Killed",
     "ObjectsQuestion",
     "Overwrite",
     "Plan",
@@ -26,7 +28,9 @@ __all__ = [
     "cleanup",
     "events",
     "get_results",
+    "kill",
     "pack",
     "start",
+    "stop",
     "watch",
 ]

@@ -20,13 +20,18 @@ from awsac_async.session.names import JOBS_FILE
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What will be started. ``max_hours`` is the deadline of every instance, counted from its boot."""
+    """What will be started. ``max_hours`` is the deadline of every instance, counted from its boot.
+
+    ``job_timeout`` is in seconds, None if the session has none.
+    """
 
     n_jobs: int
     n_instances: int
     instance_type: str
     cores_per_instance: int
     max_hours: float
+    job_timeout: float | None
+    retries: int
     market: str
     region: str
 
@@ -61,6 +66,8 @@ def plan_for(startinfo: StartInfo, *, cores: int, region: str) -> Plan:
         instance_type=startinfo.instance_type,
         cores_per_instance=cores,
         max_hours=startinfo.max_hours,
+        job_timeout=startinfo.job_timeout,
+        retries=startinfo.retries,
         market=startinfo.market,
         region=region,
     )

@@ -1,6 +1,6 @@
 """``jobs.cfg``: which scripts run, how often, with which release; and which instance runs which job.
 
-Owns the numbering of jobs and the selection rule. A definition stays a definition until its count has been checked:
+Owns the numbering of jobs, how lists of numbers are written, and the selection rule. A definition stays a definition until its count has been checked:
 nothing here makes a list as long as a number in a file says.
 """
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from awsac_async.session import fields
 from awsac_async.session.durations import parse_duration
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import Job, JobDefinition
+from awsac_async.session.model import MAX_JOBS, Job, JobDefinition
 from awsac_async.session.wording import counted
 
 NO_RELEASE = "-"
 _FIELDS = "snapshotID;shellscriptname;numberofjobs"
 _SESSION_TIMEOUT = {"", "-"}
+_RANGE = re.compile(r"(?P<first>[0-9]{1,9})(-(?P<last>[0-9]{1,9}))?", re.ASCII)
 _COMMENT = re.compile(r"(^|\s)#.*")
 
 _snapshot_word = fields.matching(r"[A-Za-z0-9_.-]*", "a snapshot ID, or '-' for no release")
@@ -106,6 +107,25 @@ def expand(definitions: Sequence[JobDefinition]) -> list[Job]:
         Job(number=number, script=each.script, snapshot_id=each.snapshot_id, timeout=each.timeout)
         for number, each in enumerate(copies, 1)
     ]
+
+
+def parse_numbers(text: str) -> frozenset[int]:
+    """Return the job numbers in a list like ``1,3-7``; raises FormatError."""
+    found = [_RANGE.fullmatch(part) for part in fields.without_space(text).split(",")]
+    ranges = [(int(each["first"]), int(each["last"] or each["first"])) for each in found if each]
+    if len(ranges) < len(found) or not all(1 <= first <= last <= MAX_JOBS for first, last in ranges):
+        expected = "numbers from 1 on and ranges of them, like 1,3-7"
+        raise FormatError(file="job numbers", found=fields.shown(text), expected=expected)
+    return frozenset(number for first, last in ranges for number in range(first, last + 1))
+
+
+def shown_numbers(numbers: Collection[int]) -> str:
+    """Return job numbers as ``parse_numbers`` reads them, in order."""
+    runs: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        before = runs.pop() if runs and runs[-1][1] == number - 1 else (number, number)
+        runs.append((before[0], number))
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def launch_index_of(number: int, *, cores_per_instance: int) -> int:

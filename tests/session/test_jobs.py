@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awsac_async.session.errors import FormatError
-from awsac_async.session.jobs import check_jobs, expand, instances_needed, parse_jobs, read_jobs, select_jobs
+from awsac_async.session.jobs import (
+    check_jobs,
+    expand,
+    instances_needed,
+    parse_jobs,
+    parse_numbers,
+    read_jobs,
+    select_jobs,
+    shown_numbers,
+)
 from awsac_async.session.model import MAX_JOBS, Job, JobDefinition
 from tests.session.outcomes import outcome
 
@@ -117,6 +126,22 @@ def test_each_job_runs_on_exactly_one_instance_and_no_instance_is_idle(n_jobs, c
     assert all(1 <= len(of_instance) <= cores for of_instance in chosen)
     assert select_jobs(jobs, launch_index=instances, cores_per_instance=cores) == []
     assert (instances - 1) * cores < n_jobs <= instances * cores
+
+
+@given(st.sets(st.integers(1, MAX_JOBS), min_size=1) | st.sets(st.integers(1, 12), min_size=1))
+def test_a_list_of_job_numbers_is_read_as_it_is_shown(numbers):
+    assert parse_numbers(shown_numbers(numbers)) == numbers
+
+
+def test_job_numbers_are_given_singly_and_as_ranges():
+    assert parse_numbers("7, 1,3-5,4") == {1, 3, 4, 5, 7}
+    assert shown_numbers({7, 1, 3, 4, 5}) == "1,3-5,7"
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1,", "5-3", "1-", "two", "1-999999999", "9" * 5000])
+def test_what_is_no_list_of_job_numbers_is_refused(text):
+    with pytest.raises(FormatError, match=r"^job numbers: found .* like 1,3-7$"):
+        parse_numbers(text)
 
 
 words = st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True)

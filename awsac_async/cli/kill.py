@@ -1,0 +1,41 @@
+"""``awsac kill``: asks for the end of some jobs. Like kill(1), it does not ask whether that is meant."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
+from awsac_async.cli.render import killed_remarks, killed_values
+from awsac_async.session.errors import EXIT_INPUT
+from awsac_async.session.jobs import parse_numbers, shown_numbers
+
+
+def kill(
+    *,
+    session: SessionFile,
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="Numbers and ranges of jobs: 2 or 1,3-7.")],
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Stop some jobs of a running session.
+
+    Their agents act within some seconds: TERM, 15 seconds later KILL, then what a job left is saved. The other jobs go
+    on. Exit code 2 if none of them could be stopped.
+
+    Example: awsac kill -c session-081215_1646--eventgen--1816.cfg 2 5-7
+    """
+    from awsac_async.client import kill as kill_jobs
+
+    numbers = parse_numbers(",".join(jobs))
+    if local:
+        use_local()
+    killed = run(kill_jobs(session, numbers), interrupted=lambda: "awsac check shows whether the jobs stop")
+    if as_json:
+        print_json(killed_values(killed))
+    elif killed.asked:
+        print(f"asked for the end of job {shown_numbers(killed.asked)}; it comes within some seconds")
+    for remark in killed_remarks(killed):
+        print(f"awsac: {remark}", file=sys.stderr)
+    if not killed.asked:
+        raise typer.Exit(EXIT_INPUT)
