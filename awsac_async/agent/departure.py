@@ -1,10 +1,12 @@
 """The steps of the agent's departure; each bears that those before it failed. Their order is in ``lifecycle``.
 
-Owns the end of the instance. A step may never wait for ever for anything but the termination itself.
+Owns the end of the instance. A step may never wait for ever for anything but the termination itself. Each step can be
+repeated: a successor of an agent that died in its departure departs again.
 """
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,16 +14,18 @@ from awsac_async.agent.boot import number_of_jobs
 from awsac_async.agent.context import Agent
 from awsac_async.agent.log import step
 from awsac_async.agent.metadata import Metadata
+from awsac_async.agent.process import ToolError, run_tool
 from awsac_async.agent.retry import always, foreseen, keep_trying
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import Instances
-from awsac_async.session.errors import NotFoundError
+from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.model import Job, JobState
-from awsac_async.session.names import AGENT_LOG_FILE, agent_log_key
+from awsac_async.session.names import AGENT_LOG_FILE, DEADLINE_PROGRAM, agent_log_key
 
 _log = logging.getLogger(__name__)
 _STATUS_SECONDS = 600.0  # how long the last states of the jobs may take to be written
 _LOG_SECONDS = 600.0  # how long the log may take: results are worth waiting for until the deadline, the log is not
+_REFUSED_SECONDS = 600.0  # how long EC2 may refuse to terminate this instance before it is powered off
 _ABANDON_SECONDS = 3600.0  # how long an agent that could not begin asks for the end of its instance
 _HURRIED_SECONDS = 30.0  # either, when the instance is being taken away
 
@@ -72,8 +76,8 @@ def _within(agent: Agent, seconds: float) -> float:
 
 
 async def terminate(agent: Agent, _: str) -> None:
-    """Terminate this instance; there is nothing better to do than to ask until it is granted."""
-    await _terminate(agent.aws, agent.instance.instance_id, until=float("inf"))
+    """Terminate this instance: ask until it is granted, and when that takes too long, power the machine off as well."""
+    await _terminate(agent.aws, agent.instance.instance_id, within=float("inf"))
 
 
 async def abandon(metadata: Metadata, instance_id: str) -> None:
@@ -83,18 +87,40 @@ async def abandon(metadata: Metadata, instance_id: str) -> None:
     """
     try:
         with step("terminate this instance, since its agent cannot begin"):
-            until = asyncio.get_running_loop().time() + _ABANDON_SECONDS
             async with connect(region=await metadata.region(), instance_role_only=True) as aws:
-                await _terminate(aws, instance_id or await metadata.instance_id(), until=until)
+                await _terminate(aws, instance_id or await metadata.instance_id(), within=_ABANDON_SECONDS)
     except Exception:
+        await _power_off()
         _log.exception("THIS INSTANCE STAYS, and costs: it could not be terminated from inside")
 
 
-async def _terminate(aws: Aws, instance_id: str, *, until: float) -> None:
-    instances = Instances(aws)
-    await keep_trying(
-        f"terminate {instance_id}",
-        lambda: foreseen("terminate", instance_id, instances.terminate([instance_id])),
-        until=until,
-        again=always,
-    )
+async def _terminate(aws: Aws, instance_id: str, *, within: float) -> None:
+    instances, began = Instances(aws), asyncio.get_running_loop().time()
+
+    async def ask(seconds: float) -> None:
+        await keep_trying(
+            f"terminate {instance_id}",
+            lambda: foreseen("terminate", instance_id, instances.terminate([instance_id])),
+            until=began + seconds,
+            again=always,
+        )
+
+    try:
+        await ask(min(within, _REFUSED_SECONDS))
+    except CloudError as error:
+        _log.error("terminate %s: refused for %.0f s: %s", instance_id, _REFUSED_SECONDS, error)
+        await _power_off()
+        await ask(within)
+
+
+async def _power_off() -> None:
+    """Power this machine off by the program that sets its deadline, if there is one: that terminates it as well."""
+    program = os.environ.get(DEADLINE_PROGRAM)
+    if not program:
+        _log.error("nothing here can power this machine off")
+        return
+    try:
+        with step(f"{program} now"):
+            await run_tool(program, "now")
+    except ToolError:
+        pass  # named and logged by step(); what else there is to try is tried all the same

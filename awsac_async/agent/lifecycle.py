@@ -1,7 +1,8 @@
 """The agent's life: its phases in order, and what is done at the end, whatever happened.
 
 Owns the order and nothing else. Set-up stops at the first error; the departure runs every step, always, and ends with
-the instance terminated.
+the instance terminated. A fault of the agent itself is no reason to depart as long as a successor may try again: jobs
+run on meanwhile, and it finds them.
 """
 
 import logging
@@ -39,8 +40,16 @@ DEPARTURE = (
 )
 
 
+class FaultError(Exception):
+    """A fault of the agent, logged and counted: its successor is to try again."""
+
+
 async def go_through(agent: Agent, phases: Sequence[Phase]) -> str:
-    """Run phases in order, up to the first that fails; returns why it failed, or ""."""
+    """Run phases in order, up to the first that fails; returns why it failed, or "".
+
+    Raises:
+        FaultError: it failed by a fault of the agent, not too many of which have been before.
+    """
     for phase in phases:
         try:
             with step(f"phase {phase.__name__}"):
@@ -49,6 +58,8 @@ async def go_through(agent: Agent, phases: Sequence[Phase]) -> str:
             return str(error)
         except Exception as fault:
             _log.exception("phase %s: fault of the agent", phase.__name__)
+            if agent.state.may_try_again():
+                raise FaultError from fault
             return f"fault of the agent: {describe(fault)}"
     return ""
 

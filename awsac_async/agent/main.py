@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,16 @@ from awsac_async.agent.context import Agent
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.log import start_log
 from awsac_async.agent.metadata import Instance, Metadata
+from awsac_async.agent.state import RunOptions, State
 from awsac_async.agent.stopping import Stop
 from awsac_async.cloud.aws import Aws, connect
-from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError
+from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError, CloudError
 from awsac_async.session.model import JobState, UserData
 from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, InstancePaths
 
 EXIT_NO_USER_DATA = 3  # boot: this instance is in no session
 EXIT_FAILED = 1  # reported, and terminated if it is an instance of a session
+EXIT_FAULT = 70  # nothing is decided: whoever started the agent is to start it again (``awsac-agent.service``)
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return asyncio.run(_boot(paths) if options.verb == "boot" else _run(paths, options))
     except AwsacError as error:
         _log.error("%s", error)
-        return EXIT_FAILED
+        return EXIT_FAULT if _may_pass(error) else EXIT_FAILED
+    except Exception:
+        _log.exception("fault of the agent")
+        return EXIT_FAULT
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -60,7 +65,7 @@ async def _boot(paths: InstancePaths) -> int:
     if user_data is None:
         _log.info("no user data: this instance is in no session")
         return EXIT_NO_USER_DATA
-    return await _or_leave(_boot_session(paths, metadata, user_data), metadata)
+    return await _or_leave(_boot_session(paths, metadata, user_data), State(directory=paths.state), metadata)
 
 
 async def _boot_session(paths: InstancePaths, metadata: Metadata, user_data: UserData) -> int:
@@ -75,34 +80,60 @@ async def _boot_session(paths: InstancePaths, metadata: Metadata, user_data: Use
     return EXIT_FAILED
 
 
-async def _run(paths: InstancePaths, options: argparse.Namespace) -> int:
-    metadata = Metadata(os.environ)
-    user_data = await recall_user_data(metadata, options.sessioninfofile or paths.session_info_file)
-    return await _or_leave(_run_session(paths, options, metadata, user_data), metadata, options.instance_id)
+async def _run(paths: InstancePaths, arguments: argparse.Namespace) -> int:
+    metadata, state = Metadata(os.environ), State(directory=paths.state)
+    options = _options(arguments, state)
+    file = options.session_info_file or paths.session_info_file
+    life = _run_session(paths, options, metadata, file)
+    if await asyncio.to_thread(file.exists) or state.unpacked() is not None:
+        return await _or_leave(life, state, metadata, options.instance_id)
+    return await life  # in no session, as far as anybody knows: not ours to terminate
 
 
-async def _run_session(
-    paths: InstancePaths, options: argparse.Namespace, metadata: Metadata, user_data: UserData
-) -> int:
+def _options(arguments: argparse.Namespace, state: State) -> RunOptions:
+    """Return the options as given, for a successor those of its predecessor; they are kept for the next one."""
+    options = RunOptions(
+        session_info_file=arguments.sessioninfofile, jobs_file=arguments.jobsfile, instance_id=arguments.instance_id
+    )
+    if not any(astuple(options)):
+        options = state.options()
+    state.keep_options(options)
+    return options
+
+
+async def _run_session(paths: InstancePaths, options: RunOptions, metadata: Metadata, session_info_file: Path) -> int:
+    user_data = await recall_user_data(metadata, session_info_file)
     instance = await metadata.identify()
     instance = replace(instance, instance_id=options.instance_id or instance.instance_id)
     async with connect(region=instance.region, instance_role_only=True) as aws:
-        agent = await _agent(paths, user_data, instance, aws, options.jobsfile or paths.awsac_working / JOBS_FILE)
+        agent = await _agent(paths, user_data, instance, aws, options.jobs_file or paths.awsac_working / JOBS_FILE)
         trouble = await lifecycle.go_through(agent, lifecycle.RUN)
         await lifecycle.depart(agent, trouble)
     succeeded = not trouble and all(record.succeeded for record in agent.reporter.records())
     return EXIT_OK if succeeded else EXIT_JOB_FAILED
 
 
-async def _or_leave(life: Coroutine[Any, Any, int], metadata: Metadata, instance_id: str | None = None) -> int:
-    """Live; if that fails before there is an agent that could depart, the instance goes all the same."""
+async def _or_leave(
+    life: Coroutine[Any, Any, int], state: State, metadata: Metadata, instance_id: str | None = None
+) -> int:
+    """Live; if that fails before there is an agent that could depart, the instance goes all the same.
+
+    Not at once: what may pass is tried again by a successor, without end if the cloud says that it may, since jobs of
+    a predecessor may be running; a fault of the agent five times.
+    """
     try:
         return await life
+    except lifecycle.FaultError:
+        return EXIT_FAULT
     except Exception as error:
+        if _may_pass(error):
+            raise
         if isinstance(error, AwsacError):
             _log.error("the agent cannot begin: %s", error)
         else:
             _log.exception("the agent cannot begin")
+            if state.may_try_again():
+                return EXIT_FAULT
         await departure.abandon(metadata, instance_id or "")
         return EXIT_FAILED
 
@@ -121,6 +152,10 @@ async def _agent(paths: InstancePaths, user_data: UserData, instance: Instance, 
         deadline=asyncio.get_running_loop().time() + await asyncio.to_thread(seconds_left, user_data, paths),
         devices=Devices(os.environ),
     )
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, CloudError) and error.temporary
 
 
 def _stop_on_signals() -> Stop:

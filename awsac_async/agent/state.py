@@ -80,7 +80,7 @@ class State:
         written = {"sessioninfofile": options.session_info_file, "jobsfile": options.jobs_file}
         self._write(
             self.directory / "run.json",
-            {name: str(path) for name, path in written.items() if path}
+            {name: str(path.absolute()) for name, path in written.items() if path}
             | ({"instanceID": options.instance_id} if options.instance_id else {}),
         )
 

@@ -203,6 +203,9 @@ class InstancePaths:
 # Set where the devices of volumes are elsewhere than in /dev/disk/by-id, and may only be linked.
 DEVICE_DIRECTORY = "AWSACDeviceDir"
 
+# The program that powers the machine off when the session's time is over, or at once (``now``).
+DEADLINE_PROGRAM = "AWSACDeadline"
+
 # Variables that a job finds, beside those of InstancePaths.
 JOB_SESSION_ID = "AWSAC_SESSION_ID"
 JOB_NUMBER = "AWSAC_JOB"

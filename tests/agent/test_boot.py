@@ -1,5 +1,6 @@
 """An agent that cannot begin: it says why in one sentence, and its instance of a session goes all the same."""
 
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ Boot = Callable[..., str]
 def boot(embedded: Embedded, session: Session, tmp_path: Path) -> Boot:
     """Boots an agent in a folder for a running instance of the session; returns what it printed."""
 
-    def run(*, more: str = "", **facts: str) -> str:
+    def run(*, more: str = "", code: int = 1, **facts: str) -> str:
         session.instance_ids = session.account.launch(session.id, "", instances=1)
         values = {
             "instance-id": session.instance_ids[0],
@@ -61,7 +62,7 @@ def boot(embedded: Embedded, session: Session, tmp_path: Path) -> Boot:
             )
         finally:
             service.stop()
-        assert ended.returncode == 1
+        assert ended.returncode == code
         return ended.stdout
 
     return run
@@ -79,8 +80,15 @@ def test_an_instance_goes_though_the_time_of_boot_cannot_be_kept(boot: Boot, ses
     wait_until(lambda: terminated(session))
 
 
-def test_an_instance_goes_though_the_metadata_service_says_nonsense(boot: Boot, session: Session) -> None:
-    assert "the agent cannot begin" in boot(ami_launch_index="first")
+def test_an_agent_with_a_fault_is_to_be_started_again_but_in_the_end_its_instance_goes(
+    boot: Boot, session: Session, tmp_path: Path
+) -> None:
+    assert "the agent cannot begin" in boot(code=70, ami_launch_index="first")
+    faults = tmp_path / "AWSACworkingDir" / "sessioninfo" / "state" / "faults"
+    assert json.loads(faults.read_text()) == {"faults": 1}
+    faults.write_text('{"faults": 4}')
+    session.account.ec2.terminate_instances(InstanceIds=session.instance_ids)
+    boot(ami_launch_index="first")
     wait_until(lambda: terminated(session))
 
 
