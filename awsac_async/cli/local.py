@@ -20,6 +20,25 @@ def _delay(what: str) -> Any:
     return typer.Option(metavar="SECONDS", min=0.0, help=f"How long {what}.", show_default=False)
 
 
+_FAULTS_FILE = typer.Option(metavar="FILE", help="What goes wrong: see docs/faults.md.", show_default=False)
+
+
+def _read_faults(file: Path) -> str:
+    """Return the text of a file of faults, checked.
+
+    Raises:
+        InputError: it does not say what to do.
+    """
+    from awsac_async.local.faults.file import FaultsError, read_plan
+
+    try:
+        text = file.read_text()
+        read_plan(text)
+    except (FaultsError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: {error}") from error
+    return text
+
+
 @local.command(short_help="Bring the embedded cloud up.")
 def up(
     *,
@@ -28,6 +47,7 @@ def up(
     volume_delay: Annotated[float | None, _delay("a volume is creating")] = None,
     attachment_delay: Annotated[float | None, _delay("a volume is attaching, and detaching")] = None,
     snapshot_delay: Annotated[float | None, _delay("a snapshot is pending")] = None,
+    faults: Annotated[Path | None, _FAULTS_FILE] = None,
     as_json: Json = False,
 ) -> None:
     """Bring the embedded cloud up, if it is not.
@@ -43,6 +63,7 @@ def up(
         "volume_delay": volume_delay,
         "attachment_delay": attachment_delay,
         "snapshot_delay": snapshot_delay,
+        "faults": None if faults is None else _read_faults(faults),
     }
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     directory = cloud.default_directory()
@@ -113,6 +134,42 @@ def env(*, as_json: Json = False) -> None:
         return
     for name, value in environment.items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+@local.command(name="faults", short_help="Let the embedded cloud misbehave, or show how it does.")
+def set_faults(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="What goes wrong from now on.")] = None,
+    *,
+    clear: Annotated[bool, typer.Option("--clear", help="Let nothing go wrong any more.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let the embedded cloud misbehave as a file says, instead of as it does; without a file, show what is in force.
+
+    Example: awsac local faults bad-day.toml
+    """
+    from awsac_async.local import cloud
+
+    if file and clear:
+        raise InputError("a file says what goes wrong, --clear that nothing does: give one of them")
+    directory = cloud.default_directory()
+    with interruptible(lambda: "awsac local faults shows what is in force"):
+        if file or clear:
+            cloud.set_faults(directory, _read_faults(file) if file else "")
+        found = cloud.faults(directory)
+    if as_json:
+        print_json(found)
+    else:
+        _print_faults(found)
+
+
+def _print_faults(found: dict[str, list[dict[str, Any]]]) -> None:
+    for number, fault in enumerate(found["faults"], 1):
+        what = f"{fault['service']} {fault['operation']} {fault['kind']}"
+        print(f"fault {number}: {what}, happened {fault['happened']} times")
+    for number, event in enumerate(found["events"], 1):
+        print(f"event {number}: {event['kind']}, struck {' '.join(event['instances']) or 'no instance'}")
+    if not any(found.values()):
+        print("no call fails, and no instance is struck")
 
 
 @local.command(short_help="Turn a folder into a snapshot.")

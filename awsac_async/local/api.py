@@ -24,6 +24,9 @@ from werkzeug.wrappers import Request, Response
 from awsac_async.local import simpledb
 from awsac_async.local.ebs import EmbeddedVolume
 from awsac_async.local.ec2 import InstanceBackend
+from awsac_async.local.faults.layer import Layer
+from awsac_async.local.faults.plan import EventKind
+from awsac_async.local.faults.records import Records, as_caller
 from awsac_async.local.metadata import QuietHandler
 from awsac_async.local.settings import ACCOUNT, BUCKET, CONTROL_PREFIX, IMAGE, REGION, ROLE, SECRET_HEADER
 
@@ -86,10 +89,11 @@ def provision() -> Credentials:
 
 
 class Control:
-    """What ``cloud`` asks the daemon: how much of what there is, and to import a snapshot."""
+    """What ``cloud`` asks the daemon: what there is, to import a snapshot, and to let things go wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, faults: Layer) -> None:
         self.secret = secrets.token_urlsafe(32)
+        self._faults = faults
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """Answer, as a WSGI application."""
@@ -102,7 +106,9 @@ class Control:
         operations: dict[tuple[str, str], Callable[[Any], Any]] = {
             ("GET", "counts"): counts,
             ("POST", "snapshots"): import_snapshot,
-            ("POST", "instance-events"): instance_event,
+            ("POST", "instance-events"): lambda order: instance_event(EventKind(order["event"]), order["instance_id"]),
+            ("GET", "faults"): lambda _: self._faults.report(),
+            ("POST", "faults"): self._faults.load,
         }
         operation = operations.get((request.method, request.path.removeprefix(CONTROL_PREFIX)))
         if operation is None:
@@ -141,16 +147,29 @@ def import_snapshot(order: dict[str, str]) -> str:
     return ec2_backend().import_folder(Path(order["source"]), order["description"]).id
 
 
-def instance_event(order: dict[str, str]) -> None:
+def instance_event(kind: EventKind, instance_id: str) -> None:
     """Let something happen to an instance that EC2 does by itself."""
     backend = ec2_backend()
-    events = {"spot-notice": backend.spot_notice, "lost": backend.lose, "agent-killed": backend.kill_agent}
-    events[order["event"]](order["instance_id"])
+    events = {
+        EventKind.SPOT_NOTICE: backend.spot_notice,
+        EventKind.LOST: backend.lose,
+        EventKind.AGENT_KILLED: backend.kill_agent,
+    }
+    events[kind](instance_id)
 
 
-def make_api_server(port: int, control: Control) -> Any:
+def fault_layer(text: str) -> Layer:
+    """Return what lets the account misbehave as a file's text says, its metadata services included."""
+    backend = ec2_backend()
+    layer = Layer(Records(backend), instance_event)
+    layer.load(text)
+    backend.around_metadata = lambda instance, service: layer.around_metadata(service, as_caller(instance))
+    return layer
+
+
+def make_api_server(port: int, control: Control, faults: Layer) -> Any:
     """Return the HTTP server, listening on loopback."""
-    services = DomainDispatcherApplication(create_backend_app)
+    services = faults.around_services(DomainDispatcherApplication(create_backend_app))
 
     def application(environ: Any, start_response: Any) -> Any:
         inside = environ["PATH_INFO"].startswith(CONTROL_PREFIX)

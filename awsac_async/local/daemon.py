@@ -41,8 +41,9 @@ def serve(directory: Path, settings: Settings, ready: int) -> None:
     from awsac_async.local import api, ebs, hypervisor, volumes  # after the environment is set
 
     api.install()
-    control = api.Control()
-    server = api.make_api_server(settings.port, control)
+    faults = api.fault_layer(settings.faults)
+    control = api.Control(faults)
+    server = api.make_api_server(settings.port, control, faults)
     backend = api.ec2_backend()
     credentials = api.provision()
     isolation = settings.isolation or hypervisor.detect_isolation()

@@ -8,10 +8,13 @@ What a volume holds is kept by ``volumes``; who sees it is arranged by ``hypervi
 """
 
 import logging
+import math
 import re
 import threading
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -53,8 +56,24 @@ class Hardware:
     hypervisor: Hypervisor
 
 
+_held_up: ContextVar[float] = ContextVar("held_up", default=0.0)
+
+
+@contextmanager
+def held_up(seconds: float) -> Iterator[None]:
+    """Let whatever is begun inside take so many seconds more; infinity: never come to its end."""
+    token = _held_up.set(seconds)
+    try:
+        yield
+    finally:
+        _held_up.reset(token)
+
+
 def after(seconds: float, function: Callable[..., None], *arguments: Any) -> None:
     """Call a function later, in a thread of its own."""
+    seconds += _held_up.get()
+    if math.isinf(seconds):
+        return
     timer = threading.Timer(seconds, function, arguments)
     timer.name = f"{function.__name__} {arguments[0]}"
     timer.daemon = True
@@ -174,6 +193,9 @@ class VolumeBackend(EC2Backend):
         if volume.availability_zone != instance.availability_zone:
             message = f"The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'"
             raise EC2ClientError("InvalidVolume.ZoneMismatch", message)
+        if len(instance.block_device_mapping) >= self.hardware.settings.attachment_limit:
+            message = f"The maximum number of volumes that can be attached to '{instance_id}' is reached."
+            raise EC2ClientError("AttachmentLimitExceeded", message)
         if device in instance.block_device_mapping:
             message = f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"
             raise EC2ClientError("InvalidParameterValue", message)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from moto.core.utils import utcnow
@@ -61,6 +62,7 @@ class InstanceBackend(VolumeBackend):
     def __init__(self, region_name: str, account_id: str) -> None:
         self._running: dict[str, Running] = {}
         self._answers: dict[tuple[str, str], tuple[str, Any]] = {}
+        self.around_metadata: Callable[[Instance, Any], Any] = lambda _, service: service  # what stands before it
         super().__init__(region_name, account_id)
 
     @property
@@ -139,7 +141,7 @@ class InstanceBackend(VolumeBackend):
             with self.lock:  # a launch is complete when this can be had
                 if instance.state != "pending":
                     return
-                running.metadata = MetadataService(facts_of(instance))
+                running.metadata = MetadataService(facts_of(instance), partial(self.around_metadata, instance))
                 _enter(instance, "running", StateReason())
             running.metadata.start()
             try:

@@ -231,7 +231,6 @@ def _shut_down(grace: float, boot: BootScript) -> None:
 
 def _run(orders: Orders) -> None:
     """Boot, then reap, restart and kill as told, until told to shut down. An instance outlives its boot script."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     boot = BootScript(orders.boot, orders.environment)
     boot.start()
     while (signum := _next_signal(boot.seconds_to_start())) in {None, signal.SIGCHLD, signal.SIGUSR1}:
@@ -253,6 +252,7 @@ def _next_signal(within: float | None) -> int | None:
 def main() -> int:
     """Furnish the instance, tell the hypervisor, and run it."""
     orders = Orders.from_json(sys.argv[1])
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)  # before anybody can know whom to signal
     host_pid = str(Path("/proc/self").readlink())  # before our own /proc hides it
     _limit_open_files()
     _write_power_commands(orders)

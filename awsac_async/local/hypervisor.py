@@ -189,6 +189,11 @@ class Hypervisor:
             if machine.ended.wait(self._settings.shutdown_grace + 5.0):
                 return
 
+    def runs(self, instance_id: str) -> bool:
+        """Say whether an instance has a machine now, so that something can happen to it."""
+        machine = self._machines.get(instance_id)
+        return machine is not None and machine.usable
+
     def cut_power(self, instance_id: str) -> None:
         """End an instance at once, as a failure of its hardware does."""
         self._signal(instance_id, signal.SIGKILL)

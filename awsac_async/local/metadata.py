@@ -93,11 +93,12 @@ class Tokens:
 class MetadataService:
     """Answers one instance, from ``start`` until ``stop``."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, around: Callable[[Any], Any] = lambda service: service) -> None:
+        """``around`` puts another WSGI application before this one: one that misbehaves."""
         self._tree = tree_of(facts)
         self._tokens_required = facts.tokens_required
         self._tokens = Tokens()
-        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=QuietHandler)
+        self._server = make_server("127.0.0.1", 0, around(self._serve), threaded=True, request_handler=QuietHandler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}/"
 
     def start(self) -> None:
