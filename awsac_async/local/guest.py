@@ -34,7 +34,7 @@ PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, CAP_SYS_BOOT = 24, 36, 22
 WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGPWR, signal.SIGINT, signal.SIGUSR1}
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse")
 DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
-POWER_COMMANDS = ("poweroff", "halt", "shutdown", "reboot", "systemctl")
+POWER_COMMANDS = ("poweroff", "halt", "shutdown", "reboot", "systemctl", "systemd-run")
 POWER_SCRIPT = """\
 #!/bin/sh
 # Stands before the machine's own command: it ends this instance, never the machine that it runs on.
@@ -73,13 +73,15 @@ class Orders:
     environment: dict[str, str]  # of the boot script
     boot: Path
     grace: float
+    group: Path | None  # the control group that all of the instance is in
+    disk_size: int | None  # bytes of what is below /mnt; None: as much as the machine has
     keep: list[str]  # paths that must stay visible
 
     @classmethod
     def from_json(cls, text: str) -> "Orders":
         """Read the orders; paths are strings there."""
         values = json.loads(text)
-        values |= {name: Path(values[name]) for name in ("folder", "boot")}
+        values |= {name: Path(values[name]) for name in ("folder", "boot", "group") if values[name] is not None}
         return cls(**values | {"isolation": Isolation(values["isolation"])})
 
 
@@ -99,7 +101,7 @@ def bind(source: str | Path, target: str | Path) -> None:
 def furnish(orders: Orders) -> None:
     """Give the instance its own view of the machine. The order matters: /proc comes last, /dev needs /proc's host."""
     socket.sethostname(orders.hostname)
-    _private_mnt(orders.folder / "mnt")
+    _private_mnt(orders.folder / "mnt", orders.disk_size)
     _hide_power_commands(orders.folder / "bin" / POWER_COMMANDS[0])
     _private_run(orders.keep)
     _private_dev()
@@ -108,9 +110,11 @@ def furnish(orders: Orders) -> None:
         bind("/dev/null", "/proc/sysrq-trigger")
 
 
-def _private_mnt(folder: Path) -> None:
+def _private_mnt(folder: Path, disk_size: int | None) -> None:
     """Put a folder of the instance over /mnt. What the host has there stays visible."""
     folder.mkdir()
+    if disk_size is not None:
+        mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, f"size={disk_size},mode=755")
     for entry in Path("/mnt").iterdir():
         place = folder / entry.name
         if entry.is_symlink():
@@ -255,8 +259,12 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)  # before anybody can know whom to signal
     host_pid = str(Path("/proc/self").readlink())  # before our own /proc hides it
     _limit_open_files()
+    if orders.group:
+        (orders.group / "cgroup.procs").write_text("0")  # ourselves, before we start anything
     _write_power_commands(orders)
     if orders.isolation is Isolation.PLAIN:
+        if orders.disk_size is not None:
+            report("the disk has no size of its own, since this machine allows no namespaces")
         _become_reaper()
     else:
         furnish(orders)

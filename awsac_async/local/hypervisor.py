@@ -20,10 +20,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from awsac_async.local import processes
+from awsac_async.local import cgroups, power, processes
 from awsac_async.local.settings import Isolation, Settings
 from awsac_async.local.volumes import remove_tree
 
+CONTROL_GROUP = "cgroup"  # the file that says where this cloud's control group is
 CONSOLE_LIMIT = 64 * 1024  # bytes: what EC2 keeps
 _BY_ID = "disk/by-id"
 _NAMESPACES = ("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child")
@@ -55,10 +56,12 @@ def available(isolation: Isolation) -> bool:
 
 @dataclass(kw_only=True)
 class Machine:
-    """A running instance: its init, and the volumes it sees (volume ID to number)."""
+    """A running instance: its init, its power switch, and the volumes it sees (volume ID to number)."""
 
     folder: Path
     process: subprocess.Popen[bytes]
+    switch: power.PowerSwitch
+    group: Path | None  # the control group with all its processes
     init: int  # a pidfd
     dev: int  # a descriptor of the instance's /dev: unlike a path by PID, it cannot become another's
     ended: threading.Event = field(default_factory=threading.Event)
@@ -87,6 +90,7 @@ class Hypervisor:
         self._on_end = on_end
         self._machines: dict[str, Machine] = {}
         self._isolation = isolation
+        self._group = cgroups.make_for_cloud(directory / CONTROL_GROUP)
 
     def start(
         self, instance_id: str, *, hostname: str, environment: Mapping[str, str], devices: Mapping[str, Path]
@@ -98,12 +102,19 @@ class Hypervisor:
         folder = self._directory / instance_id
         folder.mkdir(exist_ok=True)
         (folder / "home").mkdir(exist_ok=True)
+        switch = power.PowerSwitch(folder)
+        group = cgroups.make(self._group / instance_id) if self._group else None
+        environment = {**environment, power.VARIABLE: str(switch.command)}
         ours, theirs = socket.socketpair()
         with ours:
             ours.settimeout(_START_TIMEOUT)
             with theirs:
-                process = self._start_init(folder, theirs.fileno(), hostname, environment)
-            self._machines[instance_id] = machine = self._machine(folder, process, ours)
+                process = self._start_init(folder, theirs.fileno(), hostname, environment, group)
+            init, dev = self._wait_for_init(folder, process, ours)
+            machine = Machine(
+                folder=folder, process=process, switch=switch, group=group, init=init, dev=dev, usable=init >= 0
+            )
+            self._machines[instance_id] = machine
             threading.Thread(target=self._watch, args=(instance_id,), name=f"watch {instance_id}", daemon=True).start()
             for volume_id, source in devices.items():
                 self.attach(instance_id, volume_id, source)
@@ -111,7 +122,7 @@ class Hypervisor:
                 ours.send(b"!" if machine.usable else b"")
 
     def _start_init(
-        self, folder: Path, channel: int, hostname: str, environment: Mapping[str, str]
+        self, folder: Path, channel: int, hostname: str, environment: Mapping[str, str], group: Path | None
     ) -> subprocess.Popen[bytes]:
         orders = {
             "channel": channel,
@@ -121,6 +132,8 @@ class Hypervisor:
             "environment": self._environment(folder, environment),
             "boot": self._settings.boot,
             "grace": self._settings.shutdown_grace,
+            "group": group,
+            "disk_size": self._settings.disk_size,
             "keep": [sys.prefix, sys.base_prefix, _package_parent(), self._settings.boot.parent, folder],
         }
         command = [*_COMMANDS[self._isolation], sys.executable, "-S", "-P", "-m", "awsac_async.local.guest"]
@@ -149,26 +162,28 @@ class Hypervisor:
             environment |= {processes.MARK: str(folder)} | plain_paths(folder)
         return environment
 
-    def _machine(self, folder: Path, process: subprocess.Popen[bytes], channel: socket.socket) -> Machine:
-        """Wait until the instance's init is furnished."""
+    def _wait_for_init(self, folder: Path, process: subprocess.Popen[bytes], channel: socket.socket) -> tuple[int, int]:
+        """Wait until the instance's init is furnished; return descriptors of it and of its /dev, -1 if it is not."""
         try:
             pid = int(channel.recv(32) or b"-1")
         except TimeoutError:
             pid = -1
         if pid < 0:
             process.kill()
-            return Machine(folder=folder, process=process, init=-1, dev=-1, usable=False)
+            return -1, -1
         dev = Path(f"/proc/{pid}/root/dev")
         if self._isolation is Isolation.PLAIN:
             dev = folder / "dev"
             (dev / _BY_ID).mkdir(parents=True, exist_ok=True)
-        return Machine(folder=folder, process=process, init=os.pidfd_open(pid), dev=os.open(dev, os.O_PATH))
+        return os.pidfd_open(pid), os.open(dev, os.O_PATH)
 
     def _watch(self, instance_id: str) -> None:
         """Wait for the end of an instance, remove what is left of it, and tell."""
         machine = self._machines[instance_id]
-        machine.process.wait()
+        machine.switch.follow(machine.process, lambda: self._power_off(instance_id))
         processes.end_marked(machine.folder)
+        if machine.group:
+            cgroups.remove(machine.group)
         booted = machine.usable
         if booted:
             machine.close()
@@ -178,6 +193,12 @@ class Hypervisor:
         del self._machines[instance_id]
         machine.ended.set()
         self._on_end(instance_id, booted)
+
+    def _power_off(self, instance_id: str) -> None:
+        """Begin to shut an instance down, as its own power switch was told to."""
+        with (self._directory / instance_id / "console").open("a") as console:
+            console.write("[hypervisor] powering off, as was asked for inside\n")
+        threading.Thread(target=self.stop, args=(instance_id,), name=f"power off {instance_id}", daemon=True).start()
 
     def stop(self, instance_id: str) -> None:
         """Shut an instance down, and return when it has no process left. Nothing happens if it does not run."""
@@ -196,6 +217,8 @@ class Hypervisor:
 
     def cut_power(self, instance_id: str) -> None:
         """End an instance at once, as a failure of its hardware does."""
+        if (machine := self._machines.get(instance_id)) and machine.group:
+            cgroups.kill(machine.group)
         self._signal(instance_id, signal.SIGKILL)
 
     def kill_agent(self, instance_id: str) -> None:

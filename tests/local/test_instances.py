@@ -1,14 +1,16 @@
 """Instances are real processes: they boot, print, are kept apart, and leave nothing when they end."""
 
+import os
 import uuid
 from pathlib import Path
 
 import pytest
 
+from awsac_async.local import cgroups, hypervisor
 from awsac_async.local.settings import Isolation, Settings
 from tests.conftest import embedded_cloud
 
-from .account import Account, eventually
+from .account import BOOT, Account, eventually
 
 
 def _running_with(word: str) -> list[str]:
@@ -78,6 +80,53 @@ def test_a_shutdown_can_be_set_for_later_and_cancelled(account: Account) -> None
     account.terminate(instance_id)
 
 
+def test_an_end_set_through_the_power_switch_comes_whatever_the_instance_does(account: Account) -> None:
+    script = "trap '' TERM; $AWSACPower in 3600; $AWSACPower never; $AWSACPower in 1; while :; do sleep 0.1; done"
+    instance_id = account.launch(script, InstanceInitiatedShutdownBehavior="terminate")
+    gone = account.reached(instance_id, "terminated")
+    assert gone["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    assert "[hypervisor] powering off, as was asked for inside" in account.console(instance_id)
+    assert account.processes(instance_id) == []
+
+
+def test_an_end_that_was_called_off_does_not_come(account: Account) -> None:
+    instance_id = account.launch("$AWSACPower now nonsense; $AWSACPower in 1; $AWSACPower never; sleep 2; echo alive")
+    account.printed(instance_id, "alive")
+    account.terminate(instance_id)
+
+
+def test_an_instance_has_a_control_group_below_which_it_may_make_others_and_which_goes_with_it(
+    account: Account,
+) -> None:
+    if cgroups.own() is None or os.geteuid() != 0:
+        pytest.skip("this machine lets us make no control groups")
+    script = (
+        "group=$(mount -t cgroup2 | cut -d' ' -f3 | head -n 1)$(grep ^0:: /proc/self/cgroup | cut -c 4-); "
+        "mkdir $group/job; (echo 0 > $group/job/cgroup.procs; exec setsid env -i sleep 600) & echo in $group; wait"
+    )
+    instance_id = account.launch(script)
+    console = account.printed(instance_id, "in ")
+    (line,) = (line for line in console.splitlines() if line.startswith("in "))
+    group = Path(line.removeprefix("in "))
+    assert group.name == instance_id
+    eventually(lambda: (group / "job" / "cgroup.procs").read_text().split(), lambda pids: len(pids) == 1)
+    account.suffers(instance_id, "lost")
+    account.reached(instance_id, "terminated")
+    assert not group.exists()
+
+
+def test_a_disk_with_a_size_can_be_full(tmp_path: Path) -> None:
+    if hypervisor.detect_isolation() is Isolation.PLAIN:
+        pytest.skip("plain instances have no file system of their own")
+    with embedded_cloud(tmp_path / "cloud", Settings(boot=BOOT, disk_size=1 << 20)) as running:
+        account = Account(cloud=running, isolation="")
+        instance_id = account.launch("head -c 2000000 /dev/zero > /mnt/file; stat -c %s /mnt/file; echo done")
+        console = account.printed(instance_id, "done")
+        assert "No space left on device" in console
+        assert "1048576" in console
+        account.terminate(instance_id)
+
+
 def test_a_reboot_inside_is_refused(account: Account) -> None:
     instance_id = account.launch("reboot || echo refused")
     account.printed(instance_id, "refused")
@@ -98,7 +147,8 @@ def test_an_instance_finds_no_credentials_and_nothing_of_our_environment(account
     names = {line.partition("=")[0] for line in console.splitlines() if "=" in line}
     if account.isolation != Isolation.PLAIN:
         names -= {"PWD", "_", "SHLVL", "OLDPWD"}
-        assert names == {"PATH", "HOME", "LANG", "AWS_ENDPOINT_URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT"}
+        ours = {"AWS_ENDPOINT_URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWSACPower"}
+        assert names == {"PATH", "HOME", "LANG"} | ours
     assert not {name for name in names if "KEY" in name or "TOKEN" in name}
     assert "HOME has 0" in console
     account.terminate(instance_id)
