@@ -34,7 +34,8 @@ def kill(
     if as_json:
         print_json(killed_values(killed))
     elif killed.asked:
-        print(f"asked for the end of job {shown_numbers(killed.asked)}; it comes within some seconds")
+        jobs_asked = f"job{'s' * (len(killed.asked) > 1)} {shown_numbers(killed.asked)}"
+        print(f"asked for the end of {jobs_asked}; it comes within some seconds")
     for remark in killed_remarks(killed):
         print(f"awsac: {remark}", file=sys.stderr)
     if not killed.asked:
