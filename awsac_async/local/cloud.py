@@ -20,6 +20,7 @@ from typing import Any
 
 from awsac_async.local import cgroups, processes
 from awsac_async.local.daemon import STATE_FILE
+from awsac_async.local.faults.file import read_plan
 from awsac_async.local.hypervisor import CONTROL_GROUP
 from awsac_async.local.settings import CONTROL_PREFIX, REGION, SECRET_HEADER, Settings
 from awsac_async.local.volumes import loop_devices, release_loop_devices, remove_tree
@@ -125,6 +126,22 @@ def import_snapshot(directory: Path, source: Path, *, description: str) -> str:
 def instance_event(directory: Path, instance_id: str, event: str) -> None:
     """Let an instance suffer ``spot-notice``, ``lost`` or ``agent-killed``. Raises LocalCloudError if it cannot."""
     _ask(_require(directory.resolve()), "POST", "instance-events", {"instance_id": instance_id, "event": event})
+
+
+def set_faults(directory: Path, text: str) -> None:
+    """Let a running cloud misbehave as the text of a file says, instead of as it does; "" ends that.
+
+    Raises:
+        FaultsError: the text does not say what to do; nothing has changed.
+    """
+    read_plan(text)
+    _ask(_require(directory.resolve()), "POST", "faults", text)
+
+
+def faults(directory: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the faults and events in force, with how often each has happened and which instances it has struck."""
+    answer: dict[str, list[dict[str, Any]]] = _ask(_require(directory.resolve()), "GET", "faults")
+    return answer
 
 
 # --- one at a time ---

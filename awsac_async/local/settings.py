@@ -53,9 +53,11 @@ class Settings:
     volume_delay: float = 0.2  # creating
     attachment_delay: float = 0.2  # attaching, and detaching
     snapshot_delay: float = 0.2  # pending
+    attachment_limit: int = 27  # volumes that an instance can have, its root volume among them: as Nitro
     shutdown_grace: float = 2.0  # from SIGTERM to SIGKILL when an instance is shut down
     disk_size: int | None = None  # bytes that an instance has below /mnt; None: what the machine has
     spot_warning: float = 120.0  # from the notice to the end of a spot instance
+    faults: str = ""  # the text of a file that says how it misbehaves, as ``faults.file`` reads it
 
     def to_json(self) -> str:
         """Return a text that ``from_json`` reads."""
