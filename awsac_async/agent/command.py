@@ -1,38 +1,35 @@
 """What a job is given: its files, its command, its environment.
 
-The command is two small shell scripts around the job's own. The outer one writes the exit code to a file, so that the
-end of a job is known even if no agent was there to see it. The inner one, for a job with a release, shows it that
-release at ``ATLASDir`` in a mount namespace of its own. No credential ever gets into the environment.
+The command is up to three small shell scripts around the job's own: one for the mark that the job has begun, one that
+shows it its release at ``ATLASDir`` in a mount namespace of its own, one that sets the mark. All that needs root comes
+before the change to the job's user. No credential ever gets into the environment.
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from awsac_async.agent.process import Exit
+from awsac_async.agent.jobuser import JobUser
+from awsac_async.agent.process import exit_file
 from awsac_async.agent.releases import Provided
 from awsac_async.session import names
 from awsac_async.session.names import InstancePaths
 
 _LAST_BYTES = 4096
 _INHERITED = ("PATH", "HOME", "LANG", "TZ")
+_NOT_BEGUN, _BEGUN = "0\n", "1\n"
 
-# $1: the file for the exit code. A signal to the group must not end this shell before the job it waits for; unlike an
-# ignored signal, one with a trap is back to its default in the job.
-_KEEP_EXIT_CODE = """
-trap : TERM INT HUP
-file=$1; shift
-"$@"
-code=$?
-echo "$code" >"$file.part" && mv "$file.part" "$file"
-exit "$code"
-"""
-
-# $1: made when the job's own script begins.
-_RUN = """
-: >"$1"; shift
+# $1: the mark that the job's own script has begun, opened here, since the job's user may not reach it by name. Like the
+# exit code it is written over what is there, which needs no room on the disk.
+_OPEN_MARK = """
+exec 3<>"$1"; shift
 exec "$@"
+"""
+_RUN = """
+echo 1 >&3 || exit
+exec "$@" 3>&-
 """
 
 # $1: release, $2: where the job sees it, $3: folder of all releases. The namespace also inherited the other releases'
@@ -51,38 +48,68 @@ exec "$@"
 
 @dataclass(frozen=True, kw_only=True)
 class JobFiles:
-    """A job's working directory and output, and what the agent keeps about it (``started``, ``exit``)."""
+    """The files of one attempt at a job.
 
+    directory: where it works; when another attempt follows, that becomes ``set_aside``.
+    output: what it prints, in its directory. ``kept_output`` is the same file in a folder that the job does not know:
+        whatever it does to its own name, the bytes stay there.
+    claim, exit: as in ``process.py``. started: the mark that the job's script has begun.
+    """
+
+    job: int
+    attempt: int
     directory: Path
+    set_aside: Path
     output: Path
+    kept_output: Path
+    claim: Path
     started: Path
     exit: Path
 
     @classmethod
-    def of(cls, job: int, paths: InstancePaths) -> "JobFiles":
-        """Return the files of a job by its number."""
-        directory, state = paths.atlas_working / str(job), paths.state / "jobs" / str(job)
+    def of(cls, job: int, attempt: int, paths: InstancePaths) -> "JobFiles":
+        """Return the files of an attempt (from 1) at a job, by its number."""
+        directory, state = paths.atlas_working / str(job), paths.state / "jobs" / str(job) / str(attempt)
         return cls(
+            job=job,
+            attempt=attempt,
             directory=directory,
+            set_aside=directory.with_name(f"{job}.attempt_{attempt}"),
             output=directory / names.output_file(job),
+            kept_output=paths.atlas_working / ".awsac" / f"{job}-{attempt}.log",
+            claim=state / "pid",
             started=state / "started",
-            exit=state / "exit",
+            exit=exit_file(state / "pid"),
         )
 
-    def prepare(self) -> BinaryIO:
-        """Make the folders, forget an earlier run of the job, and return its output, open to be read.
-
-        So it can be read at the end whatever the job has put in the place of the file.
-        """
+    def prepare(self, user: JobUser | None) -> None:
+        """Make what the attempt needs and has not yet; what an earlier agent has made stays. Raises OSError."""
+        if self.claim.exists():
+            return
+        self.claim.parent.mkdir(parents=True, exist_ok=True)
+        if not self.started.exists() or not self.started.stat().st_size:
+            self.started.write_text(_NOT_BEGUN)
+        self._set_earlier_aside()
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.exit.parent.mkdir(parents=True, exist_ok=True)
-        for file in (self.started, self.exit):
-            file.unlink(missing_ok=True)
-        return self.output.open("a+b")
+        self._make_output()
+        if user is not None:
+            for path in (self.output, self.directory):
+                os.chown(path, user.uid, user.gid, follow_symlinks=False)
 
-    def read_exit(self, ended: Exit) -> int:
-        """Return the exit code the job itself left; ``ended`` speaks if it had no time to leave one."""
-        return int(self.exit.read_text()) if self.exit.exists() else ended.shell_code
+    def begun(self) -> bool:
+        """Whether the job's own script has begun."""
+        return self.started.exists() and self.started.read_text() == _BEGUN
+
+    def _set_earlier_aside(self) -> None:
+        aside = self.directory.with_name(f"{self.job}.attempt_{self.attempt - 1}")
+        if self.attempt > 1 and not aside.exists() and self.directory.exists():
+            self.directory.rename(aside)
+
+    def _make_output(self) -> None:
+        self.kept_output.parent.mkdir(mode=0o700, exist_ok=True)
+        self.kept_output.touch()
+        with suppress(FileExistsError):
+            self.output.hardlink_to(self.kept_output)
 
 
 def last_line(output: BinaryIO) -> str:
@@ -92,13 +119,17 @@ def last_line(output: BinaryIO) -> str:
     return lines[-1] if lines else ""
 
 
-def job_command(script: Path, *, files: JobFiles, release: Provided | None, paths: InstancePaths) -> list[str]:
-    """Return the command that runs a job's script with its release at ``ATLASDir``."""
-    run = _sh(_RUN, str(files.started), "/bin/sh", str(script))
+def job_command(
+    script: Path, *, files: JobFiles, release: Provided | None, paths: InstancePaths, user: JobUser | None
+) -> list[str]:
+    """Return the command that runs a job's script, as its user, with its release at ``ATLASDir``."""
+    run = _sh(_RUN, "/bin/sh", str(script))
+    if user is not None:
+        run = [*user.command(), *run]
     if release is not None and release.mounted:
         run = _sh(_SHOW_RELEASE, str(release.directory), str(paths.atlas), str(release.directory.parent), *run)
         run = ["unshare", "--mount", "--propagation", "private", "--", *run]
-    return _sh(_KEEP_EXIT_CODE, str(files.exit), *run)
+    return _sh(_OPEN_MARK, str(files.started), *run)
 
 
 def job_environment(
@@ -106,10 +137,13 @@ def job_environment(
     paths: InstancePaths,
     session_id: str,
     job: int,
+    attempt: int,
     n_jobs: int,
     core: int,
     has_data: bool,
     release: Provided | None,
+    interrupt_at: Path,
+    user: JobUser | None,
 ) -> dict[str, str]:
     """Return all of a job's environment: what is listed here, and nothing that the agent happens to have."""
     if release is not None and not release.mounted:
@@ -118,12 +152,14 @@ def job_environment(
     environment |= {
         names.JOB_SESSION_ID: session_id,
         names.JOB_NUMBER: str(job),
+        names.JOB_ATTEMPT: str(attempt),
         names.JOB_COUNT: str(n_jobs),
         names.JOB_CORE: str(core),
+        names.JOB_INTERRUPT_AT: str(interrupt_at),
     }
     if has_data:
         environment[names.JOB_DATA] = str(paths.data)
-    return environment
+    return environment | (user.environment() if user else {})
 
 
 def _sh(script: str, *arguments: str) -> list[str]:

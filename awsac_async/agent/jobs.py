@@ -17,6 +17,7 @@ from awsac_async.agent.releases import Provided, ReleaseError, Releases
 from awsac_async.agent.reporter import StatusReporter
 from awsac_async.agent.results import SaveError, Saver
 from awsac_async.agent.stopping import Stop, StoppedError
+from awsac_async.agent.tree import ProcessGroup
 from awsac_async.session.model import Job, JobRecord, JobState
 from awsac_async.session.names import InstancePaths
 from awsac_async.session.times import now
@@ -74,7 +75,7 @@ class _JobRun:
 
     def __init__(self, job: Job, core: int, record: JobRecord, place: Workplace) -> None:
         self._job, self._core, self._record, self._place = job, core, record, place
-        self._files = JobFiles.of(job.number, place.paths)
+        self._files = JobFiles.of(job.number, 1, place.paths)
         self._script = place.paths.awsac_working / job.script
         self._needs: str | None = job.snapshot_id
 
@@ -110,7 +111,8 @@ class _JobRun:
         if not await asyncio.to_thread(self._script.is_file):
             raise NotRunError(f"the script {self._job.script} is not in the session archive")
         try:
-            return await asyncio.to_thread(self._files.prepare)
+            await asyncio.to_thread(self._files.prepare, None)
+            return await asyncio.to_thread(self._files.kept_output.open, "rb")
         except OSError as error:
             raise NotRunError(f"could not be started: {error}") from error
 
@@ -121,25 +123,26 @@ class _JobRun:
         stop = None
         try:
             with step(f"job {self._job.number}: run {self._job.script}, process {child.pid}"):
-                ended = await self._place.stop.unless(child.wait(), name=f"job {self._job.number}: run")
+                code = await self._place.stop.unless(child.wait(), name=f"job {self._job.number}: run")
         except StoppedError as stopped:
             stop = stopped
-            ended = await child.stop(grace=self._place.stop.grace)
+            code = await child.stop(grace=self._place.stop.grace)
         finally:
-            child.kill_group()  # whatever it left running in its group
-        if not await asyncio.to_thread(self._files.started.exists):
+            await child.clear()
+        if not await asyncio.to_thread(self._files.begun):
             raise await self._not_begun(release, output, stop)
-        code = await asyncio.to_thread(self._files.read_exit, ended)
         self.update(state=JobState.WAITFORSAVE, run_end=now(), return_code=code)
         return stop
 
     async def _start(self, release: Provided | None) -> process.Process:
         try:
             return await process.start(
-                job_command(self._script, files=self._files, release=release, paths=self._place.paths),
+                job_command(self._script, files=self._files, release=release, paths=self._place.paths, user=None),
                 directory=self._files.directory,
                 environment=self._environment(release),
-                output=self._files.output,
+                output=self._files.kept_output,
+                claim=self._files.claim,
+                group=ProcessGroup.of(session_id=self._place.session_id, job=self._job.number, attempt=1),
                 core=process.processor(self._core),
             )
         except OSError as error:
@@ -151,10 +154,13 @@ class _JobRun:
             paths=place.paths,
             session_id=place.session_id,
             job=self._job.number,
+            attempt=1,
             n_jobs=place.n_jobs,
             core=self._core,
             has_data=place.has_data,
             release=release,
+            interrupt_at=place.paths.state / "interrupted",
+            user=None,
         )
 
     async def _not_begun(
@@ -163,9 +169,8 @@ class _JobRun:
         """Return why a process ended before it came to the script, and so did not run the job."""
         if stop:
             return stop
-        name = release.directory.name if release else "none"
-        said = await asyncio.to_thread(last_line, output)
-        return NotRunError(f"release {name} could not be shown to the job: {said}")
+        what = f"release {release.directory.name} could not be shown to the job" if release else "could not be started"
+        return NotRunError(f"{what}: {await asyncio.to_thread(last_line, output)}")
 
     async def _save(self, output: BinaryIO) -> str:
         """Save what the job left; returns what is to be said of it, or ""."""

@@ -1,30 +1,53 @@
 """The only place that starts and stops processes; it knows nothing of jobs.
 
-A process gets a session and a process group of its own and writes to a file, so that it outlives the agent if it must.
-How it ended is a value. Stopping escalates, for the whole group: TERM, a time of grace, KILL.
+A started process does not depend on the agent's life. Its files, beside one another, say all that a successor must
+know: ``claim``, who runs it, and ``exit``, how it ended. A small shell stands in front of it and writes both, so a
+fresh agent and one that came back take the same path: start, if nobody has claimed it yet; then adopt who has.
 """
 
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from awsac_async.agent import procfs
+from awsac_async.agent.procfs import ProcessId
+from awsac_async.agent.tree import ProcessGroup, reap_orphans
+
 _TOOL_SECONDS = 120.0
+_KILLED = 128 + signal.SIGKILL
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_NO_EXIT = "    \n"  # room for the exit code, so that a disk that is full by then does not lose it
 
+# $1: claim, $2: exit, $3: cgroup or "". Only one shell can make the link: that one runs the command, any other ends.
+# Standard error is the agent's until the command is claimed: its end tells the agent so, or what it read tells why not.
+# A signal to all must not end this shell before the command it waits for; unlike an ignored signal, one with a trap is
+# back to its default in the command. The exit code is written over what is there: that needs no room on the disk.
+_WRAPPER = """
+trap : TERM INT HUP
+claim=$1 exit=$2 cgroup=$3; shift 3
+[ -z "$cgroup" ] || echo 0 >"$cgroup/cgroup.procs"
+claim() {
+    read -r boot </proc/sys/kernel/random/boot_id && read -r stat <"/proc/$$/stat" || return
+    set -- ${stat##*) }
+    echo "$$ ${20} $boot" >"$claim.$$" && ln "$claim.$$" "$claim"
+}
+claim; claimed=$?
+rm -f "$claim.$$"
+[ "$claimed" = 0 ] || exit 1
+exec 2>&1
+"$@"
+code=$?
+printf '%-4d\n' "$code" 1<>"$exit"
+exit "$code"
+"""
 
-@dataclass(frozen=True, kw_only=True)
-class Exit:
-    """How a process ended; ``returncode`` as in ``subprocess``: an exit code, or a signal as a negative number."""
-
-    returncode: int
-
-    @property
-    def shell_code(self) -> int:
-        """The one number a shell would give: the exit code, or 128 plus the signal."""
-        return self.returncode if self.returncode >= 0 else 128 - self.returncode
+# The wrappers that are this process's children, until they are collected.
+_wrappers: "dict[int, subprocess.Popen[bytes]]" = {}
 
 
 class ToolError(Exception):
@@ -32,33 +55,69 @@ class ToolError(Exception):
 
 
 class Process:
-    """A started process; made by :func:`start`."""
+    """A process and all that descends from it; made by :func:`start` and :func:`adopt`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.pid = process.pid
+    def __init__(self, *, pid: int, pidfd: int | None, exit_file: Path, group: ProcessGroup) -> None:
+        self.pid = pid
+        self._pidfd = pidfd  # None: it has ended
+        self._exit_file = exit_file
+        self._group = group
+        self._status: int | None = None  # as its parent was told it
 
-    async def wait(self) -> Exit:
-        """Wait until the process itself has ended, whoever of its children still runs or holds its output."""
-        return Exit(returncode=await self._process.wait())
+    async def wait(self) -> int:
+        """Wait until the process has ended, whoever of its children still runs or holds its output.
 
-    async def stop(self, *, grace: float) -> Exit:
-        """End the group: TERM, then after ``grace`` seconds KILL; returns when the process is gone."""
-        self._signal(signal.SIGTERM)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._process.wait()
-        self.kill_group()
+        Returns:
+            the exit code as a shell gives it: 128 plus the signal if one ended it; 137 if nothing tells how.
+        """
+        if self._pidfd is not None:
+            await procfs.ended(self._pidfd)
+            self._collect()
+        written = await asyncio.to_thread(_read_exit, self._exit_file)
+        return next((code for code in (written, self._status) if code is not None), _KILLED)
+
+    async def stop(self, *, grace: float) -> int:
+        """End it and all that descends from it: TERM, then after ``grace`` seconds KILL; returns as :meth:`wait`."""
+        await self._group.terminate(grace=grace)
+        await self._group.kill()
         return await self.wait()
 
-    def kill_group(self) -> None:
-        """Kill whoever is still in the process's group, also after its own end."""
-        self._signal(signal.SIGKILL)
+    async def clear(self) -> None:
+        """Kill whatever is left of it, also after its own end."""
+        await self._group.kill()
+        await self._group.remove()
+        await reap_orphans(_wrappers.keys())
 
-    def _signal(self, number: signal.Signals) -> None:
-        # start_new_session made the process the leader of a group with its own number.
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
+    def _collect(self) -> None:
+        if self._pidfd is None:
+            return  # somebody else has waited too
+        os.close(self._pidfd)
+        self._pidfd = None
+        if wrapper := _wrappers.pop(self.pid, None):
+            status = wrapper.wait()
+            self._status = status if status >= 0 else 128 - status
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Claim:
+    """Who runs a command, on which boot of the machine."""
+
+    holder: ProcessId
+    boot: str
+
+    @classmethod
+    def read(cls, file: Path) -> "_Claim | None":
+        try:
+            pid, start, boot = file.read_text().split()
+        except FileNotFoundError:
+            return None
+        except ValueError:  # the machine lost its power as it was written: nobody runs it any more
+            return cls(holder=ProcessId(0, 0), boot="")
+        return cls(holder=ProcessId(int(pid), int(start)), boot=boot)
+
+    def open(self) -> int | None:
+        """Return a pidfd of the holder; None when it has ended."""
+        return procfs.open_pidfd(self.holder) if self.boot == _BOOT_ID.read_text().strip() else None
 
 
 def processor(slot: int) -> int:
@@ -67,35 +126,112 @@ def processor(slot: int) -> int:
     return allowed[slot % len(allowed)]
 
 
+def exit_file(claim: Path) -> Path:
+    """Return the file that takes the exit code of what is claimed there: blank until the end."""
+    return claim.with_name("exit")
+
+
+async def adopt(claim: Path, group: ProcessGroup) -> Process | None:
+    """Return the process that has claimed, whether or not it still runs; None when nobody ever has."""
+    claimed = await asyncio.to_thread(_Claim.read, claim)
+    if claimed is None:
+        return None
+    pidfd = claimed.open()
+    if pidfd is not None:
+        group.lead(claimed.holder)
+    return Process(pid=claimed.holder.pid, pidfd=pidfd, exit_file=exit_file(claim), group=group)
+
+
 async def start(
-    command: Sequence[str], *, directory: Path, environment: Mapping[str, str], output: Path, core: int | None = None
+    command: Sequence[str],
+    *,
+    directory: Path,
+    environment: Mapping[str, str],
+    output: Path,
+    claim: Path,
+    group: ProcessGroup,
+    core: int | None = None,
 ) -> Process:
-    """Start a process with standard output and error together in the file ``output``, and no standard input.
+    """Start a command in a session of its own, unless it has been started before; return whoever runs or ran it.
 
     Args:
         command: program and arguments; no shell reads them.
         directory: its working directory.
         environment: all of its environment.
-        output: the file, appended to.
+        output: the file for standard output and error together, appended to. There is no standard input.
+        claim: the file that says who runs it; its folder also takes the exit code.
+        group: what holds its processes together.
         core: the processor it and its children are pinned to, or None.
 
     Raises:
         OSError: it could not be started.
     """
-    # The pinning is a program in front, since code run between fork and exec is not safe beside threads.
+    if (earlier := await adopt(claim, group)) is not None:
+        return earlier
+    await asyncio.to_thread(_make_room, exit_file(claim))
+    await asyncio.to_thread(group.prepare)
     pin = () if core is None else ("taskset", "--cpu-list", str(core))
+    cgroup = str(group.cgroup.folder) if group.cgroup else ""
+    wrapped = ("/bin/sh", "-c", _WRAPPER, "awsac-job", str(claim), str(exit_file(claim)), cgroup, *pin, *command)
     with await asyncio.to_thread(output.open, "ab") as file:
-        process = await asyncio.create_subprocess_exec(
-            *pin,
-            *command,
+        wrapper, errors = _spawn(wrapped, directory, environment, file.fileno())
+    try:
+        said = await asyncio.to_thread(_read_all, errors)
+    except asyncio.CancelledError:
+        with suppress(ProcessLookupError):
+            os.killpg(wrapper.pid, signal.SIGKILL)  # nobody will wait for it, or stop it
+        raise
+    holder = await adopt(claim, group)
+    if holder is None or holder.pid != wrapper.pid:
+        code = await asyncio.to_thread(_wrappers.pop(wrapper.pid).wait)
+    if holder is None:
+        raise OSError(said or f"the shell in front of it ended with {code}")
+    return holder
+
+
+def _spawn(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str], output: int
+) -> "tuple[subprocess.Popen[bytes], int]":
+    """Start a wrapper; returns it, and the end of the pipe that takes its errors.
+
+    It is not asyncio's child, whose end would be asyncio's to collect: it is watched by pidfd, like one adopted.
+    """
+    reader, writer = os.pipe()
+    try:
+        wrapper = subprocess.Popen(
+            command,
             cwd=directory,
             env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=writer,
             start_new_session=True,
         )
-    return Process(process)
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    _wrappers[wrapper.pid] = wrapper
+    return wrapper, reader
+
+
+def _read_all(descriptor: int) -> str:
+    with open(descriptor, "rb") as pipe:
+        return pipe.read().decode(errors="replace").strip()
+
+
+def _make_room(file: Path) -> None:
+    if not file.exists() or file.stat().st_size < len(_NO_EXIT):
+        file.write_text(_NO_EXIT)
+
+
+def _read_exit(file: Path) -> int | None:
+    try:
+        text = file.read_text().strip()
+    except FileNotFoundError:
+        return None
+    return int(text) if text.isdigit() else None
 
 
 async def run_tool(*command: str) -> str:
@@ -111,7 +247,7 @@ async def run_tool(*command: str) -> str:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,  # it stays in our session, see reap_orphans
         )
     except OSError as error:
         raise ToolError(f"{line}: {error.strerror}") from error
@@ -122,7 +258,8 @@ async def run_tool(*command: str) -> str:
         raise ToolError(f"{line}: still running after {_TOOL_SECONDS:.0f} s") from None
     finally:
         if process.returncode is None:
-            Process(process).kill_group()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     text = printed.decode(errors="replace")
     if process.returncode:

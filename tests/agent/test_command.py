@@ -32,10 +32,10 @@ def run(directory: Path, umount: str) -> tuple[subprocess.CompletedProcess[str],
     fake = directory / "bin" / "umount"
     fake.write_text(umount.format(umount=shutil.which("umount")))
     fake.chmod(0o755)
-    files = JobFiles.of(1, paths)
-    files.prepare().close()
+    files = JobFiles.of(1, 1, paths)
+    files.prepare(None)
     release = Provided(directory=directory / "releases" / "one", kind=MountKind.DEVICE)
-    command = job_command(directory / "script", files=files, release=release, paths=paths)
+    command = job_command(directory / "script", files=files, release=release, paths=paths, user=None)
     ended = subprocess.run(
         [*NAMESPACE, "sh", "-c", MOUNT_TWO, "sh", str(directory / "releases"), *command],
         cwd=directory,
@@ -55,4 +55,4 @@ def test_a_release_that_is_removed_meanwhile_does_not_concern_the_job_of_another
 def test_a_release_that_stays_mounted_is_why_the_job_does_not_begin(tmp_path: Path) -> None:
     ended, files = run(tmp_path, REFUSED)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "umount: target is busy\n")
-    assert not files.started.exists()
+    assert not files.begun()
