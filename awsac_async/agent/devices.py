@@ -1,66 +1,42 @@
-"""From an attached volume to a mounted directory: device names, the device of a volume, and three ways to mount it.
+"""Where the device of a volume is: by its ID where the kernel shows it (NVMe), by the name it was attached under (Xen).
 
 On EC2 a volume is a block device. In the embedded cloud without root it is a directory, and where there are no mount
-namespaces either, a link stands in for the mount. This module alone knows the difference.
+namespaces either, a link stands in for the mount. Looks and never writes, except through ``mounts``.
 """
 
 import asyncio
-from collections.abc import Mapping
-from enum import Enum
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from awsac_async.agent.process import ToolError, run_tool
+from awsac_async.agent import mounts
+from awsac_async.agent.mounts import DeviceError as DeviceError  # noqa: PLC0414  callers know both by this module
+from awsac_async.agent.mounts import MountKind as MountKind  # noqa: PLC0414
 from awsac_async.agent.retry import pauses
 from awsac_async.session.names import DEVICE_DIRECTORY
 
 _NVME_PREFIX = "nvme-Amazon_Elastic_Block_Store_"  # as udev names it; the volume ID follows, without its dash
-_APPEARS_SECONDS = 60.0
-_UNMOUNT_SECONDS = 15.0
-
-
-class DeviceError(Exception):
-    """A volume's device did not appear."""
-
-
-class DeviceNames:
-    """The names EC2 allows for data volumes, ``/dev/sd[f-p]``, each given to one attachment at a time.
-
-    Names in flight are remembered, so that two attachments never race for one; a name goes back to the end, so that
-    one that EC2 may still hold is tried last.
-    """
-
-    def __init__(self) -> None:
-        self._free: asyncio.Queue[str] = asyncio.Queue()
-        for letter in "fghijklmnop":
-            self._free.put_nowait(f"/dev/sd{letter}")
-
-    async def take(self) -> str:
-        """Return a name that nobody uses, as soon as there is one: an instance holds at most 11 releases at a time."""
-        return await self._free.get()
-
-    def give_back(self, name: str) -> None:
-        """Let others have a name again."""
-        self._free.put_nowait(name)
-
-
-class MountKind(Enum):
-    """How a volume became a directory."""
-
-    DEVICE = "block device mounted"
-    BIND = "directory bound"
-    LINK = "directory linked"
 
 
 class Devices:
-    """Where the devices of this machine appear, and whether it can mount them.
+    """The devices of this machine, and whether it can mount them.
 
     ``AWSACDeviceDir``, if set, replaces ``/dev/disk/by-id`` and says that this machine shares its mounts with others:
     nothing is mounted then, only linked.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._directory = Path(environment.get(DEVICE_DIRECTORY, "/dev/disk/by-id"))
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        dev: Path = Path("/dev"),
+        sys: Path = Path("/sys"),
+        patience: float = 60.0,
+    ) -> None:
+        """``patience``: the seconds within which the device of an attached volume must appear."""
+        self._by_id = Path(environment.get(DEVICE_DIRECTORY, dev / "disk" / "by-id"))
         self._links_only = DEVICE_DIRECTORY in environment
+        self._dev, self._sys, self._patience = dev, sys, patience
 
     async def find(self, volume_id: str, name: str) -> Path:
         """Wait until the device of an attached volume is there.
@@ -70,38 +46,34 @@ class Devices:
             name: what EC2 was asked to attach it as; Xen calls ``/dev/sdf`` ``/dev/xvdf``.
 
         Raises:
-            DeviceError: it did not appear within a minute.
+            DeviceError: it did not appear, or what is in its place is another volume.
         """
-        by_id = self._directory / (_NVME_PREFIX + volume_id.replace("-", ""))
-        candidates = [by_id] if self._links_only else [by_id, Path(name.replace("/dev/sd", "/dev/xvd"))]
-        try:
-            async with asyncio.timeout(_APPEARS_SECONDS):
-                return await _first_existing(candidates)
-        except TimeoutError:
-            raise DeviceError(f"the device of {volume_id} did not appear within {_APPEARS_SECONDS:.0f} s") from None
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience
+        for pause in pauses(first=0.05, longest=2.0):
+            found, others = await asyncio.to_thread(self._look, volume_id, name)
+            if found is not None:
+                return found
+            if loop.time() + pause > until:
+                reason = "; ".join(others) or f"it did not appear within {self._patience:g} s"
+                raise DeviceError(f"the device of {volume_id}, attached as {name}, cannot be used: {reason}")
+            await asyncio.sleep(pause)
+        raise AssertionError("pauses() never ends")
 
-    async def mount(self, device: Path, target: Path) -> MountKind:
-        """Make the content of ``device`` appear at ``target``, which must not exist.
+    async def mount(self, device: Path, target: Path, *, read_only: bool) -> MountKind:
+        """Make the content of ``device`` appear at ``target``; it may have been made so already.
 
         Raises:
+            DeviceError: the device has no file system that can be used, or ``target`` shows another one.
             ToolError: mount refused.
         """
-        kind = await asyncio.to_thread(self._prepare, device, target)
-        if kind is MountKind.DEVICE:
-            await run_tool("mount", str(device), str(target))
-        elif kind is MountKind.BIND:
-            # mount(8) itself follows the link that stands for the device.
-            await run_tool("mount", "--bind", str(device), str(target))
-        return kind
-
-    def _prepare(self, device: Path, target: Path) -> MountKind:
-        """Make the place that is mounted on, or the link that is all there is to do."""
-        target.parent.mkdir(parents=True, exist_ok=True)
         if self._links_only:
-            target.symlink_to(device.resolve())
-            return MountKind.LINK
-        target.mkdir()
-        return MountKind.DEVICE if device.is_block_device() else MountKind.BIND
+            return await asyncio.to_thread(mounts.link, device, target, read_only=read_only)
+        return await mounts.mount(device, target, read_only=read_only)
+
+    async def mounted(self, target: Path) -> bool:
+        """Whether something was made to appear at ``target``."""
+        return await asyncio.to_thread(mounts.shows, target)
 
     async def unmount(self, target: Path) -> None:
         """Undo :meth:`mount`, however far it came; waits a little for processes that are just ending.
@@ -109,42 +81,43 @@ class Devices:
         Raises:
             ToolError: it is still in use.
         """
-        if await asyncio.to_thread(_is_mounted, target):
-            await _unmount_when_idle(target)
-        await asyncio.to_thread(_remove_place, target)
+        await mounts.unmount(target)
 
+    def _look(self, volume_id: str, name: str) -> tuple[Path | None, list[str]]:
+        """Return the volume's device, if it is there, and which devices in its place are another volume's."""
+        serial, others = volume_id.replace("-", ""), []
+        for device in self._candidates(serial, name):
+            if not device.exists():
+                continue
+            if (found := self._serial(device)) in {serial, None}:
+                return device, []
+            others.append(f"{device} is {found}")
+        return None, others
 
-def _is_mounted(target: Path) -> bool:
-    """Ask the kernel: unlike ``os.path.ismount``, it also knows a directory bound from the same file system."""
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()  # proc(5): the fifth field is the mount point
-    return str(target).replace(" ", r"\040") in (line.split()[4] for line in mounts)
-
-
-def _remove_place(target: Path) -> None:
-    if target.is_symlink():
-        target.unlink()
-    elif target.exists():
-        target.rmdir()
-
-
-async def _first_existing(candidates: list[Path]) -> Path:
-    for pause in pauses(first=0.05, longest=2.0):
-        for candidate in candidates:
-            if await asyncio.to_thread(candidate.exists):
-                return candidate
-        await asyncio.sleep(pause)
-    raise AssertionError("pauses() never ends")
-
-
-async def _unmount_when_idle(target: Path) -> None:
-    """Unmount; while it is busy, try again for some seconds, then report the last refusal."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _UNMOUNT_SECONDS
-    for pause in pauses(first=0.1, longest=2.0):
-        try:
-            await run_tool("umount", str(target))
+    def _candidates(self, serial: str, name: str) -> Iterator[Path]:
+        yield self._by_id / (_NVME_PREFIX + serial)
+        if self._links_only:
             return
-        except ToolError:
-            if loop.time() + pause > until:
-                raise
-        await asyncio.sleep(pause)
+        for disk in sorted((self._sys / "block").glob("nvme*")):  # udev may have made no link
+            if _read(disk / "device" / "serial") == serial:
+                yield self._dev / disk.name
+        plain = name.removeprefix("/dev/")
+        yield self._dev / plain.replace("sd", "xvd", 1)
+        # On a machine that is no Xen guest, a disk called so is somebody else's.
+        if (self._sys / "block" / plain).resolve().match("vbd-*/block/*"):
+            yield self._dev / plain
+
+    def _serial(self, device: Path) -> str | None:
+        """Return a device's serial, on EC2 the volume's ID without its dash; None if it has none."""
+        node = device.resolve()
+        disk, number = self._sys / "block" / node.name, node.stat().st_rdev
+        # By number, too: what is called nvme1n1 here need not be what the kernel calls so.
+        same = _read(disk / "dev") == f"{os.major(number)}:{os.minor(number)}"
+        return _read(disk / "device" / "serial") if same else None
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text().strip()
+    except OSError:  # the device has none, or is just going
+        return None

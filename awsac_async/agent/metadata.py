@@ -18,18 +18,20 @@ ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 _ENDPOINT = "http://169.254.169.254"
 _TOKEN_SECONDS = 21600  # the longest the service grants
 _NO_TOKENS = (403, 404, 405)  # how services that speak version 1 only answer a request for a token
+_ROOT = ("ami", "root")  # both are the root device
 _REQUEST_SECONDS = 5.0
 _PATIENCE_SECONDS = 60.0  # the network of a booting instance may come up after us
 
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """What an instance knows of itself."""
+    """What an instance knows of itself; ``devices`` are the names of the data volumes and disks of its launch."""
 
     instance_id: str
     launch_index: int
     zone: str
     region: str
+    devices: tuple[str, ...] = ()
 
 
 class Metadata:
@@ -53,6 +55,7 @@ class Metadata:
             launch_index=int(await self._need("meta-data/ami-launch-index")),
             zone=zone,
             region=await self.region(),
+            devices=await self._devices(),
         )
 
     async def instance_id(self) -> str:
@@ -63,6 +66,11 @@ class Metadata:
         """Return the region the instance is in."""
         # A zone is its region and one letter; services that speak version 1 only do not know placement/region.
         return await self._get("meta-data/placement/region") or (await self._zone())[:-1]
+
+    async def _devices(self) -> tuple[str, ...]:
+        names = (await self._get("meta-data/block-device-mapping/") or "").split()
+        found = [await self._get(f"meta-data/block-device-mapping/{name}") for name in names if name not in _ROOT]
+        return tuple(name.strip() for name in found if name)
 
     async def _zone(self) -> str:
         return await self._need("meta-data/placement/availability-zone")

@@ -11,7 +11,6 @@ from dataclasses import replace
 from awsac_async.agent.boot import check_user_data, fetch_archive, keep_user_data, number_of_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.data import DataError, fetch_data
-from awsac_async.agent.devices import DeviceNames
 from awsac_async.agent.jobs import Workplace, run_job
 from awsac_async.agent.releases import Place, Releases
 from awsac_async.agent.state import KeptJob
@@ -87,7 +86,6 @@ async def work(agent: Agent) -> None:
         directory=agent.paths.state / "releases",
         volumes=Volumes(agent.aws),
         devices=agent.devices,
-        names=DeviceNames(),
     )
     agent.releases = Releases(place, [job.snapshot_id for job in agent.jobs])
     async with asyncio.TaskGroup() as group:

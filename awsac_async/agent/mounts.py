@@ -1,0 +1,152 @@
+"""Three ways for a volume to become a directory: mounted, bound, linked; and its way back.
+
+Owns every mount and unmount of the agent. Looks at a file system before it is mounted, and never repairs one.
+"""
+
+import asyncio
+import logging
+from enum import Enum
+from pathlib import Path
+
+from awsac_async.agent.process import ToolError, run_tool
+from awsac_async.agent.retry import pauses
+
+_log = logging.getLogger(__name__)
+_UNMOUNT_SECONDS = 15.0
+# https://docs.kernel.org/filesystems/ext4/super.html: s_state, two bytes, of the superblock at 1024
+_EXT_STATE, _EXT_ERRORS = 1024 + 0x3A, 0x2
+
+
+class DeviceError(Exception):
+    """A volume's device is not there, is another volume's, or holds nothing that can be mounted."""
+
+
+class MountKind(Enum):
+    """How a volume became a directory."""
+
+    DEVICE = "block device mounted"
+    BIND = "directory bound"
+    LINK = "directory linked"
+
+
+async def mount(device: Path, target: Path, *, read_only: bool) -> MountKind:
+    """Mount a block device, or bind a directory, at ``target``; what is mounted there already stays.
+
+    Raises:
+        DeviceError: the device has no file system that can be used, or ``target`` shows another one.
+        ToolError: mount refused.
+    """
+    kind = await asyncio.to_thread(_prepare, device, target)
+    if await asyncio.to_thread(_shows_device, device, target, kind):
+        return kind
+    options = ["ro" if read_only else "rw"]
+    command = ["mount", "--bind"]
+    if kind is MountKind.DEVICE:
+        system = await _file_system(device)
+        command = ["mount", "-t", system]
+        if system == "xfs":
+            options.append("nouuid")  # two releases may come from one volume; xfs takes them for one
+    try:
+        await run_tool(*command, "-o", ",".join(options), str(device), str(target))
+    except ToolError:
+        # A mount that a predecessor began may have been completed meanwhile.
+        if not await asyncio.to_thread(_shows_device, device, target, kind):
+            raise
+    return kind
+
+
+def link(device: Path, target: Path, *, read_only: bool) -> MountKind:
+    """Let a link stand for the mount, where this machine shares its mounts with others."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.is_symlink():
+        target.symlink_to(device.resolve())
+    if read_only:
+        _log.warning("%s can be written to: a link cannot be read-only", target)
+    return MountKind.LINK
+
+
+def shows(target: Path) -> bool:
+    """Whether something was made to appear at ``target``."""
+    return target.is_symlink() or _mounted(target) is not None
+
+
+async def unmount(target: Path) -> None:
+    """Undo :func:`mount` or :func:`link`, however far it came; waits a little for processes that are just ending.
+
+    Raises:
+        ToolError: it is still in use.
+    """
+    while await asyncio.to_thread(_mounted, target) is not None:
+        await _unmount_when_idle(target)
+    await asyncio.to_thread(_remove_place, target)
+
+
+def _prepare(device: Path, target: Path) -> MountKind:
+    target.mkdir(parents=True, exist_ok=True)
+    return MountKind.DEVICE if device.is_block_device() else MountKind.BIND
+
+
+def _shows_device(device: Path, target: Path, kind: MountKind) -> bool:
+    """Say whether the device is mounted at ``target`` already; another one there is an error."""
+    source = _mounted(target)
+    if source and kind is MountKind.DEVICE and Path(source).resolve() != device.resolve():
+        raise DeviceError(f"{target} shows {source}, and not {device}")
+    return source is not None
+
+
+def _mounted(target: Path) -> str | None:
+    """Return what is mounted at ``target`` (a device, or for a directory that of its file system), or None.
+
+    Asks the kernel: unlike ``os.path.ismount``, it also knows a directory bound from the same file system.
+    """
+    place = str(target).replace(" ", r"\040")
+    # proc(5): the fifth field is the mount point; the source is the second after a single hyphen. The last mount on a
+    # point hides those before.
+    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return next((fields[fields.index("-") + 2] for fields in reversed(mounts) if fields[4] == place), None)
+
+
+async def _file_system(device: Path) -> str:
+    """Return the type of a device's file system, as mount(8) would find it, after a look at its state.
+
+    Raises:
+        DeviceError: there is none, or it has recorded errors.
+    """
+    try:
+        found = await run_tool("blkid", "--probe", "--output", "export", str(device))
+    except ToolError as error:
+        raise DeviceError(f"{device} has no file system that is known: {error}") from error
+    values = dict(line.split("=", 1) for line in found.splitlines() if "=" in line)
+    if values.get("USAGE") != "filesystem":
+        what = values.get("TYPE") or f"{values.get('PTTYPE', 'unknown')} partitions"
+        raise DeviceError(f"{device} has no file system: what is on it is {what}")
+    if values["TYPE"].startswith("ext") and await asyncio.to_thread(_has_errors, device):
+        raise DeviceError(f"the file system of {device} has recorded errors: mend it, and make another snapshot")
+    return values["TYPE"]
+
+
+def _has_errors(device: Path) -> bool:
+    with device.open("rb") as file:
+        file.seek(_EXT_STATE)
+        return bool(int.from_bytes(file.read(2), "little") & _EXT_ERRORS)
+
+
+def _remove_place(target: Path) -> None:
+    if target.is_symlink():
+        target.unlink()
+    elif target.exists():
+        target.rmdir()
+
+
+async def _unmount_when_idle(target: Path) -> None:
+    """Unmount; while it is busy, try again for some seconds, then report the last refusal."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _UNMOUNT_SECONDS
+    for pause in pauses(first=0.1, longest=2.0):
+        try:
+            await run_tool("umount", str(target))
+            return
+        except ToolError:
+            if loop.time() + pause > until:
+                raise
+        await asyncio.sleep(pause)
