@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
-from awsac_async.cli.render import console, job_line, plain, status_text, status_values
+from awsac_async.cli.statustext import console, job_line, plain, status_text, status_values
 from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError
 
 if TYPE_CHECKING:
