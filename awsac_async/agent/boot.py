@@ -1,6 +1,6 @@
-"""What an instance does before it knows its jobs: read its user data, remember when it began, fetch the archive.
+"""What an instance does before it knows its jobs: read its user data, and fetch the archive.
 
-Owns ``SessionInfoFile`` and the time of boot. It never decides what becomes of the instance when something fails.
+Owns ``SessionInfoFile``. It never decides what becomes of the instance when something fails.
 """
 
 import asyncio
@@ -8,7 +8,6 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 
 import aiofiles
@@ -28,7 +27,6 @@ from awsac_async.session.names import (
     InstancePaths,
     archive_key,
 )
-from awsac_async.session.times import format_time, now, parse_time
 from awsac_async.session.userdata import format_user_data, parse_user_data, read_settings
 
 _log = logging.getLogger(__name__)
@@ -66,11 +64,6 @@ async def recall_user_data(metadata: Metadata, file: Path) -> UserData:
     return found
 
 
-def seconds_left(user_data: UserData, paths: InstancePaths) -> float:
-    """Return how long it is to the session's deadline, ``max_hours`` after this instance booted."""
-    return _max_hours(user_data) * 3600 - (now() - _boot_time(paths.state / "booted")).total_seconds()
-
-
 def check_user_data(user_data: UserData) -> None:
     """Raise FormatError if one of our own fields cannot be read; the readers below then take it for missing."""
     for key, reader in _FIELDS.items():
@@ -89,7 +82,8 @@ def number_of_data(user_data: UserData) -> int:
     return int(_field(user_data, USER_DATA_OBJECTS))
 
 
-def _max_hours(user_data: UserData) -> float:
+def max_hours(user_data: UserData) -> float:
+    """Return how many hours after its boot an instance of the session ends."""
     return _field(user_data, USER_DATA_HOURS) or StartInfo.max_hours
 
 
@@ -114,15 +108,6 @@ _FIELDS: Mapping[str, Callable[[str], float]] = {
     USER_DATA_OBJECTS: natural_number,
     USER_DATA_HOURS: _hours,
 }
-
-
-def _boot_time(file: Path) -> datetime:
-    """Return when this instance began, in UTC: the first call remembers it in ``file``."""
-    if file.exists() and (time := parse_time(file.read_text())):
-        return time
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(format_time(now()))
-    return now()
 
 
 async def fetch_archive(bucket: Bucket, user_data: UserData, paths: InstancePaths) -> None:

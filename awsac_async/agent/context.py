@@ -3,10 +3,12 @@
 Owns the making of what they share, and ties it to the request to stop; it does nothing by itself.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from awsac_async.agent.deadline import Deadline
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.releases import Releases
@@ -27,8 +29,8 @@ from awsac_async.session.names import InstancePaths
 class Agent:
     """One agent in one session. ``n_jobs``, ``jobs``, ``kept`` and ``releases`` are learned on the way.
 
-    ``deadline`` is the loop's time at which the session ends, ``began`` the uptime at which this agent did, ``stops``
-    the request to stop of each job, and ``kept`` what a predecessor kept of them.
+    ``began`` is the uptime at which this agent did, ``stops`` the request to stop of each job, and ``kept`` what a
+    predecessor kept of them.
     """
 
     paths: InstancePaths
@@ -37,7 +39,7 @@ class Agent:
     aws: Aws
     stop: Stop
     jobs_file: Path
-    deadline: float
+    deadline: Deadline
     devices: Devices
     began: float = field(default_factory=uptime)
     n_jobs: int = 0
@@ -52,8 +54,9 @@ class Agent:
         self.bucket = Bucket(self.aws, self.user_data.bucket)
         self.store: StatusStore = status_store(self.aws, session_id)
         self.reporter = StatusReporter(self.store)
+        saved_until = asyncio.get_running_loop().time() + self.deadline.left()
         self.saver = Saver(
-            bucket=self.bucket, session_id=session_id, directory=self.paths.state / "packed", deadline=self.deadline
+            bucket=self.bucket, session_id=session_id, directory=self.paths.state / "packed", deadline=saved_until
         )
         self.stop.tell(self._hurry)
 

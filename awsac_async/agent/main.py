@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from awsac_async.agent import departure, lifecycle
-from awsac_async.agent.boot import read_user_data, recall_user_data, seconds_left
+from awsac_async.agent.boot import read_user_data, recall_user_data
 from awsac_async.agent.context import Agent
+from awsac_async.agent.deadline import Deadline
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.log import start_log
 from awsac_async.agent.metadata import Instance, Metadata
@@ -149,7 +150,7 @@ async def _agent(paths: InstancePaths, user_data: UserData, instance: Instance, 
         aws=aws,
         stop=_stop_on_signals(),
         jobs_file=jobs_file,
-        deadline=asyncio.get_running_loop().time() + await asyncio.to_thread(seconds_left, user_data, paths),
+        deadline=await asyncio.to_thread(Deadline.read, user_data, paths),
         devices=Devices(os.environ),
     )
 

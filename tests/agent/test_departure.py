@@ -9,11 +9,13 @@ import pytest
 
 from awsac_async.agent import departure, results
 from awsac_async.agent.context import Agent
+from awsac_async.agent.deadline import Deadline
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.lifecycle import depart
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.results import SaveError
 from awsac_async.agent.stopping import Stop
+from awsac_async.agent.timings import uptime
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.session.model import JobState, UserData
 from awsac_async.session.names import InstancePaths
@@ -23,25 +25,29 @@ from tests.conftest import Embedded
 from tests.waiting import until
 
 
-def agent_of(session: Session, aws: Aws, directory: Path) -> Agent:
-    """An agent of the session's first instance, as it is before its first phase."""
+def agent_of(session: Session, aws: Aws, directory: Path, *, cores: int = 2, index: int = 1, **extra: str) -> Agent:
+    """An agent of one of the session's instances, as it is before its first phase."""
     return Agent(
         paths=InstancePaths.from_environment(
             {name: str(directory / name) for name in ("ATLASDir", "ATLASworkingDir", "AWSACworkingDir", "AWSACDataDir")}
         ),
         user_data=UserData(
-            session_id=session.id, bucket=BUCKET, archive_name="a.tar.bz2", cores_per_instance=2, extra={"n_jobs": "3"}
+            session_id=session.id,
+            bucket=BUCKET,
+            archive_name="a.tar.bz2",
+            cores_per_instance=cores,
+            extra={"n_jobs": "3"} | extra,
         ),
         instance=Instance(
             instance_id=next(iter(session.instance_ids), "i-0123456789abcdef0"),
-            launch_index=1,
+            launch_index=index,
             zone="us-east-1a",
             region="us-east-1",
         ),
         aws=aws,
         stop=Stop(),
         jobs_file=directory / "AWSACworkingDir" / "jobs.cfg",
-        deadline=asyncio.get_running_loop().time() + 3600,
+        deadline=Deadline(hours=1, end=uptime() + 3600),
         devices=Devices(os.environ),
     )
 

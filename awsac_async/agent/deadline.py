@@ -1,0 +1,78 @@
+"""The session's deadline as the agent sees it: how long it is until this machine is powered off from outside.
+
+Owns the time that is left, and the stop of the jobs shortly before. The machine's end itself is set by ``boot/`` and
+comes without the agent. Spans are measured by CLOCK_BOOTTIME: setting the clock changes nothing.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from awsac_async.agent.boot import max_hours
+from awsac_async.agent.stopping import Stop
+from awsac_async.agent.timings import uptime
+from awsac_async.session.atomic import replacing
+from awsac_async.session.durations import warning_seconds
+from awsac_async.session.model import JobState, UserData
+from awsac_async.session.names import InstancePaths
+from awsac_async.session.times import now
+
+_log = logging.getLogger(__name__)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_GRACE_SECONDS = 15.0
+_GRACE_SHARE = 0.25  # of the time before the end: the rest is for saving
+_LONGEST_SLEEP = 60.0  # the loop's clock stands still while a machine is suspended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadline:
+    """The end of this machine: ``hours`` after its boot, at ``end`` by CLOCK_BOOTTIME."""
+
+    hours: float
+    end: float
+
+    @classmethod
+    def read(cls, user_data: UserData, paths: InstancePaths) -> "Deadline":
+        """Read when this instance booted, as ``awsac-autorun`` wrote it; without it, it has just done so.
+
+        Raises:
+            OSError: the state directory cannot be read or written.
+        """
+        hours = max_hours(user_data)
+        return cls(hours=hours, end=uptime() - _since_boot(paths.state / "booted") + hours * 3600)
+
+    def left(self) -> float:
+        """Return the seconds until the end."""
+        return self.end - uptime()
+
+    def warning(self) -> float:
+        """Return how many seconds before the end jobs are stopped."""
+        return warning_seconds(self.hours)
+
+
+async def watch_deadline(deadline: Deadline, stop: Stop) -> None:
+    """Wait until the deadline is near, and stop the jobs then."""
+    while (seconds := deadline.left() - deadline.warning()) > 0:  # noqa: ASYNC110  time is what is waited for
+        await asyncio.sleep(min(seconds, _LONGEST_SLEEP))
+    _log.warning("this machine is powered off in %.0f s: stopping the jobs", deadline.left())
+    reason = f"the session's deadline, {deadline.hours:g} hours after boot, is near"
+    stop.request(JobState.TIMEDOUT, reason, grace=min(_GRACE_SECONDS, _GRACE_SHARE * deadline.warning()))
+
+
+def _since_boot(file: Path) -> float:
+    """Return how many seconds ago this instance booted first."""
+    boot_id = _BOOT_ID.read_text().strip()
+    epoch_now = now().timestamp()
+    try:
+        written_by, then, epoch = file.read_text().split()
+        # After a reboot the machine's uptime has begun anew, and only the clock can tell.
+        return uptime() - float(then) if written_by == boot_id else max(0.0, epoch_now - float(epoch))
+    except FileNotFoundError:
+        _log.info("the deadline counts from now, since the boot script did not say when this instance booted")
+    except ValueError:
+        _log.warning("%s is damaged: the deadline counts from now", file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file, mode=0o644) as part:
+        part.write_text(f"{boot_id} {uptime():.2f} {epoch_now:.0f}\n")
+    return 0.0
