@@ -70,7 +70,7 @@ class Release:
         """Take over what a predecessor left: its record, and the volume if it is attached."""
         self._record = record
         self.inherited = await self._place.devices.mounted(self._directory)
-        if record.volume_id:
+        if record.stage is Stage.CREATED:
             self._place.volumes.expect(record.volume_id)
         if attached:
             self._place.names.hold(attached.device)

@@ -138,7 +138,7 @@ class Directories:
 
 def open_storage(directory: Path, isolation: Isolation) -> Storage:
     """Return images where instances can have devices and loop devices work, else directories."""
-    if isolation is Isolation.NAMESPACES and _loop_devices_work():
+    if isolation is Isolation.NAMESPACES and loop_devices_work():
         return Images(directory)
     return Directories(directory)
 
@@ -190,7 +190,8 @@ def _make_folders(directory: Path) -> tuple[Path, Path]:
     return folders
 
 
-def _loop_devices_work() -> bool:
+def loop_devices_work() -> bool:
+    """Say whether this user can make loop devices and file systems on them, by trying."""
     with tempfile.NamedTemporaryFile() as file:
         file.truncate(1 << 20)
         try:
