@@ -1,24 +1,36 @@
-"""What a job leaves behind goes to S3: its results as they are, its output packed, and at the end the agent's own log.
+"""What a job leaves behind goes to S3: its results, its output packed, a manifest of both; at the end the agent's log.
 
-Packing and uploading run beside the jobs, never in their way. An upload that fails is tried again until the session's
-deadline: an instance is not given up over results that exist nowhere else.
+Packing and uploading run beside the jobs, never in their way, and need no room on the disk. What fails is tried again
+until the session's deadline: an instance is not given up over results that exist nowhere else.
 """
 
 import asyncio
+import hashlib
 import logging
-import tarfile
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from types import SimpleNamespace
+from typing import Any
 
+from awsac_async.agent.leftovers import Source, find_output, find_results
+from awsac_async.agent.packing import Remarks, packed_files, size_of_tree
 from awsac_async.agent.retry import Hurry, foreseen, keep_trying
 from awsac_async.cloud.bucket import Bucket, Upload
+from awsac_async.cloud.objects import Stream
+from awsac_async.session import names
 from awsac_async.session.errors import CloudError, InputError
-from awsac_async.session.names import ARCHIVE_SUFFIX, RESULTS_FILE, output_file, output_key, results_key
+from awsac_async.session.manifest import Manifest, SavedFile, format_manifest
 
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_SECONDS = 300.0
 _INTERRUPTED_SECONDS = 100.0  # a spot instance is taken away two minutes after its notice
+# How long a request may stand still: some parts of 8 MiB are sent in that time on any line of EC2, and whoever has to
+# hurry waits for no longer than this until another request can be made.
+_PATIENCE = timedelta(seconds=20)
+OnTrouble = Callable[[CloudError], None]
 
 
 class SaveError(Exception):
@@ -31,79 +43,114 @@ class Saver:
     Args:
         bucket: the session's bucket.
         session_id: the session.
-        directory: where packed files are made, on the instance.
-        deadline: the loop's time after which nothing is tried again.
+        deadline: the loop's time after which nothing is tried again, and what is under way is given up.
     """
 
-    def __init__(self, *, bucket: Bucket, session_id: str, directory: Path, deadline: float) -> None:
-        self._bucket, self._session_id, self._directory = bucket, session_id, directory
-        self._deadline = deadline
+    def __init__(self, *, bucket: Bucket, session_id: str, deadline: float, **_: object) -> None:
+        self._bucket, self._session_id, self._deadline = bucket, session_id, deadline
         self._hurry = Hurry()
+        self._packing = asyncio.Semaphore(len(os.sched_getaffinity(0)))
 
     def hurry(self) -> None:
         """The instance is being taken away: what is being saved, or will be, is tried for a minute or so at most."""
         self._hurry.request(by=asyncio.get_running_loop().time() + _INTERRUPTED_SECONDS)
 
     async def save_job(
-        self, job: int, directory: Path, output: BinaryIO, *, on_trouble: Callable[[CloudError], None]
+        self, job: int, attempts: Any, output: Any = None, *, on_trouble: OnTrouble, again: bool = False
     ) -> str:
-        """Upload a job's results, if it made any, and its packed output; returns what could not be results, or "".
+        """Upload a job's results, if it made any, its packed output, and then the manifest of these.
 
         Args:
             job: the job's number.
-            directory: its working directory, where the results are.
-            output: its output, open since before it began: the job may have removed the file.
+            attempts: the files of all its attempts, in order: the results are those of the last.
+            output: of the form of before.
             on_trouble: told of each failed try.
+            again: an agent that died may have begun to save this job.
+
+        Returns:
+            What is not as it should be in what was saved, or "".
 
         Raises:
-            SaveError: the deadline came first, or a file cannot be read or packed.
+            SaveError: the deadline came first, or a file cannot be read. What can be saved is saved all the same.
         """
-        results, remark = directory / RESULTS_FILE, ""
-        if await asyncio.to_thread(results.is_file):
-            await self._upload(results, results_key(self._session_id, job), on_trouble)
-        elif await asyncio.to_thread(_is_there, results):
-            remark = f"{RESULTS_FILE} is not a file"
-            _log.warning("job %d: %s: not saved", job, remark)
-        packed = await self._pack(output, output_file(job))
-        await self._upload(packed, output_key(self._session_id, job), on_trouble)
-        return remark
+        if output is not None:  # the form of before, until jobs.py hands over its attempts
+            kept = Path(f"/proc/self/fd/{output.fileno()}")
+            visible = attempts / names.output_file(job)
+            attempts = [SimpleNamespace(attempt=1, directory=attempts, output=visible, kept_output=kept)]
+        if again:
+            await self._drop_parts(job)
+        results, remark = await asyncio.to_thread(find_results, attempts[-1].directory)
+        output = await asyncio.to_thread(find_output, job, attempts)
+        sources = {names.output_key(self._session_id, job): output}
+        if results:
+            sources[names.results_key(self._session_id, job)] = results
+        saved, troubles = await self._save_all(sources, on_trouble)
+        if saved:
+            try:
+                await self._save_manifest(job, attempts[-1].attempt, saved, on_trouble)
+            except SaveError as error:
+                troubles.append(str(error))
+        if troubles:
+            raise SaveError("; ".join(troubles))
+        remarks = [remark, *(str(source.remarks) for source in sources.values())]
+        return "; ".join(filter(None, remarks))
 
-    async def save_file(self, file: Path, key: str, *, within: float = float("inf")) -> None:
-        """Pack one file into a ``.tar.bz2`` that holds it by its name, and upload that.
+    async def save_files(self, files: Sequence[Path], key: str, *, within: float = float("inf")) -> None:
+        """Pack files by their names into a ``.tar.bz2``, as long as they are now, and upload that.
 
         Args:
-            file: the file.
+            files: the files; of those that are not there nothing is packed.
             key: where it goes.
             within: after so many seconds nothing is tried again, even if the deadline is later.
 
         Raises:
-            SaveError: it took too long, or the file cannot be read or packed.
+            SaveError: it took too long.
         """
-        try:
-            source = await asyncio.to_thread(file.open, "rb")
-        except OSError as error:
-            raise SaveError(f"reading {file}: {error.strerror}") from error
-        with source:
-            packed = await self._pack(source, file.name)
-        await self._upload(packed, key, lambda _: None, within)
+        source = Source(
+            read=lambda remarks: packed_files([(file.name, [file]) for file in files], remarks),
+            about=await asyncio.to_thread(lambda: sum(map(size_of_tree, files))),
+            remarks=Remarks(of=key),
+        )
+        until = min(self._deadline, asyncio.get_running_loop().time() + within)
+        await self._save(source, key, lambda _: None, until=until)
 
-    async def _pack(self, source: BinaryIO, name: str) -> Path:
-        """Return a new archive that holds what is in ``source`` now, by this name."""
-        packed = self._directory / (Path(name).stem + ARCHIVE_SUFFIX)
-        try:
-            await asyncio.to_thread(_pack, source, name, packed)
-        except OSError as error:
-            raise SaveError(f"packing {name}: {error.strerror or error}") from error
-        return packed
+    async def save_file(self, file: Path, key: str, *, within: float = float("inf")) -> None:
+        """Save one file; of the form of before."""
+        await self.save_files([file], key, within=within)
 
-    async def _upload(
-        self, file: Path, key: str, on_trouble: Callable[[CloudError], None], within: float = float("inf")
-    ) -> None:
+    async def _save_all(self, sources: dict[str, Source], on_trouble: OnTrouble) -> tuple[list[SavedFile], list[str]]:
+        """Upload all at once, so that what fails holds up nothing; returns what was saved, and why the rest was not."""
+        saved: list[SavedFile] = []
+        troubles: list[str] = []
+
+        async def save(key: str, source: Source) -> None:
+            try:
+                saved.append(await self._save(source, key, on_trouble, until=self._deadline))
+            except SaveError as error:
+                troubles.append(str(error))
+
+        async with asyncio.TaskGroup() as group:
+            for key, source in sources.items():
+                group.create_task(save(key, source), name=f"save {key}")
+        return sorted(saved, key=lambda file: file.key), sorted(troubles)
+
+    async def _save(self, source: Source, key: str, on_trouble: OnTrouble, *, until: float) -> SavedFile:
+        measured = _Measured(source)
+        upload = Upload(source=Stream(read=measured.read, about=source.about), key=key)
+        await self._keep_trying(upload, on_trouble, until=until)
+        return SavedFile(key=key, name=key.rpartition("/")[2], size=measured.size, sha256=measured.sha256)
+
+    async def _save_manifest(self, job: int, attempt: int, files: list[SavedFile], on_trouble: OnTrouble) -> None:
+        manifest = Manifest(session_id=self._session_id, job=job, attempt=attempt, files=tuple(files))
+        key = names.manifest_key(self._session_id, job)
+        await self._keep_trying(Upload(source=format_manifest(manifest), key=key), on_trouble, until=self._deadline)
+
+    async def _keep_trying(self, upload: Upload, on_trouble: OnTrouble, *, until: float) -> None:
         try:
             await keep_trying(
-                f"upload {key}",
-                lambda: foreseen("upload", key, self._bucket.upload([Upload(source=file, key=key)])),
-                until=min(self._deadline, asyncio.get_running_loop().time() + within),
+                f"upload {upload.key}",
+                partial(self._try, upload, until),
+                until=until,
                 hurry=self._hurry,
                 again=_may_be_mended,
                 longest=_LONGEST_PAUSE_SECONDS,
@@ -112,21 +159,42 @@ class Saver:
         except CloudError as error:
             raise SaveError(f"not saved in time: {error}") from error
 
+    async def _try(self, upload: Upload, until: float) -> None:
+        """Make one try, given up when time is up; as many at once as this machine can pack."""
+        try:
+            async with self._hurry.bounding(until), self._packing:
+                await foreseen("upload", upload.key, self._bucket.upload([upload], patience=_PATIENCE))
+        except TimeoutError as error:
+            raise CloudError("upload", upload.key, "it was not complete when time was up") from error
+
+    async def _drop_parts(self, job: int) -> None:
+        """Drop what an agent that died had uploaded of parts. If that fails they cost some cents, the results more."""
+        for key in (names.results_key(self._session_id, job), names.output_key(self._session_id, job)):
+            try:
+                dropped = await self._bucket.abort_uploads(key)
+            except CloudError as error:
+                _log.warning("job %d: parts of an earlier upload may be left: %s", job, error)
+                return
+            if dropped:
+                _log.info("job %d: %d unfinished uploads of %s dropped", job, dropped, key)
+
+
+class _Measured:
+    """Passes a source on, and knows the size and checksum of what went through in the last try."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.size, self.sha256 = 0, ""
+
+    def read(self) -> Iterator[bytes]:
+        size, digest = 0, hashlib.sha256()
+        for chunk in self._source.read_anew():
+            size += len(chunk)
+            digest.update(chunk)
+            yield chunk
+        self.size, self.sha256 = size, digest.hexdigest()
+
 
 def _may_be_mended(error: CloudError) -> bool:
     """Whatever it is, somebody may mend it meanwhile; but not a file that is gone or cannot be read."""
     return not isinstance(error.__cause__, InputError)
-
-
-def _is_there(file: Path) -> bool:
-    return file.is_symlink() or file.exists()  # a link may lead nowhere
-
-
-def _pack(source: BinaryIO, name: str, archive: Path) -> None:
-    """Write ``archive`` whole or not at all; a file that is still growing is packed as long as it is now."""
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    part = archive.with_name(archive.name + ".part")
-    with tarfile.open(part, "w:bz2") as tar:
-        source.seek(0)
-        tar.addfile(tar.gettarinfo(arcname=name, fileobj=source), source)
-    part.replace(archive)

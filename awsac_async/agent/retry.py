@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from awsac_async.agent.log import describe
@@ -61,11 +61,24 @@ class Hurry:
     def __init__(self) -> None:
         self.by = float("inf")
         self._wished = asyncio.Event()
+        self._bounds: set[asyncio.Timeout] = set()
 
     def request(self, *, by: float) -> None:
         """Be done by then; the earliest time stays."""
         self.by = min(self.by, by)
         self._wished.set()
+        for bound in self._bounds:
+            bound.reschedule(min(bound.when() or self.by, self.by))
+
+    @contextlib.asynccontextmanager
+    async def bounding(self, until: float) -> AsyncIterator[None]:
+        """Raise TimeoutError inside at the loop's time ``until``, or earlier if the wish is or was made."""
+        async with asyncio.timeout_at(min(until, self.by)) as bound:
+            self._bounds.add(bound)
+            try:
+                yield
+            finally:
+                self._bounds.discard(bound)
 
     async def pause(self, seconds: float) -> bool:
         """Wait so long, or until the wish is made; returns whether it was made meanwhile."""

@@ -3,16 +3,17 @@
 Owns the control plane of S3 (aioboto3). Large or many bytes go through ``transfer``, never through here.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.creation import Creation
 from awsac_async.cloud.failures import by_code
 from awsac_async.cloud.objects import Download, ObjectInfo, Progress, Upload, address
-from awsac_async.cloud.transfer import download, upload
-from awsac_async.session.errors import CloudError, InputError
+from awsac_async.cloud.transfer import PATIENCE_UP, download, upload
+from awsac_async.session.errors import CloudError, InputError, NotFoundError
 
 __all__ = ["Bucket", "Download", "ObjectInfo", "Progress", "Upload"]
 
@@ -102,9 +103,15 @@ class Bucket:
         """
         await self._creation.create(key, body)
 
-    async def upload(self, items: Sequence[Upload], *, on_progress: Callable[[Progress], None] | None = None) -> None:
-        """Upload files or bytes, many at once; progress is told on the loop. See `transfer.upload`."""
-        await upload(self._aws, self.name, items, on_progress=on_progress)
+    async def upload(
+        self,
+        items: Sequence[Upload],
+        *,
+        patience: timedelta = PATIENCE_UP,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        """Upload files, bytes or streams, many at once; progress is told on the loop. See `transfer.upload`."""
+        await upload(self._aws, self.name, items, patience=patience, on_progress=on_progress)
 
     async def download(
         self, items: Sequence[Download], *, on_progress: Callable[[Progress], None] | None = None
@@ -128,6 +135,20 @@ class Bucket:
             raise by_code(
                 error.get("Code", ""), "", error.get("Message", ""), operation="DeleteObjects", resource=place
             )
+
+    async def abort_uploads(self, prefix: str) -> int:
+        """Drop the parts of multipart uploads that nobody will complete, which cost as objects do; returns how many.
+
+        Only for keys to which nobody is uploading now: whoever is, fails.
+        """
+        s3, found = await self._client(), []
+        with translated("ListMultipartUploads", self._place(prefix)):
+            async for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.name, Prefix=prefix):
+                found += [(each["Key"], each["UploadId"]) for each in page.get("Uploads", [])]
+        for key, upload_id in found:
+            with contextlib.suppress(NotFoundError), translated("AbortMultipartUpload", self._place(key)):
+                await s3.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload_id)
+        return len(found)
 
     async def _client(self) -> Any:
         return await self._aws.client("s3")

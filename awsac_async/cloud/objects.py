@@ -1,5 +1,6 @@
 """The words of S3 that the other rooms use: an object, what to upload, what to download, and how far it is."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +22,22 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upload:
-    """A file or bytes to be uploaded as the object ``key``."""
+class Stream:
+    """Bytes that come into being while they are uploaded: nothing of them is on any disk.
 
-    source: Path | bytes
+    ``read`` is called for each upload, in a thread, and yields them from the beginning; an error that it raises ends
+    the upload, and leaves nothing of it. ``about`` is how many bytes are to be expected.
+    """
+
+    read: Callable[[], Iterator[bytes]]
+    about: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A file, bytes or a stream to be uploaded as the object ``key``."""
+
+    source: Path | bytes | Stream
     key: str
 
 

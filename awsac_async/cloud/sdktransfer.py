@@ -12,10 +12,10 @@ import aiofiles.os
 
 from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.downloads import part_path, writing
-from awsac_async.cloud.objects import Download, Upload, address
+from awsac_async.cloud.objects import Download, Stream, Upload, address
 from awsac_async.cloud.uploads import reading
 from awsac_async.cloud.waiting import for_each
-from awsac_async.session.errors import ConflictError
+from awsac_async.session.errors import ConflictError, InputError
 
 _AT_ONCE = 16
 _CHUNK = 1 << 20
@@ -34,15 +34,18 @@ async def download(aws: Aws, bucket: str, items: Sequence[Download]) -> None:
 
 
 async def upload(aws: Aws, bucket: str, items: Sequence[Upload]) -> None:
-    """Upload files or bytes; the SDK cuts large ones into parts."""
+    """Upload files or bytes; the SDK cuts large ones into parts. Raises InputError for a stream."""
 
     async def send(item: Upload) -> None:
+        source = item.source
+        if isinstance(source, Stream):
+            raise InputError(f"no stream can be uploaded to the key {item.key!r}")
         s3 = await aws.client("s3")
-        with reading(item.source), translated("PutObject", address(bucket, item.key)):
-            if isinstance(item.source, Path):
-                await s3.upload_file(str(item.source), bucket, item.key)
+        with reading(source), translated("PutObject", address(bucket, item.key)):
+            if isinstance(source, Path):
+                await s3.upload_file(str(source), bucket, item.key)
             else:
-                await s3.upload_fileobj(BytesIO(item.source), bucket, item.key)
+                await s3.upload_fileobj(BytesIO(source), bucket, item.key)
 
     await for_each(items, send, at_once=_AT_ONCE, name="upload")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # The SDK hands out temporary credentials that are valid for ten minutes at least, and renews them by itself.
 _CREDENTIALS_VALID = timedelta(minutes=10)
+_LONGEST_RETRIES = timedelta(minutes=2)
 _LONGEST_REQUEST = timedelta(hours=6)  # a part on a slow line; what stands still ends earlier
 
 
@@ -46,7 +47,7 @@ async def make_store(aws: Aws, bucket: str, *, retries: int, patience: timedelta
         client_options=_client_options(aws, endpoint, patience),
         retry_config={
             "max_retries": retries,
-            "retry_timeout": timedelta(minutes=2),
+            "retry_timeout": min(patience, _LONGEST_RETRIES),
             "backoff": {"init_backoff": timedelta(milliseconds=250), "max_backoff": timedelta(seconds=4), "base": 2},
         },
         credential_provider=_Credentials(aws),

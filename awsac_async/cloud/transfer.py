@@ -24,7 +24,7 @@ _ODD = re.compile(r"(^|/)\.{0,2}(/|$)|[\x00-\x1f\x7f]")
 
 # How long a connection may stand still. An answer to an upload comes when all of the request's bytes are sent, which
 # share the line with those of the other threads; a download has something to show much earlier.
-_PATIENCE_UP = timedelta(minutes=5)
+PATIENCE_UP = timedelta(minutes=5)
 _PATIENCE_DOWN = timedelta(seconds=30)
 
 OnProgress = Callable[[Progress], None] | None
@@ -58,13 +58,22 @@ async def download(aws: Aws, bucket: str, items: Sequence[Download], *, on_progr
             await threads.run(await asyncio.to_thread(downloads.lanes, bulk), on_tick=report.tell)
 
 
-async def upload(aws: Aws, bucket: str, items: Sequence[Upload], *, on_progress: OnProgress = None) -> None:
-    """Upload files or bytes; what is there under a key is replaced, and replaced as a whole.
+async def upload(
+    aws: Aws,
+    bucket: str,
+    items: Sequence[Upload],
+    *,
+    patience: timedelta = PATIENCE_UP,
+    on_progress: OnProgress = None,
+) -> None:
+    """Upload files, bytes or streams; what is there under a key is replaced, and replaced as a whole.
 
     Args:
         aws: the run's connection.
         bucket: its name.
-        items: what to upload.
+        items: what to upload; a stream only under a key that obstore can name.
+        patience: how long a request may go without an answer, which comes when all its bytes are sent; when this is
+            cancelled, the request under way is waited for.
         on_progress: told on the event loop, several times a second and at the end.
 
     Raises:
@@ -79,8 +88,8 @@ async def upload(aws: Aws, bucket: str, items: Sequence[Upload], *, on_progress:
     if bulk:
         threads = Threads(attempts=aws.attempts)
         uploads = Uploads(
-            await make_store(aws, bucket, retries=0, patience=_PATIENCE_UP),
-            await make_store(aws, bucket, retries=aws.attempts - 1, patience=_PATIENCE_UP),
+            await make_store(aws, bucket, retries=0, patience=patience),
+            await make_store(aws, bucket, retries=aws.attempts - 1, patience=patience),
             threads,
             bucket,
         )

@@ -1,4 +1,4 @@
-"""A file, or bytes, becomes an object: by one request if it is small, by a multipart upload if it is large.
+"""A file, bytes or a stream become an object: by one request if they are small, by a multipart upload if large.
 
 Owns the sizes and the memory of uploads. A large file is read part by part while earlier parts are on their way; a
 multipart upload that fails or is stopped is aborted, since its parts would cost money for ever.
@@ -6,14 +6,15 @@ multipart upload that fails or is stopped is aborted, since its parts would cost
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from awsac_async.cloud.aws import translated
-from awsac_async.cloud.objects import Upload, address
+from awsac_async.cloud.objects import Stream, Upload, address
 from awsac_async.cloud.threads import Lane, Tally, Threads
 from awsac_async.session.errors import InputError
 
@@ -27,6 +28,7 @@ _MEDIUM_AT_ONCE = 12  # with all their bytes in memory: 96 MiB at most
 _BUDGET = 128 << 20  # bytes of parts in memory: those on their way, and one being read for each file
 _LARGE_AT_ONCE = _BUDGET // (2 * _MULTIPART)  # two parts of each are the least
 _MOST_PARTS = 10_000  # of S3
+_STREAM_AT_ONCE = 3  # parts of a stream on their way: it is made more slowly than it is sent
 
 
 @contextmanager
@@ -39,9 +41,11 @@ def reading(source: Path | bytes) -> Iterator[None]:
 
 
 def size_of(item: Upload) -> int:
-    """Return how many bytes an item has now."""
+    """Return how many bytes an item has now, or is expected to have."""
     if isinstance(item.source, bytes):
         return len(item.source)
+    if isinstance(item.source, Stream):
+        return item.source.about
     with reading(item.source):
         return item.source.stat().st_size
 
@@ -56,47 +60,77 @@ class Uploads:
 
     def lanes(self, sized: Sequence[tuple[Upload, int]]) -> list[Lane]:
         """Return what the threads have to do for these items, of these sizes."""
-        large = [(item, size) for item, size in sized if size > _MULTIPART]
+        streams = [(item, item.source) for item, _ in sized if isinstance(item.source, Stream)]
+        known = [(item, item.source, size) for item, size in sized if not isinstance(item.source, Stream)]
+        large = [each for each in known if each[2] > _MULTIPART]
         at_once = max(1, min(_LARGE_AT_ONCE, len(large)))
         return [
-            Lane(
-                tasks=deque(partial(self._put_parts, item, size, _BUDGET // at_once) for item, size in large),
-                threads=at_once,
-            ),
-            self._lane(sized, over=_SMALL, upto=_MULTIPART, threads=_MEDIUM_AT_ONCE),
-            self._lane(sized, over=-1, upto=_SMALL, threads=_SMALL_AT_ONCE),
+            Lane(tasks=deque(partial(self._put_stream, *each) for each in streams), threads=1),
+            Lane(tasks=deque(partial(self._put_parts, *each, _BUDGET // at_once) for each in large), threads=at_once),
+            self._lane(known, over=_SMALL, upto=_MULTIPART, threads=_MEDIUM_AT_ONCE),
+            self._lane(known, over=-1, upto=_SMALL, threads=_SMALL_AT_ONCE),
         ]
 
-    def _lane(self, sized: Sequence[tuple[Upload, int]], *, over: int, upto: int, threads: int) -> Lane:
+    def _lane(self, known: Sequence[tuple[Upload, Path | bytes, int]], *, over: int, upto: int, threads: int) -> Lane:
         return Lane(
-            tasks=deque(partial(self._put, item) for item, size in sized if over < size <= upto), threads=threads
+            tasks=deque(partial(self._put, item, source) for item, source, size in known if over < size <= upto),
+            threads=threads,
         )
 
-    def _put(self, item: Upload, tally: Tally) -> None:
-        import obstore
-
-        body = item.source
+    def _put(self, item: Upload, source: Path | bytes, tally: Tally) -> None:
+        body = source
         if isinstance(body, Path):
             with reading(body):
                 body = body.read_bytes()
-        put = partial(obstore.put, self._store, item.key, body, use_multipart=False)
-        self._threads.persist("PutObject", self._place(item), put)
+        self._put_whole(item, body, tally)
         tally.size += len(body)
-        tally.files += 1
 
-    def _put_parts(self, item: Upload, size: int, budget: int, tally: Tally) -> None:
+    def _put_whole(self, item: Upload, body: bytes, tally: Tally) -> None:
         import obstore
 
+        put = partial(obstore.put, self._store, item.key, body, use_multipart=False)
+        self._threads.persist("PutObject", self._place(item), put)
+        tally.files += 1
+
+    def _put_stream(self, item: Upload, stream: Stream, tally: Tally) -> None:
+        """Send what fits into one request by one; what goes on after that, by parts."""
+        with closing(self._passed(stream.read(), tally)) as chunks:
+            head = bytearray()
+            for chunk in chunks:
+                head += chunk
+                if len(head) > _MULTIPART:
+                    break
+            if len(head) <= _MULTIPART:
+                self._put_whole(item, bytes(head), tally)
+            else:
+                part = max(_MULTIPART, -(-stream.about // _MOST_PARTS))
+                self._put_chunks(item, chain([bytes(head)], chunks), part, _STREAM_AT_ONCE, tally)
+
+    def _passed(self, chunks: Iterator[bytes], tally: Tally) -> Generator[bytes, None, None]:
+        """Yield a stream; raises Stopped, which aborts the upload, if the run is to end."""
+        for chunk in chunks:
+            self._threads.check()
+            if chunk:
+                tally.size += len(chunk)
+                yield chunk
+
+    def _put_parts(self, item: Upload, source: Path | bytes, size: int, budget: int, tally: Tally) -> None:
         part = max(_MULTIPART, -(-size // _MOST_PARTS))
         at_once = max(1, budget // part - 1)
+        self._put_chunks(item, self._chunks(source, size, part, tally), part, at_once, tally)
+
+    def _put_chunks(
+        self, item: Upload, chunks: Iterator[bytes | memoryview], part: int, at_once: int, tally: Tally
+    ) -> None:
+        import obstore
+
         with translated("PutObject", self._place(item)):
-            chunks = self._chunks(item, size, part, tally)
             obstore.put(self._patient_store, item.key, chunks, chunk_size=part, max_concurrency=at_once)
         tally.files += 1
 
-    def _chunks(self, item: Upload, size: int, part: int, tally: Tally) -> Iterator[bytes | memoryview]:
+    def _chunks(self, source: Path | bytes, size: int, part: int, tally: Tally) -> Iterator[bytes | memoryview]:
         """Yield the source part by part; raises Stopped, which aborts the upload, if the run is to end."""
-        with _opened(item.source) as read:
+        with _opened(source) as read:
             for start in range(0, size, part):
                 self._threads.check()
                 chunk = read(start, min(part, size - start))

@@ -33,3 +33,13 @@ async def test_a_pause_ends_when_the_wish_to_hurry_is_made() -> None:
     async with asyncio.timeout(LONGEST):
         assert await pausing
     assert not await hurry.pause(0.0)
+
+
+async def test_what_is_under_way_is_given_up_when_time_is_up_also_when_the_wish_to_hurry_comes_later() -> None:
+    hurry, loop = Hurry(), asyncio.get_running_loop()
+    for until in (loop.time(), loop.time() + 3600):
+        loop.call_soon(lambda: hurry.request(by=loop.time()))
+        async with asyncio.timeout(LONGEST):
+            with pytest.raises(TimeoutError):
+                async with hurry.bounding(until):
+                    await asyncio.Event().wait()
