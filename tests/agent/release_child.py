@@ -1,0 +1,45 @@
+"""An agent's releases in a process of their own, to be killed: provides one, tells so, and removes it.
+
+Arguments: endpoint, session, instance, folder of the releases, folder of the devices, snapshot. Not a test itself.
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from awsac_async.agent.devices import Devices
+from awsac_async.agent.metadata import Instance
+from awsac_async.agent.releases import Place, Releases
+from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.volumes import Volumes
+
+
+def releases_of(aws: Aws, where: Sequence[str], needed: Sequence[str], *names: str) -> Releases:
+    """The releases of an instance of the embedded cloud that has no namespaces.
+
+    ``where``: session, instance, folder of the releases, folder of the devices; ``names``: devices of its launch.
+    """
+    session, instance, directory, devices = where
+    place = Place(
+        session_id=session,
+        instance=Instance(
+            instance_id=instance, launch_index=0, zone="us-east-1a", region="us-east-1", devices=tuple(names)
+        ),
+        directory=Path(directory),
+        volumes=Volumes(aws),
+        devices=Devices({"AWSACDeviceDir": devices}),
+    )
+    return Releases(place, needed)
+
+
+async def _live(endpoint: str, where: Sequence[str], snapshot: str) -> None:
+    async with connect(endpoint_url=endpoint) as aws, asyncio.TaskGroup() as group:
+        releases = releases_of(aws, where, [snapshot])
+        releases.start(group)
+        await releases.ready(snapshot)
+        releases.leave(snapshot)
+
+
+if __name__ == "__main__":
+    asyncio.run(_live(sys.argv[1], sys.argv[2:-1], sys.argv[-1]))
