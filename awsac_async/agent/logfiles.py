@@ -7,6 +7,7 @@ after this process died. All of it blocks and belongs into a thread. Knows nothi
 import hashlib
 import json
 import logging
+import mmap
 import os
 import stat
 import threading
@@ -38,7 +39,7 @@ class Chunk:
     """The next bytes of a stream, and where in the stream they begin."""
 
     offset: int
-    body: bytes | bytearray
+    body: bytes | memoryview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ class LogStream:
                 _, marks = self._next(size)
                 self._read = _Reached(offset=begun + size, marks=marks)
 
-    def _next(self, limit: int) -> tuple[bytes | bytearray, dict[str, _Mark]]:
+    def _next(self, limit: int) -> tuple[bytes | memoryview, dict[str, _Mark]]:
         """Return at most ``limit`` bytes that follow what is read, and the marks behind them."""
         marks, pieces, left = dict(self._read.marks), [], limit
         for path in self._paths:
@@ -157,7 +158,7 @@ class LogStream:
         self._sent = self._sent and _forgetting(path, self._sent)
         self._write_note()
 
-    def _piece(self, path: Path, limit: int) -> tuple[bytes | bytearray, _Mark]:
+    def _piece(self, path: Path, limit: int) -> tuple[bytes | memoryview, _Mark]:
         """Return what is new in a file, and the mark behind it."""
         mark = self._read.mark(path)
         try:
@@ -216,19 +217,24 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _read_on(file: int, mark: _Mark, limit: int) -> tuple[bytearray, _Mark] | None:
+def _read_on(file: int, mark: _Mark, limit: int) -> tuple[memoryview, _Mark] | None:
     """Return what follows a mark, and the mark behind that; None if the bytes before the mark are others by now.
 
     Both are read in one call, so that a file that is truncated at this moment cannot deceive.
     """
     before, new = bytearray(min(mark.position, _TAIL)), os.fstat(file).st_size - mark.position
-    body = bytearray(min(limit, max(0, new)))
+    body = _memory(min(limit, max(0, new)))
     got = os.preadv(file, [before, body], mark.position - len(before)) if before or body else 0
     if got < len(before) or (before and _digest(before) != mark.tail):
         return None
-    del body[got - len(before) :]
+    body = body[: got - len(before)]
     tail = (before + body[-_TAIL:])[-_TAIL:]
     return body, _Mark(position=mark.position + len(body), tail=_digest(tail))
+
+
+def _memory(size: int) -> memoryview:
+    """Return memory that goes back to the system when it is let go: a heap would keep megabytes for each thread."""
+    return memoryview(mmap.mmap(-1, size) if size else bytearray())
 
 
 def _is_known(path: Path, mark: _Mark) -> bool:

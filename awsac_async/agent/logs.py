@@ -35,7 +35,7 @@ _DISK_THREADS = 2
 class ChunkStore(Protocol):
     """Where chunks go; ``Bucket`` is one."""
 
-    async def create(self, key: str, body: bytes | bytearray) -> None:
+    async def create(self, key: str, body: bytes | memoryview) -> None:
         """Write an object that is not there yet. Raises ConflictError."""
 
     async def list(self, prefix: str) -> Sequence[ObjectInfo]:

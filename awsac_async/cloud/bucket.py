@@ -43,12 +43,13 @@ class Bucket:
         if region != self._aws.region:
             raise InputError(f"the bucket {self.name} is in {region}, the session is to run in {self._aws.region}")
 
-    async def list(self, prefix: str) -> list[ObjectInfo]:
-        """Return all objects whose keys begin with ``prefix``, sorted by key."""
+    async def list(self, prefix: str, *, after: str = "") -> list[ObjectInfo]:
+        """Return all objects whose keys begin with ``prefix`` and sort after ``after``, sorted by key."""
         pages = (await self._client()).get_paginator("list_objects_v2")
+        bounds = {"Prefix": prefix} | ({"StartAfter": after} if after else {})
         found = []
         with translated("ListObjectsV2", self._place(prefix)):
-            async for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+            async for page in pages.paginate(Bucket=self.name, **bounds):
                 found += [_info(item) for item in page.get("Contents", [])]
         return found
 
@@ -69,6 +70,11 @@ class Bucket:
             if error.code == _NOT_MODIFIED:
                 return None
             raise
+
+    async def read_part(self, key: str, *, start: int, end: int) -> bytes:
+        """Return bytes ``start`` to ``end`` (not included) of an object that has that many. Raises NotFoundError."""
+        content, _ = await self._read(key, Range=f"bytes={start}-{end - 1}")
+        return content
 
     async def _read(self, key: str, **condition: str) -> tuple[bytes, str]:
         s3 = await self._client()
@@ -95,7 +101,7 @@ class Bucket:
             answer = await s3.put_object(Bucket=self.name, Key=key, Body=body, **condition)
         return str(answer["ETag"])
 
-    async def create(self, key: str, body: bytes | bytearray) -> None:
+    async def create(self, key: str, body: bytes | memoryview) -> None:
         """Write an object of some megabytes that is not there yet; it is never changed. See `Creation.create`.
 
         Raises:

@@ -28,7 +28,7 @@ class Creation:
         self._store: S3Store | None = None
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="create object")
 
-    async def create(self, key: str, body: bytes | bytearray) -> None:
+    async def create(self, key: str, body: bytes | memoryview) -> None:
         """Write an object that is not there yet.
 
         Cancelling does not take back what a thread has begun: the object may be there then.
@@ -39,7 +39,7 @@ class Creation:
         store = self._store = self._store or await make_store(self._aws, self._bucket, retries=2, patience=_PATIENCE)
         await asyncio.get_running_loop().run_in_executor(self._threads, self._put, store, key, body)
 
-    def _put(self, store: "S3Store", key: str, body: bytes | bytearray) -> None:
+    def _put(self, store: "S3Store", key: str, body: bytes | memoryview) -> None:
         import obstore  # only a transfer should cost this
 
         with translated("PutObject", address(self._bucket, key)):

@@ -148,7 +148,7 @@ class AnyWriterAndAnyDeath(RuleBasedStateMachine):
         return (number * (size // 4 + 1))[:size] if size >= 4 else number[-1:] * size
 
 
-AnyWriterAndAnyDeath.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyWriterAndAnyDeath.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
 TestAnyWriterAndAnyDeath = AnyWriterAndAnyDeath.TestCase
 
 
