@@ -11,6 +11,7 @@ from awsac_async.cli.cleanup import cleanup
 from awsac_async.cli.getresults import getresults
 from awsac_async.cli.kill import kill
 from awsac_async.cli.local import local
+from awsac_async.cli.logs import logs
 from awsac_async.cli.main import DEBUG_VARIABLE
 from awsac_async.cli.pack import pack
 from awsac_async.cli.start import start
@@ -44,6 +45,7 @@ def options(
       awsac pack jobs -o jobs.tar.bz2
       awsac start --local -i session.ini -a jobs.tar.bz2
       awsac check --local -c session-….cfg --watch
+      awsac logs --local -c session-….cfg --follow
       awsac getresults --local -c session-….cfg -o results
       awsac cleanup --local -c session-….cfg
     """  # noqa: D301  \b is typer's mark for lines to be kept as they are
@@ -54,6 +56,7 @@ def options(
 app.command()(pack)
 app.command()(start)
 app.command()(check)
+app.command()(logs)
 app.command()(kill)
 app.command()(stop)
 app.command()(getresults)

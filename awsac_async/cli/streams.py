@@ -24,6 +24,14 @@ def secure() -> None:
     sys.stdout, sys.stderr = _text(1, "strict"), _text(2, "backslashreplace")
 
 
+def write(data: bytes) -> bool:
+    """Write bytes as they are to standard output, at once; returns whether somebody still reads it."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+    raw = getattr(sys.stdout.buffer, "raw", None)
+    return not (isinstance(raw, _Output) and raw.unread)
+
+
 def _text(number: int, errors: str) -> io.TextIOWrapper:
     """Return a stream like Python's own, a line at a time at a terminal and for errors."""
     raw = _Output(number, "w", closefd=False)
@@ -37,12 +45,15 @@ def _text(number: int, errors: str) -> io.TextIOWrapper:
 
 
 class _Output(io.FileIO):
-    """An output that becomes /dev/null when nobody reads it any more."""
+    """An output that becomes /dev/null when nobody reads it any more, and then is ``unread``."""
+
+    unread = False
 
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
+            self.unread = True
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.fileno())
             os.close(null)

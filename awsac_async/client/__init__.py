@@ -5,6 +5,8 @@ from awsac_async.client.check import SessionStatus, check, watch
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
 from awsac_async.client.events import StartEvent
 from awsac_async.client.kill import Killed, kill, stop
+from awsac_async.client.logchunks import LogBytes, LogSource
+from awsac_async.client.logs import log_sources, logs
 from awsac_async.client.plan import Plan
 from awsac_async.client.results import Overwrite, Results, get_results
 from awsac_async.client.start import start
@@ -17,6 +19,8 @@ __all__ = [
     "Deleted",
     "DomainQuestion",
     "Killed",
+    "LogBytes",
+    "LogSource",
     "ObjectsQuestion",
     "Overwrite",
     "Plan",
@@ -29,6 +33,8 @@ __all__ = [
     "events",
     "get_results",
     "kill",
+    "log_sources",
+    "logs",
     "pack",
     "start",
     "stop",

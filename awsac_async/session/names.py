@@ -114,14 +114,19 @@ def manifest_key(session_id: str, job: int) -> str:
     return f"{internal_prefix(session_id)}manifests/job_{job}.json"
 
 
+def logs_prefix(session_id: str) -> str:
+    """Prefix of the chunks of all logs."""
+    return internal_prefix(session_id) + "logs/"
+
+
 def job_log_prefix(session_id: str, job: int) -> str:
     """Prefix of the chunks of a job's output."""
-    return f"{internal_prefix(session_id)}logs/job_{job}/"
+    return f"{logs_prefix(session_id)}job_{job}/"
 
 
 def agent_log_prefix(session_id: str, launch_index: int) -> str:
     """Prefix of the chunks of an agent's own log."""
-    return f"{internal_prefix(session_id)}logs/agent_{launch_index}/"
+    return f"{logs_prefix(session_id)}agent_{launch_index}/"
 
 
 def log_chunk_key(prefix: str, offset: int) -> str:

@@ -1,0 +1,65 @@
+"""``awsac logs``: what the jobs of a session have written, and its agents, live and afterwards."""
+
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from awsac_async.cli import streams
+from awsac_async.cli.common import Local, SessionFile, run, use_local
+from awsac_async.cli.loglines import Lines
+from awsac_async.session.errors import AwsacError
+from awsac_async.session.jobs import parse_numbers
+
+if TYPE_CHECKING:
+    from awsac_async.client import LogSource
+
+
+def logs(
+    *,
+    session: SessionFile,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until these jobs have ended.")] = False,
+    jobs: Annotated[
+        list[str] | None, typer.Option("--job", metavar="JOB", help="Numbers and ranges of jobs: 2 or 1,3-7.")
+    ] = None,
+    agent: Annotated[bool, typer.Option("--agent", help="Show the agents' own logs.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", metavar="K", min=0, help="Begin with the last K lines.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document a line.")] = False,
+    local: Local = False,
+) -> None:
+    """Show what jobs have written.
+
+    The log of one job is shown byte for byte. Of several, each line has its job before it: 'job 3 | …', or 'job 3 > …'
+    where a line of more than 64 KiB goes on. A running job's agent sends every minute, while somebody follows every
+    two seconds.
+
+    Example: awsac logs -c session-081215_1646--eventgen--1816.cfg --follow --job 3
+    """
+    numbers = parse_numbers(",".join(jobs)) if jobs else None
+    if local:
+        use_local()
+    options: dict[str, Any] = {"jobs": numbers, "agents": agent, "tail": tail, "follow": follow}
+    run(_show(session, options, as_json=as_json), interrupted=lambda: "the session goes on")
+
+
+async def _show(session: Path, options: dict[str, Any], *, as_json: bool) -> None:
+    from awsac_async.client import log_sources
+    from awsac_async.client import logs as read_logs
+
+    sources = await log_sources(session, jobs=options["jobs"], agents=options["agents"])
+    lines, raw = Lines(as_json=as_json), len(sources) == 1 and not as_json
+    async with aclosing(read_logs(session, on_failure=_trying_again, on_missing=_missing, **options)) as pieces:
+        async for piece in pieces:
+            if not streams.write(piece.data if raw else lines.add(piece)):
+                return  # as when the reader of cat goes away
+    streams.write(lines.rest())
+
+
+def _trying_again(failure: AwsacError) -> None:
+    print(f"awsac: {failure}; trying again", file=sys.stderr)
+
+
+def _missing(source: "LogSource") -> None:
+    print(f"awsac: {source}: no log so far", file=sys.stderr)

@@ -1,0 +1,219 @@
+"""The logs of a session as they are in its bucket: chunks while it runs, packed files when no agent wrote chunks.
+
+Owns how far each log has been read, in what order its bytes come, and where its last lines begin. Holds a few
+megabytes at a time, whatever the size of a log.
+"""
+
+import asyncio
+import shutil
+import tarfile
+import tempfile
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.objects import Download, ObjectInfo
+from awsac_async.session import names
+from awsac_async.session.errors import FormatError
+
+_PART = 4 << 20  # bytes fetched at once
+_TAIL_PART = 256 << 10  # bytes fetched at once to find the last lines
+_AT_ONCE = 6
+_PAGE = 1000  # keys of a listing, for which one call is paid
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSource:
+    """Whose log it is: a job's, by its number, or an agent's, by its launch index."""
+
+    job: int | None = None
+    agent: int | None = None
+
+    def __str__(self) -> str:
+        return f"agent {self.agent}" if self.job is None else f"job {self.job}"
+
+    def prefix(self, session_id: str) -> str:
+        """Return the prefix of its chunks."""
+        if self.job is not None:
+            return names.job_log_prefix(session_id, self.job)
+        return names.agent_log_prefix(session_id, self.agent or 0)
+
+    def packed_key(self, session_id: str) -> str:
+        """Return the key of the packed file."""
+        if self.job is not None:
+            return names.output_key(session_id, self.job)
+        return names.agent_log_key(session_id, self.agent or 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogBytes:
+    """Bytes of one log, and where in it they begin."""
+
+    source: LogSource
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Extent:
+    """A part of a log: where it begins, how long it is, and how bytes of it (start, end) are read."""
+
+    offset: int
+    size: int
+    read: Callable[[int, int], Awaitable[bytes]]
+
+
+@dataclass(kw_only=True)
+class _Log:
+    """What is known of one log. ``position`` is behind the last byte that was given out."""
+
+    source: LogSource
+    prefix: str
+    extents: list[_Extent] = field(default_factory=list)
+    last_key: str = ""
+    position: int = 0
+
+
+class LogReader:
+    """Some logs of one session. Made by :func:`opened`."""
+
+    def __init__(self, bucket: Bucket, session_id: str, sources: Sequence[LogSource], folder: Path) -> None:
+        self._bucket, self._session_id, self._folder = bucket, session_id, folder
+        self._logs = [_Log(source=source, prefix=source.prefix(session_id)) for source in sources]
+        self._known = 0  # keys below the prefix of all logs
+
+    def empty(self) -> list[LogSource]:
+        """Return the logs of which there is nothing."""
+        return [log.source for log in self._logs if not log.extents]
+
+    async def look(self) -> None:
+        """Find out which chunks there are."""
+        # All logs at once, as long as that takes no more pages than one call for each.
+        if len(self._logs) > 1 and self._known <= _PAGE * len(self._logs):
+            objects = await self._bucket.list(names.logs_prefix(self._session_id))
+            self._known = len(objects)
+        else:
+            lists = [self._bucket.list(log.prefix, after=log.last_key) for log in self._logs]
+            objects = [each for found in await asyncio.gather(*lists) for each in found]
+        by_prefix = {log.prefix: log for log in self._logs}
+        for each in objects:
+            prefix, _, offset = each.key.rpartition("/")
+            log = by_prefix.get(f"{prefix}/")
+            if log and each.key > log.last_key and offset.isdecimal():
+                read = partial(self._read, each.key)
+                log.extents.append(_Extent(offset=int(offset), size=each.size, read=read))
+                log.last_key = each.key
+
+    async def look_for_packed(self) -> None:
+        """Take the packed file of each log that has no chunks, if there is one."""
+        missing = [log for log in self._logs if not log.extents]
+        prefix = names.session_prefix(self._session_id)
+        found = {each.key: each for each in await self._bucket.list(prefix)} if missing else {}
+        for log in missing:
+            if packed := found.get(log.source.packed_key(self._session_id)):
+                log.extents = [await self._unpacked(packed)]
+
+    async def skip_to_last(self, lines: int) -> None:
+        """Begin each log of which nothing was given out with its last ``lines`` lines."""
+        for log in self._logs:
+            if not log.position:
+                log.position = await _start_of_last(log.extents, lines)
+
+    async def new(self) -> AsyncGenerator[LogBytes]:
+        """Yield what has not been given out, each log in its order; several parts are fetched ahead."""
+        async with aclosing(_in_order(part for log in self._logs for part in _parts(log))) as parts:
+            async for log, piece in parts:
+                log.position = piece.offset + len(piece.data)
+                yield piece
+
+    async def _read(self, key: str, start: int, end: int) -> bytes:
+        return await self._bucket.read_part(key, start=start, end=end)
+
+    async def _unpacked(self, packed: ObjectInfo) -> _Extent:
+        name = packed.key.rpartition("/")[2]
+        archive, log = self._folder / name, self._folder / f"{name}.log"
+        await self._bucket.download([Download(key=packed.key, target=archive, size=packed.size, etag=packed.etag)])
+        size = await asyncio.to_thread(_unpack, archive, log)
+        return _Extent(offset=0, size=size, read=lambda start, end: asyncio.to_thread(_read_file, log, start, end))
+
+
+@asynccontextmanager
+async def opened(bucket: Bucket, session_id: str, sources: Sequence[LogSource]) -> AsyncIterator[LogReader]:
+    """Give a reader of these logs; what it has to keep on disk goes with it."""
+    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="awsac-logs-")
+    try:
+        yield LogReader(bucket, session_id, sources, Path(folder))
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder)
+
+
+_Part = tuple[_Log, LogBytes]
+
+
+def _parts(log: _Log) -> Iterator[Callable[[], Awaitable[_Part]]]:
+    """Return the calls that fetch what has not been given out of a log."""
+
+    async def fetch(extent: _Extent, start: int, end: int) -> _Part:
+        data = await extent.read(start, end)
+        return log, LogBytes(source=log.source, offset=extent.offset + start, data=data)
+
+    for extent in log.extents:
+        for start in range(max(0, log.position - extent.offset), extent.size, _PART):
+            yield partial(fetch, extent, start, min(extent.size, start + _PART))
+
+
+async def _in_order(calls: Iterable[Callable[[], Awaitable[_Part]]]) -> AsyncGenerator[_Part]:
+    """Yield what the calls return, in their order; some are under way ahead."""
+    under_way: deque[asyncio.Future[_Part]] = deque()
+    try:
+        for call in calls:
+            under_way.append(asyncio.ensure_future(call()))
+            if len(under_way) == _AT_ONCE:
+                yield await under_way.popleft()
+        while under_way:
+            yield await under_way.popleft()
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def _start_of_last(extents: Sequence[_Extent], lines: int) -> int:
+    """Return where the last lines begin, read from the end: the fewer lines, the fewer bytes are fetched."""
+    end = extents[-1].offset + extents[-1].size if extents else 0
+    missing = lines
+    for extent in reversed(extents):
+        for stop in range(extent.size, 0, -_TAIL_PART):
+            start = max(0, stop - _TAIL_PART)
+            block = await extent.read(start, stop)
+            # The newline at the very end ends the last line, it does not begin one.
+            limit = len(block) - (extent.offset + stop == end and block.endswith(b"\n"))
+            breaks = block.count(b"\n", 0, limit)
+            if breaks >= missing:
+                for _ in range(missing):
+                    limit = block.rindex(b"\n", 0, limit)
+                return extent.offset + start + limit + 1 if missing else end
+            missing -= breaks
+    return 0
+
+
+def _unpack(archive: Path, target: Path) -> int:
+    """Write the files of an archive one after another into ``target``, and return its size."""
+    try:
+        with tarfile.open(archive) as tar, target.open("wb") as log:
+            for member in tar:
+                if content := tar.extractfile(member):
+                    shutil.copyfileobj(content, log, 1 << 20)
+            return log.tell()
+    except (tarfile.TarError, EOFError) as error:
+        raise FormatError(file=archive.name, found=str(error), expected="a packed log") from error
+
+
+def _read_file(path: Path, start: int, end: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(end - start)

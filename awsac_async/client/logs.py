@@ -1,0 +1,155 @@
+"""The verb ``logs``: what jobs and agents have written, while they run and afterwards.
+
+Owns which logs a session has, when there is nothing more to wait for, and the wish by which the agents are told that
+somebody follows. Reads what agents have sent; it never reaches an instance.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from awsac_async.client.check import MOST_FAILURES, read_status
+from awsac_async.client.control import amend_control
+from awsac_async.client.logchunks import LogBytes, LogReader, LogSource, opened
+from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.waiting import jittered
+from awsac_async.session.control import Control
+from awsac_async.session.errors import CloudError, InputError
+from awsac_async.session.model import SessionRecord
+from awsac_async.session.record import read_record
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 4.0  # seconds between two looks; the agents send every two
+_WISH_SECONDS = 20.0  # an agent counts as followed for a minute
+_STATUS_SECONDS = 5.0
+
+
+async def logs(
+    session: Path,
+    *,
+    jobs: Collection[int] | None = None,
+    agents: bool = False,
+    tail: int | None = None,
+    follow: bool = False,
+    on_failure: Callable[[CloudError], None] = lambda _: None,
+    on_missing: Callable[[LogSource], None] = lambda _: None,
+) -> AsyncGenerator[LogBytes]:
+    """Yield what has been written, each log in its order and every byte once.
+
+    What an agent has not sent yet cannot be seen; it sends every minute, and every two seconds while somebody follows.
+
+    Args:
+        session: the session file.
+        jobs: the jobs' numbers; None: all jobs, or none if ``agents``.
+        agents: the logs of the agents as well.
+        tail: begin with so many last lines of each log.
+        follow: go on until these jobs have ended and all they wrote is here, or the session is over.
+        on_failure: told of a passing failure of the cloud while following, once until it answers again.
+        on_missing: told at the end of each log of which there is nothing.
+
+    Raises:
+        InputError: the session file is not one, or the session has no such job.
+        CloudError: the cloud could not be asked.
+    """
+    record = await asyncio.to_thread(read_record, session)
+    sources = _sources(record, jobs, agents)
+    async with connect(region=record.region) as aws:
+        bucket = Bucket(aws, record.bucket)
+        async with opened(bucket, record.session_id, sources) as reader:
+            if follow:
+                following = _Following(aws=aws, bucket=bucket, record=record, sources=sources, tail=tail)
+                async with aclosing(following.read(reader, on_failure)) as live:
+                    async for piece in live:
+                        yield piece
+                tail = following.tail
+            await reader.look()
+            await reader.look_for_packed()
+            if tail is not None:
+                await reader.skip_to_last(tail)
+            async with aclosing(reader.new()) as rest:
+                async for piece in rest:
+                    yield piece
+            for source in reader.empty():
+                on_missing(source)
+
+
+async def log_sources(session: Path, *, jobs: Collection[int] | None = None, agents: bool = False) -> list[LogSource]:
+    """Return whose logs :func:`logs` yields; the arguments are the same."""
+    return _sources(await asyncio.to_thread(read_record, session), jobs, agents)
+
+
+def _sources(record: SessionRecord, jobs: Collection[int] | None, agents: bool) -> list[LogSource]:
+    if jobs is None:
+        jobs = [] if agents else range(1, record.n_jobs + 1)
+    unknown = sorted(number for number in jobs if not 1 <= number <= record.n_jobs)
+    if unknown:
+        raise InputError(f"there is no job {unknown[0]}: session {record.session_id} has {record.n_jobs}, from 1")
+    launch_indexes = range(record.n_instances) if agents else ()
+    return [LogSource(job=number) for number in sorted(set(jobs))] + [LogSource(agent=each) for each in launch_indexes]
+
+
+@dataclass(kw_only=True)
+class _Following:
+    """Looks again and again, until nothing more will come. Times are monotonic seconds.
+
+    ``tail`` is None once the logs that were there at the first look have been cut.
+    """
+
+    aws: Aws
+    bucket: Bucket
+    record: SessionRecord
+    sources: list[LogSource]
+    tail: int | None
+    wish_at: float = field(default_factory=time.monotonic)
+    status_at: float = field(default_factory=time.monotonic)
+
+    async def read(self, reader: LogReader, on_failure: Callable[[CloudError], None]) -> AsyncGenerator[LogBytes]:
+        """Yield what comes; a passing failure of the cloud is waited out."""
+        pause, failures = _FIRST_PAUSE, 0
+        while True:
+            try:
+                if await self._ended():
+                    return
+                await self._wish()
+                async with aclosing(self._news(reader)) as news:
+                    async for piece in news:
+                        yield piece
+                        pause = _FIRST_PAUSE / 1.5
+                failures = 0
+            except CloudError as error:
+                if not error.temporary or failures == MOST_FAILURES:
+                    raise
+                if not failures:
+                    on_failure(error)
+                failures += 1
+            pause = min(1.5 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(jittered(pause))
+
+    async def _news(self, reader: LogReader) -> AsyncGenerator[LogBytes]:
+        await reader.look()
+        if self.tail is not None:
+            await reader.skip_to_last(self.tail)
+            self.tail = None
+        async with aclosing(reader.new()) as news:
+            async for piece in news:
+                yield piece
+
+    async def _ended(self) -> bool:
+        """Whether these logs are complete, asked not too often; an agent sends a job's before it says that it ended."""
+        if time.monotonic() < self.status_at:
+            return False
+        status = await read_status(self.aws, self.record)
+        self.status_at = time.monotonic() + _STATUS_SECONDS
+        wanted = {source.job for source in self.sources}
+        return status.over or (
+            None not in wanted and all(job.state.final for job in status.jobs if job.number in wanted)
+        )
+
+    async def _wish(self) -> None:
+        """Tell the agents that somebody follows, now and as long as it is so."""
+        if time.monotonic() >= self.wish_at:
+            await amend_control(self.bucket, self.record.session_id, Control.following)
+            self.wish_at = time.monotonic() + _WISH_SECONDS

@@ -1,0 +1,98 @@
+"""Logs read from the bucket: every byte once and in order, the last lines, and what agents of 2008 left instead."""
+
+import io
+import random
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from awsac_async import client
+from awsac_async.client import LogSource, logchunks
+from awsac_async.session.errors import InputError
+from awsac_async.session.names import agent_log_prefix, job_log_prefix, log_chunk_key, output_key
+from awsac_async.session.record import read_record, write_record
+from tests.cli.conftest import BUCKET, Account
+from tests.cli.test_interrupts import session_file
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Give the session file of two jobs on one instance, which are long over."""
+    return session_file(tmp_path)
+
+
+def put_chunks(account: Account, prefix: str, *chunks: bytes) -> bytes:
+    offset = 0
+    for chunk in chunks:
+        account.s3.put_object(Bucket=BUCKET, Key=log_chunk_key(prefix, offset), Body=chunk)
+        offset += len(chunk)
+    return b"".join(chunks)
+
+
+async def contents(file: Path, **options: object) -> dict[LogSource, bytes]:
+    found: dict[LogSource, bytes] = {}
+    async for piece in client.logs(file, **options):  # type: ignore[arg-type]  # options of logs()
+        found[piece.source] = found.get(piece.source, b"") + piece.data
+    return found
+
+
+async def test_all_that_was_sent_is_shown_whatever_the_size_of_chunks_and_parts(
+    file: Path, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logchunks, "_PART", 100)
+    session_id = read_record(file).session_id
+    pieces = [random.Random(seed).randbytes(seed * 37) for seed in range(1, 12)]  # noqa: S311  content, not secrets
+    first = put_chunks(account, job_log_prefix(session_id, 1), *pieces)
+    agent = put_chunks(account, agent_log_prefix(session_id, 0), b"started\n")
+    missing: list[LogSource] = []
+
+    found = await contents(file, jobs=[1, 2], agents=True, follow=True, on_missing=missing.append)
+
+    assert found == {LogSource(job=1): first, LogSource(agent=0): agent}
+    assert missing == [LogSource(job=2)]
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2, 3, 4, 100])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+async def test_tail_gives_the_lines_that_tail_gives(
+    file: Path, account: Account, monkeypatch: pytest.MonkeyPatch, lines: int, end: bytes
+) -> None:
+    monkeypatch.setattr(logchunks, "_TAIL_PART", 5)
+    whole = put_chunks(
+        account, job_log_prefix(read_record(file).session_id, 1), b"a\nlonger l", b"ine\n", b"\nlast" + end
+    )
+
+    found = await contents(file, jobs=[1], tail=lines)
+
+    expected = b"".join(whole.splitlines(keepends=True)[-lines:]) if lines else b""
+    assert found.get(LogSource(job=1), b"") == expected
+
+
+async def test_the_packed_output_serves_where_an_agent_sent_no_chunks(file: Path, account: Account) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:bz2") as tar:
+        member = tarfile.TarInfo("stdouterr_job_2.log")
+        member.size = 8
+        tar.addfile(member, io.BytesIO(b"one\ntwo\n"))
+    key = output_key(read_record(file).session_id, 2)
+    account.s3.put_object(Bucket=BUCKET, Key=key, Body=packed.getvalue())
+
+    assert await contents(file, tail=1) == {LogSource(job=2): b"two\n"}
+
+
+async def test_many_chunks_of_many_logs_are_listed_page_by_page(
+    file: Path, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logchunks, "_PAGE", 2)
+    record = replace(read_record(file), n_jobs=3)
+    chunks = [b"%d\n" % number for number in range(9)]
+    whole = {LogSource(job=n): put_chunks(account, job_log_prefix(record.session_id, n), *chunks) for n in (1, 2, 3)}
+
+    assert await contents(write_record(file.parent, record), follow=True) == whole
+
+
+async def test_a_job_that_the_session_does_not_have_is_refused(file: Path) -> None:
+    with pytest.raises(InputError, match="there is no job 3"):
+        await contents(file, jobs=[1, 3])
