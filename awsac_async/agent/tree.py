@@ -137,7 +137,8 @@ def _is_subreaper() -> bool:
 
 
 def _signal(processes: Iterable[ProcessId], number: signal.Signals) -> None:
-    for process in processes:
+    # The eldest first: a script that lost its child before it is told itself would go on with its next line.
+    for process in sorted(processes, key=lambda process: (process.start, process.pid)):
         with _opened([process]) as opened, suppress(ProcessLookupError, PermissionError):
             for descriptor in opened:
                 signal.pidfd_send_signal(descriptor, number)
