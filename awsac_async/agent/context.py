@@ -4,14 +4,15 @@ Owns the making of what they share, and ties it to the request to stop; it does 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from awsac_async.agent.deadline import Deadline
 from awsac_async.agent.devices import Devices
+from awsac_async.agent.logs import LogShipper
 from awsac_async.agent.metadata import Instance
-from awsac_async.agent.releases import Releases
+from awsac_async.agent.releases import Place, Releases
 from awsac_async.agent.reporter import StatusReporter
 from awsac_async.agent.results import Saver
 from awsac_async.agent.state import KeptJob, State
@@ -20,6 +21,7 @@ from awsac_async.agent.timings import uptime
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.status import StatusStore, status_store
+from awsac_async.cloud.volumes import Volumes
 from awsac_async.session.jobs import select_jobs
 from awsac_async.session.model import Job, JobRecord, JobState, UserData
 from awsac_async.session.names import InstancePaths
@@ -29,8 +31,8 @@ from awsac_async.session.names import InstancePaths
 class Agent:
     """One agent in one session. ``n_jobs``, ``jobs``, ``kept`` and ``releases`` are learned on the way.
 
-    ``began`` is the uptime at which this agent did, ``stops`` the request to stop of each job, and ``kept`` what a
-    predecessor kept of them.
+    ``began`` is the uptime at which this agent did, ``stops`` the request to stop of each job, ``kept`` what a
+    predecessor kept of them, and ``followed`` what clients last said of following the logs.
     """
 
     paths: InstancePaths
@@ -47,6 +49,7 @@ class Agent:
     kept: dict[int, KeptJob] = field(default_factory=dict)
     stops: dict[int, Stop] = field(default_factory=dict)
     releases: Releases | None = None
+    followed: int = 0
 
     def __post_init__(self) -> None:
         session_id = self.user_data.session_id
@@ -55,15 +58,32 @@ class Agent:
         self.store: StatusStore = status_store(self.aws, session_id)
         self.reporter = StatusReporter(self.store)
         saved_until = asyncio.get_running_loop().time() + self.deadline.left()
-        self.saver = Saver(
-            bucket=self.bucket, session_id=session_id, directory=self.paths.state / "packed", deadline=saved_until
-        )
+        self.saver = Saver(bucket=self.bucket, session_id=session_id, deadline=saved_until)
+        self.logs = LogShipper(self.bucket, self.paths.state / "logs")
         self.stop.tell(self._hurry)
 
     def _hurry(self) -> None:
         """The instance is being taken away; for any other reason to stop, saving has the time it always has."""
         if self.stop.state is JobState.INTERRUPTED:
             self.saver.hurry()
+
+    @property
+    def interrupt_at(self) -> Path:
+        """The file in which jobs find when their instance is taken away, once that is known."""
+        return self.paths.state / "interrupted"
+
+    def make_releases(self, needed: Iterable[str | None], *, release_mount: str = "rw") -> Releases:
+        """Take charge of the volumes of this instance; ``needed`` names the snapshot of each job still to be run."""
+        place = Place(
+            session_id=self.user_data.session_id,
+            instance=self.instance,
+            directory=self.paths.state / "releases",
+            volumes=Volumes(self.aws),
+            devices=self.devices,
+            release_mount=release_mount,
+        )
+        self.releases = Releases(place, needed)
+        return self.releases
 
     def new_record(self, number: int, script: str = "") -> JobRecord:
         """Return the record of a job of this instance that has not begun."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from awsac_async.agent.boot import number_of_jobs
 from awsac_async.agent.context import Agent
-from awsac_async.agent.log import step
+from awsac_async.agent.log import flush_log, log_files, step
 from awsac_async.agent.metadata import Metadata
 from awsac_async.agent.process import ToolError, run_tool
 from awsac_async.agent.retry import always, foreseen, keep_trying
@@ -53,8 +53,8 @@ async def _own_numbers(agent: Agent) -> list[int]:
 
 async def remove_releases(agent: Agent, _: str) -> None:
     """Unmount, detach and delete what is still there."""
-    if agent.releases is not None:
-        await agent.releases.remove_all()
+    releases = agent.releases or agent.make_releases([])
+    await releases.remove_all()
 
 
 async def write_status(agent: Agent, _: str) -> None:
@@ -65,10 +65,13 @@ async def write_status(agent: Agent, _: str) -> None:
 
 
 async def upload_log(agent: Agent, _: str) -> None:
-    """Pack and upload the log as it is now."""
+    """Send the rest of the logs, then pack and upload the agent's own as it is now."""
     key = agent_log_key(agent.user_data.session_id, agent.instance.launch_index)
     within = _within(agent, _LOG_SECONDS)
-    await agent.saver.save_file(agent.paths.session_info / AGENT_LOG_FILE, key, within=within)
+    await flush_log()
+    if not await agent.logs.finish_all(within=within):
+        _log.warning("what was not sent of the logs is in the packed ones only")
+    await agent.saver.save_files(log_files(agent.paths.session_info / AGENT_LOG_FILE), key, within=within)
 
 
 def _within(agent: Agent, seconds: float) -> float:

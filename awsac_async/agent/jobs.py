@@ -1,182 +1,205 @@
 """One job on one core, from its release to its saved results. A job is a value: it says how it ended, and never raises.
 
-Owns the job's record and is the only one to change it. What a job is given, its command and its environment, is made
-in ``command.py``.
+Owns the job's record and is the only one to change it; each change is kept on disk before it is reported, so that a
+successor of the agent goes on from there: a job that has ended is left alone, one that runs is adopted, one that was
+being saved is saved again. How one attempt is run is in ``attempts.py``.
 """
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
-from typing import BinaryIO
+from dataclasses import replace
+from datetime import timedelta
 
-from awsac_async.agent import process
-from awsac_async.agent.command import JobFiles, job_command, job_environment, last_line
+from awsac_async.agent.attempts import Attempt, NotRunError, full_disk
+from awsac_async.agent.command import JobFiles
 from awsac_async.agent.data import DataError
-from awsac_async.agent.log import describe, step
-from awsac_async.agent.releases import Provided, ReleaseError, Releases
-from awsac_async.agent.reporter import StatusReporter
-from awsac_async.agent.results import SaveError, Saver
+from awsac_async.agent.log import describe
+from awsac_async.agent.logfiles import LogFile
+from awsac_async.agent.releases import Provided, ReleaseError
+from awsac_async.agent.results import SaveError
+from awsac_async.agent.state import End, KeptJob
 from awsac_async.agent.stopping import Stop, StoppedError
-from awsac_async.agent.tree import ProcessGroup
-from awsac_async.session.model import Job, JobRecord, JobState
-from awsac_async.session.names import InstancePaths
+from awsac_async.agent.timings import Timings, uptime
+from awsac_async.agent.workplace import Workplace
+from awsac_async.session.model import Job, JobState
+from awsac_async.session.names import job_log_prefix
 from awsac_async.session.times import now
+from awsac_async.session.timings import read_attempt, timing_attributes
 
 _log = logging.getLogger(__name__)
+_FINISHED = End(state=JobState.FINISHED, reason="")
+_LOG_SECONDS = 30.0  # how long a job may wait for the last of its log, which its packed output holds too
 
 
-class NotRunError(Exception):
-    """A job could not be run; the text is the reason in its status."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workplace:
-    """What the jobs of one instance share. ``data`` ends when the input data is there, or with why it is not."""
-
-    paths: InstancePaths
-    session_id: str
-    n_jobs: int
-    has_data: bool
-    reporter: StatusReporter
-    releases: Releases
-    data: asyncio.Task[DataError | None]
-    saver: Saver
-    stop: Stop
-
-
-async def run_job(job: Job, *, core: int, record: JobRecord, place: Workplace) -> None:
-    """Run a job to its end, which is reported whatever it is.
+async def run_job(job: Job, *, core: int, kept: KeptJob, stop: Stop, place: Workplace) -> None:
+    """Take a job to its end, from wherever it stands; the end is reported whatever it is.
 
     Args:
         job: the job.
         core: the number of its slot on this instance, from 0.
-        record: what has been reported of it so far.
+        kept: how it stands.
+        stop: its own request to stop.
         place: what it shares with its siblings.
     """
-    run = _JobRun(job, core, record, place)
+    if kept.record.state.final:
+        return
+    run = _JobRun(job, core, kept, stop, place)
     try:
         await run.live()
-    except (NotRunError, ReleaseError, DataError) as error:
-        run.update(state=JobState.FAILED, reason=str(error))
-    except StoppedError as stopped:
-        run.update(state=stopped.state, reason=str(stopped))
     except SaveError as error:
-        run.update(state=JobState.SAVEFAILED, reason=str(error), save_end=now())
+        run.finish(End(state=JobState.SAVEFAILED, reason=str(error)))
     except Exception as fault:
         # A fault of the agent in one job: its siblings go on.
         _log.exception("job %d: fault of the agent", job.number)
-        run.update(state=JobState.FAILED, reason=f"fault of the agent: {describe(fault)}")
-    finally:
-        run.leave_release()
+        await run.abandon()
+        run.finish(End(state=JobState.FAILED, reason=f"fault of the agent: {describe(fault)}"))
+
+
+def runs_or_will(kept: KeptJob) -> bool:
+    """Whether a job is still to be run to its end, and so needs its release."""
+    return kept.record.state in (JobState.PENDING, JobState.RUNNING)
 
 
 class _JobRun:
     """One run of one job; the methods are its steps, :meth:`live` is their order."""
 
-    def __init__(self, job: Job, core: int, record: JobRecord, place: Workplace) -> None:
-        self._job, self._core, self._record, self._place = job, core, record, place
-        self._files = JobFiles.of(job.number, 1, place.paths)
-        self._script = place.paths.awsac_working / job.script
-        self._needs: str | None = job.snapshot_id
+    def __init__(self, job: Job, core: int, kept: KeptJob, stop: Stop, place: Workplace) -> None:
+        self._job, self._core, self._stop, self._place = job, core, stop, place
+        self._record, self._end = kept.record, kept.end
+        self._timings = Timings(kept.record, part=kept.part, since=kept.since)
+        self._needs = job.snapshot_id if runs_or_will(kept) else None
+        self._attempt = self._attempt_number(read_attempt(kept.record) or 1)
+        self._begun_before = kept.record.state is JobState.SAVING
+        self._ran = self._attempt.files.attempt > 1 or not runs_or_will(kept)
 
     async def live(self) -> None:
-        """Wait for what the job needs, run it, save what it left, say how it ended."""
-        release = await self._place.stop.unless(self._provide(), name=f"job {self._job.number}: provide")
-        with await self._prepare() as output:
-            stopped = await self._run(release, output)
-            self.leave_release()
-            self.update(state=JobState.SAVING, save_start=now())
-            remark = await self._save(output)
-        end, reason = (stopped.state, str(stopped)) if stopped else (JobState.FINISHED, "")
-        self.update(state=end, reason="; ".join(filter(None, (reason, remark))), save_end=now())
+        """Run it, attempt by attempt, save what it left, say how it ended."""
+        await self._follow_output()
+        if runs_or_will(KeptJob(record=self._record)):
+            await self._run()
+        if not self._ran:
+            self.finish(self._end or _FINISHED)
+            return
+        self._timings.enter("save")
+        self.update(state=JobState.SAVING, save_start=self._record.save_start or now())
+        remark, _ = await asyncio.gather(self._save(), self._place.logs.finish(self._log_prefix, within=_LOG_SECONDS))
+        self.finish(self._end or _FINISHED, remark)
 
     def update(self, **changes: object) -> None:
-        """Change the job's record and report it."""
-        self._record = replace(self._record, **changes)  # type: ignore[arg-type]  # replace() cannot be typed further
+        """Change the job's record, keep it, report it."""
+        attributes = timing_attributes(self._timings.seconds, attempt=self._attempt.files.attempt)
+        extra = {**self._record.extra, **attributes}
+        self._record = replace(self._record, extra=extra, **changes)  # type: ignore[arg-type]  # replace() is not typed
         _log.info("job %d: %s%s", self._job.number, self._record.state, f", {self._record.reason}".rstrip(", "))
+        self._place.state.keep_job(
+            KeptJob(record=self._record, part=self._timings.part, since=self._timings.since, end=self._end)
+        )
         self._place.reporter.report(self._record)
 
-    def leave_release(self) -> None:
+    def finish(self, end: End, remark: str = "") -> None:
+        """Say how it ended."""
+        self._leave_release()
+        self._timings.enter("")
+        saved = {"save_end": now()} if self._record.state is JobState.SAVING else {}
+        self.update(state=end.state, reason="; ".join(filter(None, (end.reason, remark))), **saved)
+
+    async def abandon(self) -> None:
+        """Leave nothing of it running."""
+        await self._attempt.clear()
+
+    # --- running ---
+
+    async def _run(self) -> None:
+        """Make attempts until one is the last; what kept the job from running, or stopped it, becomes its end."""
+        code = None
+        try:
+            while True:
+                code = await self._make_attempt()
+                if not await self._another(code):
+                    break
+                await self._next_attempt()
+        except (NotRunError, ReleaseError, DataError) as error:
+            self._end = End(state=JobState.FAILED, reason=str(error))
+        except StoppedError as stopped:
+            self._end = End(state=stopped.state, reason=str(stopped))
+        self._leave_release()
+        if self._ran:
+            reason = self._end.reason if self._end else ""
+            self.update(state=JobState.WAITFORSAVE, run_end=now(), return_code=code, reason=reason)
+
+    async def _make_attempt(self) -> int:
+        """Adopt the attempt, or start it when what it needs is there; returns its exit code."""
+        attempt = self._attempt
+        if not await attempt.adopt():
+            self._stop.check()
+            release = await self._stop.unless(self._provide(), name=f"job {self._job.number}: provide")
+            self._timings.enter("queue")
+            await attempt.start(release)
+        began = await attempt.began()
+        self._timings.enter("run", at=began)
+        self.update(state=JobState.RUNNING, run_start=now() - timedelta(seconds=max(0.0, uptime() - began)))
+        code, stopped = await attempt.end(self._stop)
+        self._ran = True
+        if stopped:
+            self._end = End(state=stopped.state, reason=str(stopped))
+        return code
+
+    async def _another(self, code: int) -> bool:
+        """Whether the job is to be tried once more: not after an end that is not its own, a full disk for one."""
+        if code == 0 or self._end:
+            return False
+        if full := await asyncio.to_thread(full_disk, self._attempt.files.directory):
+            self._end = End(state=JobState.FAILED, reason=full)
+            return False
+        return self._attempt.files.attempt <= self._place.settings.retries
+
+    async def _next_attempt(self) -> None:
+        number = self._attempt.files.attempt + 1
+        _log.info("job %d: attempt %d of %d", self._job.number, number, self._place.settings.retries + 1)
+        self._attempt = self._attempt_number(number)
+        await self._follow(self._attempt.files)
+        self._timings.enter("queue")
+        self.update()
+
+    def _attempt_number(self, number: int) -> Attempt:
+        return Attempt(self._job, number, core=self._core, place=self._place)
+
+    async def _provide(self) -> Provided | None:
+        """Wait for the input data and for the release."""
+        self._timings.enter("fetch")
+        if trouble := await asyncio.shield(self._place.data):
+            raise trouble
+        self._timings.enter("provide")
+        return await self._place.releases.ready(self._needs) if self._needs else None
+
+    def _leave_release(self) -> None:
         """Let the release go, once."""
         self._place.releases.leave(self._needs)
         self._needs = None
 
-    async def _provide(self) -> Provided | None:
-        if trouble := await asyncio.shield(self._place.data):
-            raise trouble
-        return await self._place.releases.ready(self._needs) if self._needs else None
+    # --- its output and results ---
 
-    async def _prepare(self) -> BinaryIO:
-        """Make the job's files, and return its output, open to be read."""
-        if not await asyncio.to_thread(self._script.is_file):
-            raise NotRunError(f"the script {self._job.script} is not in the session archive")
-        try:
-            await asyncio.to_thread(self._files.prepare, None)
-            return await asyncio.to_thread(self._files.kept_output.open, "rb")
-        except OSError as error:
-            raise NotRunError(f"could not be started: {error}") from error
+    @property
+    def _log_prefix(self) -> str:
+        return job_log_prefix(self._place.session_id, self._job.number)
 
-    async def _run(self, release: Provided | None, output: BinaryIO) -> StoppedError | None:
-        """Run the script to its end; returns the request that stopped it, if one did."""
-        child = await self._start(release)
-        self.update(state=JobState.RUNNING, run_start=now())
-        stop = None
-        try:
-            with step(f"job {self._job.number}: run {self._job.script}, process {child.pid}"):
-                code = await self._place.stop.unless(child.wait(), name=f"job {self._job.number}: run")
-        except StoppedError as stopped:
-            stop = stopped
-            code = await child.stop(grace=self._place.stop.grace)
-        finally:
-            await child.clear()
-        if not await asyncio.to_thread(self._files.begun):
-            raise await self._not_begun(release, output, stop)
-        self.update(state=JobState.WAITFORSAVE, run_end=now(), return_code=code)
-        return stop
+    def _attempts(self) -> list[JobFiles]:
+        """Return the files of all attempts so far."""
+        last = self._attempt.files.attempt
+        return [JobFiles.of(self._job.number, number, self._place.paths) for number in range(1, last + 1)]
 
-    async def _start(self, release: Provided | None) -> process.Process:
-        try:
-            return await process.start(
-                job_command(self._script, files=self._files, release=release, paths=self._place.paths, user=None),
-                directory=self._files.directory,
-                environment=self._environment(release),
-                output=self._files.kept_output,
-                claim=self._files.claim,
-                group=ProcessGroup.of(session_id=self._place.session_id, job=self._job.number, attempt=1),
-                core=process.processor(self._core),
-            )
-        except OSError as error:
-            raise NotRunError(f"could not be started: {error}") from error
+    async def _follow_output(self) -> None:
+        for files in self._attempts():
+            await self._follow(files)
 
-    def _environment(self, release: Provided | None) -> dict[str, str]:
-        place = self._place
-        return job_environment(
-            paths=place.paths,
-            session_id=place.session_id,
-            job=self._job.number,
-            attempt=1,
-            n_jobs=place.n_jobs,
-            core=self._core,
-            has_data=place.has_data,
-            release=release,
-            interrupt_at=place.paths.state / "interrupted",
-            user=None,
-        )
+    async def _follow(self, files: JobFiles) -> None:
+        await self._place.logs.add(self._log_prefix, LogFile(path=files.kept_output, shown=files.output))
 
-    async def _not_begun(
-        self, release: Provided | None, output: BinaryIO, stop: StoppedError | None
-    ) -> NotRunError | StoppedError:
-        """Return why a process ended before it came to the script, and so did not run the job."""
-        if stop:
-            return stop
-        what = f"release {release.directory.name} could not be shown to the job" if release else "could not be started"
-        return NotRunError(f"{what}: {await asyncio.to_thread(last_line, output)}")
-
-    async def _save(self, output: BinaryIO) -> str:
+    async def _save(self) -> str:
         """Save what the job left; returns what is to be said of it, or ""."""
         return await self._place.saver.save_job(
             self._job.number,
-            self._files.directory,
-            output,
+            self._attempts(),
             on_trouble=lambda error: self.update(reason=f"saving is delayed: {error}"),
+            again=self._begun_before,
         )

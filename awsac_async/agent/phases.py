@@ -11,15 +11,19 @@ from dataclasses import replace
 from awsac_async.agent.boot import check_user_data, fetch_archive, keep_user_data, number_of_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.data import DataError, fetch_data
-from awsac_async.agent.jobs import Workplace, run_job
-from awsac_async.agent.releases import Place, Releases
+from awsac_async.agent.jobs import run_job, runs_or_will
+from awsac_async.agent.logfiles import LogFile
+from awsac_async.agent.releases import Releases
 from awsac_async.agent.state import KeptJob
 from awsac_async.agent.timings import uptime, uptime_at_boot
-from awsac_async.cloud.volumes import Volumes
+from awsac_async.agent.watching import watching
+from awsac_async.agent.workplace import Workplace
 from awsac_async.session.archive import unpack
 from awsac_async.session.jobs import expand, read_jobs
-from awsac_async.session.model import Job
+from awsac_async.session.model import Job, JobSettings, JobState
+from awsac_async.session.names import AGENT_LOG_FILE, agent_log_prefix
 from awsac_async.session.timings import timing_attributes
+from awsac_async.session.userdata import read_settings
 
 _log = logging.getLogger(__name__)
 
@@ -80,30 +84,34 @@ def _seconds_to_begin(agent: Agent) -> dict[str, float]:
 
 async def work(agent: Agent) -> None:
     """Provide, run, save, release: each job as soon as it can, none waiting for another."""
-    place = Place(
-        session_id=agent.user_data.session_id,
-        instance=agent.instance,
-        directory=agent.paths.state / "releases",
-        volumes=Volumes(agent.aws),
-        devices=agent.devices,
-    )
-    agent.releases = Releases(place, [job.snapshot_id for job in agent.jobs])
-    async with asyncio.TaskGroup() as group:
-        agent.releases.start(group)
+    settings = read_settings(agent.user_data)
+    needed = [job.snapshot_id for job in agent.jobs if runs_or_will(agent.kept[job.number])]
+    releases = agent.make_releases(needed, release_mount=settings.release_mount)
+    await _ship_own_log(agent)
+    async with watching(agent), asyncio.TaskGroup() as group:
+        releases.start(group)
         data = group.create_task(_fetch_data(agent), name="input data")
-        workplace = _workplace(agent, agent.releases, data)
-        runs = [
-            group.create_task(
-                run_job(job, core=core, record=agent.kept[job.number].record, place=workplace), name=f"job {job.number}"
-            )
-            for core, job in enumerate(agent.jobs)
-        ]
-        await asyncio.gather(*runs)
-        data.cancel()  # nobody waits for it any more, if jobs ended without it
+        shipping = group.create_task(agent.logs.run(), name="ship logs")
+        place = _workplace(agent, releases, data, settings)
+        await asyncio.gather(*(_run_job(agent, group, core, job, place) for core, job in enumerate(agent.jobs)))
+        for task in (data, shipping):
+            task.cancel()  # nobody waits for the data any more, if jobs ended without it; the departure ends the logs
+
+
+def _run_job(agent: Agent, group: asyncio.TaskGroup, core: int, job: Job, place: Workplace) -> asyncio.Task[None]:
+    kept, stop = agent.kept[job.number], agent.stops[job.number]
+    return group.create_task(run_job(job, core=core, kept=kept, stop=stop, place=place), name=f"job {job.number}")
+
+
+async def _ship_own_log(agent: Agent) -> None:
+    prefix = agent_log_prefix(agent.user_data.session_id, agent.instance.launch_index)
+    await agent.logs.add(prefix, LogFile(path=agent.paths.session_info / AGENT_LOG_FILE))
 
 
 async def _fetch_data(agent: Agent) -> DataError | None:
-    """Fetch the input data; a failure is a value, which each job reports."""
+    """Fetch the input data, unless all jobs have begun and so had it; a failure is a value, which each job reports."""
+    if not any(kept.record.state is JobState.PENDING for kept in agent.kept.values()):
+        return None
     count = number_of_data(agent.user_data)
     try:
         await fetch_data(agent.bucket, session_id=agent.user_data.session_id, count=count, directory=agent.paths.data)
@@ -112,15 +120,20 @@ async def _fetch_data(agent: Agent) -> DataError | None:
     return None
 
 
-def _workplace(agent: Agent, releases: Releases, data: asyncio.Task[DataError | None]) -> Workplace:
+def _workplace(
+    agent: Agent, releases: Releases, data: asyncio.Task[DataError | None], settings: JobSettings
+) -> Workplace:
     return Workplace(
         paths=agent.paths,
         session_id=agent.user_data.session_id,
         n_jobs=agent.n_jobs,
         has_data=number_of_data(agent.user_data) > 0,
+        interrupt_at=agent.interrupt_at,
+        settings=settings,
+        state=agent.state,
         reporter=agent.reporter,
         releases=releases,
         data=data,
+        logs=agent.logs,
         saver=agent.saver,
-        stop=agent.stop,
     )

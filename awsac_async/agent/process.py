@@ -131,6 +131,12 @@ def exit_file(claim: Path) -> Path:
     return claim.with_name("exit")
 
 
+def claimed_at(claim: Path) -> float:
+    """Return the seconds of CLOCK_BOOTTIME at which somebody claimed; 0 if nothing tells. Raises OSError."""
+    found = _Claim.read(claim)
+    return found.holder.start / os.sysconf("SC_CLK_TCK") if found else 0.0
+
+
 async def adopt(claim: Path, group: ProcessGroup) -> Process | None:
     """Return the process that has claimed, whether or not it still runs; None when nobody ever has."""
     claimed = await asyncio.to_thread(_Claim.read, claim)

@@ -43,10 +43,12 @@ class Timings:
         self.seconds = read_seconds(record)
         self.part, self.since = part, since
 
-    def enter(self, part: str) -> None:
-        """From now on the job is in this part ("": in none); the one before has ended."""
-        now = uptime()
+    def enter(self, part: str, *, at: float | None = None) -> None:
+        """From now on, or since the uptime ``at``, the job is in this part ("": in none); the one before has ended."""
+        if part == self.part:
+            return
+        start = uptime() if at is None else at
         if self.part:
             # Never below 0: after a reboot the clock has begun anew.
-            self.seconds[self.part] = self.seconds.get(self.part, 0.0) + max(0.0, now - self.since)
-        self.part, self.since = part, now
+            self.seconds[self.part] = self.seconds.get(self.part, 0.0) + max(0.0, start - self.since)
+        self.part, self.since = part, start

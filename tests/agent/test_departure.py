@@ -1,13 +1,13 @@
 """The departure: an instance goes, though it is refused and though steps before fail."""
 
 import asyncio
-import io
 import os
 from pathlib import Path
 
 import pytest
 
 from awsac_async.agent import departure, results
+from awsac_async.agent.command import JobFiles
 from awsac_async.agent.context import Agent
 from awsac_async.agent.deadline import Deadline
 from awsac_async.agent.devices import Devices
@@ -70,18 +70,17 @@ async def test_a_save_under_way_hurries_when_the_agent_is_told_to_stop(
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(results, "_INTERRUPTED_SECONDS", 0.0)
-    results_file = tmp_path / "results.tar.bz2"
-    results_file.write_text("results")
     with proxy_to(embedded.endpoint) as proxy:
         proxy.fail(lambda _: True, error(403, "AccessDenied"))
         async with connect(endpoint_url=proxy.endpoint) as aws:
             agent = agent_of(session, aws, tmp_path)
+            files = JobFiles.of(1, 1, agent.paths)
+            await asyncio.to_thread(files.prepare, None)
             # Until the deadline, an hour away, it would try and try.
-            with pytest.raises(SaveError, match="AccessDenied"):
+            with pytest.raises(SaveError, match="when time was up"):
                 await agent.saver.save_job(
                     1,
-                    tmp_path,
-                    io.BytesIO(),
+                    [files],
                     on_trouble=lambda _: agent.stop.request(JobState.INTERRUPTED, "taken away"),
                 )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,25 @@ import pytest
 from awsac_async.agent import phases
 from awsac_async.agent.context import Agent
 from awsac_async.cloud.aws import connect
+from awsac_async.session.items import to_attributes
 from awsac_async.session.model import JobRecord, JobState
 from tests.agent.account import Session
 from tests.agent.test_departure import agent_of
 from tests.conftest import Embedded
 from tests.waiting import until
 
+KILLED = "trap 'echo asked to end' TERM\necho partial\n: >../ready\nwhile :; do sleep 0.05; done\n"
+SLOW = "echo slow\nexec sleep 600\n"
+RETRIED = """
+echo "attempt $AWSAC_ATTEMPT"
+[ ! -e left ] || exit 9
+: >left
+[ "$AWSAC_ATTEMPT" = 3 ] || exit 4
+echo results >results.tar.bz2
+"""
+UNNOTICED = "until [ -e ../over ]; do sleep 0.05; done\n"
+WAITING = "echo $AWSAC_JOB.$AWSAC_ATTEMPT >>../ran\nuntil [ -e ../go ]; do sleep 0.05; done\nexit 5\n"
+SOON = "echo $AWSAC_JOB.$AWSAC_ATTEMPT >>../ran\necho soon\n"
 UNLINK = "echo before\nrm stdouterr_job_3.log\necho after\necho results > results.tar.bz2\n"
 
 
@@ -25,11 +39,22 @@ def prepare(agent: Agent, script: str) -> None:
     agent.jobs_file.write_text("-;job.sh;3\n")
 
 
-async def run(agent: Agent) -> JobRecord:
+def prepare_all(agent: Agent, jobs: str, scripts: Mapping[str, str]) -> None:
+    agent.paths.awsac_working.mkdir()
+    for name, text in scripts.items():
+        (agent.paths.awsac_working / name).write_text(text)
+    agent.jobs_file.write_text(jobs)
+
+
+async def run_all(agent: Agent) -> dict[int, JobRecord]:
     await phases.select(agent)
     await phases.work(agent)
     await agent.reporter.close(within=60)
-    return next(record for record in agent.reporter.records() if record.number == 3)
+    return {record.number: record for record in agent.reporter.records()}
+
+
+async def run(agent: Agent) -> JobRecord:
+    return (await run_all(agent))[3]
 
 
 async def test_a_job_that_removed_its_output_has_it_saved_all_the_same(
@@ -72,3 +97,62 @@ async def test_a_job_that_is_stopped_before_its_script_began_is_interrupted(
         agent.stop.request(JobState.INTERRUPTED, "taken away")
         record = await running
     assert (record.state, record.reason, record.return_code) == (JobState.INTERRUPTED, "taken away", None)
+
+
+async def test_jobs_are_killed_timed_out_and_retried_without_the_others_noticing(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    jobs = "-;killed.sh;1\n-;slow.sh;1;1s\n-;retried.sh;1\n-;unnoticed.sh;1\n"
+    scripts = {"killed.sh": KILLED, "slow.sh": SLOW, "retried.sh": RETRIED, "unnoticed.sh": UNNOTICED}
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, cores=4, index=0, retries="2")
+        await asyncio.to_thread(prepare_all, agent, jobs, scripts)
+        running = asyncio.create_task(run_all(agent), name="run")
+        working = agent.paths.atlas_working
+        await until((working / "ready").exists)
+        agent.stops[1].request(JobState.KILLED, "killed by awsac kill", grace=0.2)
+        await until(lambda: {1, 2, 3} <= {each.number for each in agent.reporter.records() if each.state.final})
+        (working / "over").touch()
+        records = await running
+    assert {number: (each.state, each.return_code, each.reason) for number, each in records.items()} == {
+        1: (JobState.KILLED, 128 + 9, "killed by awsac kill"),
+        2: (JobState.TIMEDOUT, 128 + 15, "ran longer than its job_timeout, 1 second"),
+        3: (JobState.FINISHED, 0, ""),
+        4: (JobState.FINISHED, 0, ""),
+    }
+    assert [records[number].extra["x_attempt"] for number in (1, 2, 3, 4)] == ["1", "1", "3", "1"]
+    output = await asyncio.to_thread(session.output, 1)
+    assert output.startswith("partial\n")
+    assert "asked to end\n" in output
+    assert (await asyncio.to_thread(session.output, 2)).startswith("slow\n")
+    outputs = await asyncio.to_thread(session.members, "stdouterr_job_3.tar.bz2")
+    assert sorted(outputs.values()) == ["attempt 1\n", "attempt 2\n", "attempt 3\n"]
+    assert outputs["stdouterr_job_3.log"] == "attempt 3\n"
+    assert (working / "3.attempt_1" / "left").exists()
+
+
+async def test_a_successor_adopts_what_runs_and_leaves_alone_what_has_ended(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    jobs = "-;waiting.sh;1\n-;soon.sh;1\n-;slow.sh;1;2s\n"
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        first = agent_of(session, aws, tmp_path, cores=3, index=0, retries="1")
+        await asyncio.to_thread(prepare_all, first, jobs, {"waiting.sh": WAITING, "soon.sh": SOON, "slow.sh": SLOW})
+        running = asyncio.create_task(run_all(first), name="run")
+        await until(lambda: [each.state for each in first.reporter.records()] == ["running", "finished", "running"])
+        running.cancel()
+        await asyncio.wait({running})
+        # While no agent is there, job 1 fails, and is to be tried again.
+        (tmp_path / "ATLASworkingDir" / "go").touch()
+        await until(lambda: first.state.directory.joinpath("jobs/1/1/exit").read_text().strip() == "5")
+
+        records = await run_all(agent_of(session, aws, tmp_path, cores=3, index=0, retries="1"))
+    assert {number: (each.state, each.return_code) for number, each in records.items()} == {
+        1: (JobState.FINISHED, 5),
+        2: (JobState.FINISHED, 0),
+        3: (JobState.TIMEDOUT, 128 + 15),
+    }
+    before = next(each for each in first.reporter.records() if each.number == 2)
+    assert to_attributes(records[2]) == to_attributes(before)
+    ran = (tmp_path / "ATLASworkingDir" / "ran").read_text().split()
+    assert sorted(ran) == ["1.1", "1.2", "2.1"]

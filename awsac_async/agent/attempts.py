@@ -1,0 +1,159 @@
+"""One attempt at a job: its process, started by this agent or by the one before, until all of that has ended.
+
+Owns what an attempt is given, how long it may run, and how it is stopped. What follows from its exit code, another
+attempt perhaps, is decided in ``jobs.py``.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from awsac_async.agent import process
+from awsac_async.agent.command import JobFiles, job_command, job_environment, last_line
+from awsac_async.agent.jobuser import JobUser, JobUserError, find_user
+from awsac_async.agent.log import step
+from awsac_async.agent.releases import Provided
+from awsac_async.agent.stopping import Stop, StoppedError
+from awsac_async.agent.timings import uptime
+from awsac_async.agent.tree import ProcessGroup
+from awsac_async.agent.workplace import Workplace
+from awsac_async.session.durations import shown_duration
+from awsac_async.session.model import Job, JobState
+
+# Who ended by himself while no agent was there has not run too long: so long it may take to find that out.
+_LEAST_SECONDS = 1.0
+_FULL_BYTES = 1 << 20
+
+
+class NotRunError(Exception):
+    """A job could not be run; the text is the reason in its status."""
+
+
+class Attempt:
+    """An attempt at a job, the first being number 1. It is either adopted or, if nobody has started it yet, started."""
+
+    def __init__(self, job: Job, number: int, *, core: int, place: Workplace) -> None:
+        self._job, self._core, self._place = job, core, place
+        self.files = JobFiles.of(job.number, number, place.paths)
+        self._group = ProcessGroup.of(session_id=place.session_id, job=job.number, attempt=number)
+        self._process: process.Process | None = None
+
+    async def adopt(self) -> bool:
+        """Take over what an earlier agent has started, whether or not it still runs; False if none has."""
+        self._process = await process.adopt(self.files.claim, self._group)
+        return self._process is not None
+
+    async def start(self, release: Provided | None) -> None:
+        """Start it.
+
+        Raises:
+            NotRunError: it could not be.
+        """
+        script = self._place.paths.awsac_working / self._job.script
+        if not await asyncio.to_thread(script.is_file):
+            raise NotRunError(f"the script {self._job.script} is not in the session archive")
+        try:
+            user = await asyncio.to_thread(find_user, self._place.settings.job_user)
+            await asyncio.to_thread(self.files.prepare, user)
+            self._process = await process.start(
+                job_command(script, files=self.files, release=release, paths=self._place.paths, user=user),
+                directory=self.files.directory,
+                environment=self._environment(release, user),
+                output=self.files.kept_output,
+                claim=self.files.claim,
+                group=self._group,
+                core=process.processor(self._core),
+            )
+        except JobUserError as error:
+            raise NotRunError(str(error)) from error
+        except OSError as error:
+            raise NotRunError(f"could not be started: {error}") from error
+
+    async def began(self) -> float:
+        """Return the uptime at which it was started."""
+        return await asyncio.to_thread(process.claimed_at, self.files.claim)
+
+    async def end(self, stop: Stop) -> tuple[int, StoppedError | None]:
+        """Wait for its end, or end it when that is asked for or its time is up; nothing of it runs afterwards.
+
+        Returns:
+            its exit code, and the request that stopped it, if one did.
+
+        Raises:
+            NotRunError, StoppedError: it ended, or was stopped, before it came to the script.
+        """
+        running, stopped = self._running, None
+        try:
+            with (
+                step(f"job {self._job.number}: run {self._job.script}, process {running.pid}"),
+                self._limited(stop, await self.began()),
+            ):
+                code = await stop.unless(running.wait(), name=f"job {self._job.number}: run")
+        except StoppedError as asked:
+            stopped = asked
+            code = await running.stop(grace=stop.grace)
+        await running.clear()
+        if not await asyncio.to_thread(self.files.begun):
+            if stopped:
+                raise stopped
+            raise await asyncio.to_thread(self._not_begun)
+        return code, stopped
+
+    async def clear(self) -> None:
+        """Leave nothing of it running, whatever became of it."""
+        if self._process is not None:
+            await self._process.clear()
+
+    @property
+    def _running(self) -> process.Process:
+        if self._process is None:
+            raise ValueError(f"job {self._job.number} has not been started")
+        return self._process
+
+    @contextmanager
+    def _limited(self, stop: Stop, began: float) -> Iterator[None]:
+        """Have it stopped when it has run too long; the time that it waited, for whatever, does not count."""
+        timeout = self._job.timeout or self._place.settings.job_timeout
+        if timeout is None:
+            yield
+            return
+        left = max(_LEAST_SECONDS, timeout - (uptime() - began))
+        reason = f"ran longer than its job_timeout, {shown_duration(timeout)}"
+        timer = asyncio.get_running_loop().call_later(left, stop.request, JobState.TIMEDOUT, reason)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _environment(self, release: Provided | None, user: JobUser | None) -> dict[str, str]:
+        place = self._place
+        return job_environment(
+            paths=place.paths,
+            session_id=place.session_id,
+            job=self._job.number,
+            attempt=self.files.attempt,
+            n_jobs=place.n_jobs,
+            core=self._core,
+            has_data=place.has_data,
+            release=release,
+            interrupt_at=place.interrupt_at,
+            user=user,
+        )
+
+    def _not_begun(self) -> NotRunError:
+        """Return why the process ended before it came to the script."""
+        with self.files.kept_output.open("rb") as output:
+            said = last_line(output)
+        if self._job.snapshot_id is None:
+            return NotRunError(f"could not be started: {said}")
+        return NotRunError(f"release {self._job.snapshot_id} could not be shown to the job: {said}")
+
+
+def full_disk(directory: Path) -> str:
+    """Return why nothing more can be written in a directory, or "". As root, who may use what is reserved as well."""
+    there = os.statvfs(directory)
+    if there.f_bfree * there.f_frsize < _FULL_BYTES or (there.f_files and not there.f_ffree):
+        return f"the disk of {directory} is full"
+    return ""

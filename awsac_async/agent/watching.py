@@ -1,0 +1,57 @@
+"""Watching, while jobs run, for whatever may stop them: clients, the session's deadline, the end of a spot instance.
+
+Owns what is done about each: which request to stop is made, and with which words. A watch that fails is a fault that is
+said, and ends nothing but itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from awsac_async.agent.context import Agent
+from awsac_async.agent.control import watch_control
+from awsac_async.agent.deadline import watch_deadline
+from awsac_async.session.control import Control
+from awsac_async.session.model import JobState
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def watching(agent: Agent) -> AsyncIterator[None]:
+    """Watch as long as the body runs."""
+    watches = [asyncio.create_task(_go_on_without(watch, name), name=name) for name, watch in _watches(agent).items()]
+    try:
+        yield
+    finally:
+        for watch in watches:
+            watch.cancel()
+        await asyncio.wait(watches)
+
+
+def _watches(agent: Agent) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return what is watched for, by name."""
+    return {
+        "watch the deadline": watch_deadline(agent.deadline, agent.stop),
+        "watch clients": watch_control(agent.bucket, agent.user_data.session_id, lambda control: _obey(agent, control)),
+    }
+
+
+def _obey(agent: Agent, control: Control) -> None:
+    """Do what clients ask; what was asked before is done already."""
+    for number in control.kill & agent.stops.keys():
+        agent.stops[number].request(JobState.KILLED, "killed by awsac kill")
+    if control.stop:
+        agent.stop.request(JobState.KILLED, "stopped by awsac stop")
+    if control.follow != agent.followed:
+        agent.followed = control.follow
+        agent.logs.follow()
+
+
+async def _go_on_without(watch: Coroutine[Any, Any, None], name: str) -> None:
+    try:
+        await watch
+    except Exception:
+        _log.exception("%s: ended by a fault of the agent; the jobs go on", name)
