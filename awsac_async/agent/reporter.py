@@ -8,12 +8,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 
 from awsac_async.agent.log import describe
 from awsac_async.agent.retry import foreseen, pauses
 from awsac_async.cloud.status import StatusStore
 from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.model import TRANSITIONS, JobRecord
+from awsac_async.session.redaction import secrets
 
 _log = logging.getLogger(__name__)
 _LAST_PAUSE_SECONDS = 2.0
@@ -41,7 +43,8 @@ class StatusReporter:
         before = self._records.get(record.number)
         if before is not None and before.state is not record.state and record.state not in TRANSITIONS[before.state]:
             raise ValueError(f"job {record.number} cannot go from {before.state} to {record.state}")
-        self._records[record.number] = record
+        # Who reports quotes what AWS, tools and jobs said; the status is for all who may read the session.
+        self._records[record.number] = replace(record, reason=secrets.redact(record.reason))
         self._unwritten.add(record.number)
         self._news.set()
         if self._writer is None:

@@ -33,7 +33,7 @@ def main() -> NoReturn:
         raise
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exc()
+            _print(traceback.format_exc())
         sys.exit(_say(*_explained(error)))
     sys.exit(EXIT_OK)
 
@@ -53,5 +53,12 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(f"awsac: {sentence}", file=sys.stderr)
+    _print(f"awsac: {sentence}\n")
     return code
+
+
+def _print(text: str) -> None:
+    """Print to stderr what may quote anything that AWS, its SDKs or a file said."""
+    from awsac_async.session.redaction import secrets
+
+    print(secrets.redact(text), end="", file=sys.stderr)

@@ -1,7 +1,8 @@
 """The way to AWS: one session and one client for each service, made when first asked for and closed at the end.
 
 Owns region, endpoint, credentials, timeouts and retries, all taken the way every AWS tool takes them (environment,
-profiles, instance role). ``translated`` is the one place where a foreign exception becomes one of ours.
+profiles, instance role); the redactor knows credentials before they are used. ``translated`` is the one place where a
+foreign exception becomes one of ours.
 Must never import the SDKs when it is itself imported: `awsac --help` would wait for them.
 """
 
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 from awsac_async import __version__
 from awsac_async.cloud.failures import NO_CREDENTIALS, failure
 from awsac_async.session.errors import CredentialsError, InputError
+from awsac_async.session.redaction import secrets
 
 USER_AGENT = f"awsac/{__version__}"
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -71,7 +73,9 @@ class Aws:
             found = await self._session.get_credentials()
             if found is None:
                 raise CredentialsError("find", "credentials", NO_CREDENTIALS)
-            return await found.get_frozen_credentials()
+            frozen = await found.get_frozen_credentials()
+        secrets.know(frozen.access_key, frozen.secret_key, frozen.token)
+        return frozen
 
     @property
     def ca_bundle(self) -> str | None:
@@ -92,9 +96,15 @@ class Aws:
             service, region_name=self.region, endpoint_url=endpoint_url, config=self._config(endpoint_url)
         )
         try:
-            return await self._stack.enter_async_context(making)
+            client = await self._stack.enter_async_context(making)
         except ValueError as error:  # botocore's word for an endpoint that is no address
             raise InputError(f"the AWS endpoint cannot be used: {error}") from error
+        client.meta.events.register("before-send", self._learn_credentials)
+        return client
+
+    async def _learn_credentials(self, **_: object) -> None:
+        """Before each request: its credentials, which the SDK may just have renewed, are to be in no log."""
+        await self.credentials()
 
     def _endpoint_of(self, service: str) -> str | None:
         """Return the address that the user has set for a service; None: that of AWS."""

@@ -21,6 +21,7 @@ from awsac_async.session.errors import (
     ThrottledError,
     UnavailableError,
 )
+from awsac_async.session.redaction import secrets
 
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
@@ -148,7 +149,7 @@ _HTTP_KIND = re.compile(r"kind: (Connect|Timeout|Request|Body|Interrupted|Decode
 
 
 def _of_transfer(error: Exception, operation: str, resource: str) -> CloudError:
-    text = str(error)
+    text = secrets.redact(str(error))
     if status := _STATUS.search(text):
         code, message = (_first(pattern, text) for pattern in (_CODE, _MESSAGE))
         return by_code(code, status[1], message, operation=operation, resource=resource)
@@ -170,6 +171,6 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _sentence(message: str) -> str:
-    """Keep the first line, without EC2's encoded authorization message, and no longer than a person reads."""
-    line = message.strip().partition("\n")[0].partition(" Encoded authorization failure message")[0]
+    """Keep the first line, as long as a person reads, without credentials and EC2's encoded authorization message."""
+    line = secrets.redact(message).strip().partition("\n")[0].partition(" Encoded authorization failure message")[0]
     return line if len(line) <= 300 else line[:297] + "..."

@@ -10,7 +10,6 @@ import re
 import threading
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
-from xml.sax.saxutils import escape
 
 REDACTED = "[redacted]"
 # Of access key IDs, https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html. A shorter value cannot be a
@@ -46,10 +45,10 @@ class Redactor:
 
     def know(self, *values: str | None) -> None:
         """Remember secret values for as long as the process lives."""
-        forms = {form for value in values if value and len(value) >= _SHORTEST for form in _forms(value)}
+        new = {value for value in values if value and len(value) >= _SHORTEST} - self._forms
         with self._learning:
-            if not forms <= self._forms:
-                self._forms |= forms
+            if new:
+                self._forms |= {form for value in new for form in _forms(value)}
                 longest_first = sorted(self._forms, key=len, reverse=True)
                 self._known = re.compile("|".join(re.escape(form) for form in longest_first))
 
@@ -63,12 +62,12 @@ class Redactor:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """Yield a value as it stands in plain text, in addresses and forms, in JSON, and in XML."""
+    """Yield a value as it stands in plain text and XML, in addresses and forms, and in JSON."""
     for quoted in (quote(value, safe=""), quote(value), quote_plus(value)):
         yield quoted
         yield re.sub("%..", lambda found: found[0].lower(), quoted)
     in_json = json.dumps(value)[1:-1]
-    yield from (value, in_json, in_json.replace("/", r"\/"), escape(value, {'"': "&quot;", "'": "&#39;"}))
+    yield from (value, in_json, in_json.replace("/", r"\/"))
 
 
 secrets = Redactor()

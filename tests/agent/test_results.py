@@ -140,16 +140,14 @@ async def test_at_the_deadline_it_says_what_could_not_be_saved_and_has_saved_the
 
 async def test_a_disk_without_room_keeps_nothing_from_being_saved(saving: Saving) -> None:
     files = saving.attempt()
-    (files.directory / "results").mkdir()
-    (files.directory / "results" / "large").write_bytes(os.urandom(9 << 20))
+    large = os.urandom(20 << 20)
+    (files.directory / "results.tar.bz2").write_bytes(large)
     with full_disk():
         assert await saving.save(files) == ""
-    large = (await saving.members("results_job_1.tar.bz2"))["results/large"]
-    assert large == (files.directory / "results" / "large").read_bytes()
-    [(size, checksum)] = [file for key, file in (await saving.listed()).items() if "results" in key]
-    body = await saving.read("results_job_1.tar.bz2")
-    assert (size, checksum) == (len(body), hashlib.sha256(body).hexdigest())
-    assert size > 9 << 20
+    assert await saving.members("stdouterr_job_1.tar.bz2") == {OUTPUT: b"printed by 1\n"}
+    listed = (await saving.listed())[f"{saving.session_id}/results_job_1.tar.bz2"]
+    assert listed == (len(large), hashlib.sha256(large).hexdigest())
+    assert await saving.read("results_job_1.tar.bz2") == large
 
 
 async def test_a_folder_of_results_is_packed_with_its_links_and_without_what_is_no_file(saving: Saving) -> None:

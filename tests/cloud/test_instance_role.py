@@ -10,6 +10,8 @@ import pytest
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.session.errors import CredentialsError
+from awsac_async.session.redaction import secrets
+from awsac_async.session.times import now
 
 ROLE = "/latest/meta-data/iam/security-credentials/"
 
@@ -81,3 +83,14 @@ async def test_a_key_in_the_environment_is_not_the_agents(metadata, embedded):
     metadata.learn_role(embedded.environment)
     async with connect(endpoint_url=embedded.endpoint, instance_role_only=True) as aws:
         assert (await aws.credentials()).access_key == embedded.environment["AWS_ACCESS_KEY_ID"]
+
+
+async def test_credentials_that_rotate_are_kept_out_of_logs_old_and_new(metadata, embedded):
+    rotated = [f"the-secret-access-key-number-{number}" for number in range(2)]
+    async with connect(endpoint_url=embedded.endpoint, instance_role_only=True) as aws:
+        for secret in rotated:
+            metadata.learn_role(embedded.environment | {"AWS_SECRET_ACCESS_KEY": secret})
+            await Bucket(aws, "awsac-sessions").list("rotation/")
+            # No metadata service can make the SDK ask again soon: it lengthens the life of what is about to expire.
+            (await aws._session.get_credentials())._expiry_time = now()
+    assert [secrets.redact(f"signed with {secret}") for secret in rotated] == ["signed with [redacted]"] * 2
