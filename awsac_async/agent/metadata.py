@@ -6,6 +6,7 @@ speaks to it, except the AWS library, which takes the role's credentials from it
 
 import asyncio
 import http.client
+import json
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -72,6 +73,25 @@ class Metadata:
         found = [await self._get(f"meta-data/block-device-mapping/{name}") for name in names if name not in _ROOT]
         return tuple(name.strip() for name in found if name)
 
+    async def life_cycle(self) -> str:
+        """Return how the instance is paid for: "on-demand", "spot", …; "" where the service does not know."""
+        return (await self._get("meta-data/instance-life-cycle") or "").strip()
+
+    async def spot_notice(self) -> str | None:
+        """Return when this spot instance is taken away (UTC, as the service writes it), or None while it stays.
+
+        Raises:
+            EndpointError: the service does not answer, or says what nobody understands.
+        """
+        path = "meta-data/spot/instance-action"
+        text = await self._get(path)
+        if text is None:
+            return None
+        try:
+            return str(json.loads(text)["time"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise EndpointError("GetMetadata", path, f"the metadata service answered {text!r}") from error
+
     async def _zone(self) -> str:
         return await self._need("meta-data/placement/availability-zone")
 
@@ -83,6 +103,9 @@ class Metadata:
 
     async def _get(self, path: str) -> str | None:
         status, body = await self._ask("GET", path, await self._token_headers())
+        if status == http.client.UNAUTHORIZED:  # the token has ended: an agent may live longer than any
+            self._headers = None
+            status, body = await self._ask("GET", path, await self._token_headers())
         if status == http.client.NOT_FOUND:
             return None
         if status != http.client.OK:

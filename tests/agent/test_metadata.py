@@ -106,8 +106,14 @@ async def test_a_service_that_comes_up_late_is_asked_again() -> None:
 
 
 async def test_a_refusal_is_not_taken_for_an_absent_value() -> None:
-    with answers(200, 401) as (metadata, _), pytest.raises(EndpointError, match="answered 401"):
+    with answers(200, 401, 401) as (metadata, _), pytest.raises(EndpointError, match="answered 401"):
         await metadata.user_data()
+
+
+async def test_a_token_that_has_ended_is_replaced() -> None:
+    with answers(200, 200, 401) as (metadata, _):
+        await metadata.region()
+        assert await metadata.instance_id() == INSTANCE.instance_id
 
 
 async def test_a_fact_that_is_needed_and_missing_is_named() -> None:
