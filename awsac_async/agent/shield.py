@@ -4,12 +4,13 @@ Owns the firewall table ``inet awsac`` of the instance, and touches no other. Wh
 the log says so: a session is not refused for it.
 """
 
+import asyncio
 import logging
 import shutil
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from awsac_async.agent.jobuser import JobUser
+from awsac_async.agent.jobuser import JobUser, JobUserError, find_user
 from awsac_async.agent.metadata import ENDPOINT_VARIABLE
 from awsac_async.agent.process import ToolError, run_tool
 
@@ -17,13 +18,19 @@ _log = logging.getLogger(__name__)
 _ADDRESSES = {"ip": "169.254.169.254", "ip6": "fd00:ec2::254"}
 
 
-async def shield_metadata(user: JobUser, environment: Mapping[str, str]) -> None:
-    """Have the machine refuse this user's packets to the metadata service; the log says if it cannot, and why.
+async def shield_metadata(job_user: str, environment: Mapping[str, str]) -> None:
+    """Have the machine refuse the packets of the jobs' user to the metadata service; the log says if it cannot.
 
     Args:
-        user: as whom jobs run.
+        job_user: the user's name. Nothing is done for root, nor for one as whom no job can run.
         environment: the agent's, which may name another address of the service.
     """
+    try:
+        user = await asyncio.to_thread(find_user, job_user)
+    except JobUserError:
+        return  # each job says so
+    if user is None:
+        return
     if why := await _build(user, environment):
         _log.warning("the jobs' user %s can reach the metadata service and the role's credentials: %s", user.name, why)
     else:
