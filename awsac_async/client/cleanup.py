@@ -55,7 +55,7 @@ class Terminating:
 
 @dataclass(frozen=True, kw_only=True)
 class Deleted:
-    """Gone: a ``domain``, ``object``, ``volume`` or ``session file``, by name."""
+    """Gone: the ``domain``, ``object``, ``volume`` or ``session file`` ``name``, or ``unfinished uploads below`` it."""
 
     kind: str
     name: str
@@ -140,16 +140,17 @@ class _Cleanup:
         return True
 
     async def delete_objects(self, confirm: Confirm) -> bool:
-        """Ask, delete, and return whether all objects are gone."""
+        """Ask, delete, and return whether all objects are gone, and what would have become one."""
         session_id, bucket = self._record.session_id, Bucket(self._aws, self._record.bucket)
         keys = [each.key for prefix in prefixes(session_id) for each in await bucket.list(prefix)]
-        if not keys:
-            return True
-        if not await confirm(ObjectsQuestion(bucket=bucket.name, keys=tuple(keys))):
+        if keys and not await confirm(ObjectsQuestion(bucket=bucket.name, keys=tuple(keys))):
             return False
         await bucket.delete(keys)
         for key in keys:
             self.tell("object", address(bucket.name, key))
+        for prefix in prefixes(session_id):  # what an agent that died was uploading is no object, and costs as one
+            if await bucket.abort_uploads(prefix):
+                self.tell("unfinished uploads below", address(bucket.name, prefix))
         return True
 
     async def delete_volumes(self) -> None:

@@ -50,9 +50,11 @@ class Preparation:
         return bool(await Instances(self._aws).of_session(self._record.session_id))
 
     async def undo(self) -> None:
-        """Delete all objects and the domain, as far as they are there."""
+        """Delete all objects, half of an upload as well, and the domain, as far as they are there."""
         await self._bucket.delete([each.key for each in await self._stored()])
         await self._store.delete()
+        for prefix in prefixes(self._record.session_id):
+            await self._bucket.abort_uploads(prefix)
 
     async def _upload(self) -> None:
         there = {each.key: each.size for each in await self._stored()}

@@ -138,6 +138,25 @@ async def test_a_session_that_was_just_started_has_all_its_jobs_pending(tmp_path
     ]
 
 
+async def test_cleanup_leaves_neither_what_is_internal_nor_half_an_upload(tmp_path: Path, account: Account) -> None:
+    file = session_file(tmp_path)
+    session_id = read_record(file).session_id
+    internal = [f"awsac/{session_id}/{name}" for name in ("control.json", "logs/job_1/0", "manifests/job_1.json")]
+    for key in internal:
+        account.s3.put_object(Bucket=BUCKET, Key=key, Body=b"{}")
+    account.s3.create_multipart_upload(Bucket=BUCKET, Key=f"{session_id}/results_job_1.tar.bz2")
+
+    cleaned = await client.cleanup(file, confirm=agree)
+
+    assert [each.name for each in cleaned.deleted if each.kind == "object"] == [
+        f"s3://{BUCKET}/{key}" for key in internal
+    ]
+    assert [each.kind for each in cleaned.deleted] == [*["object"] * 3, "unfinished uploads below", "session file"]
+    assert account.keys(f"awsac/{session_id}/") == []
+    uploads = account.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    assert [each["Key"] for each in uploads if each["Key"].startswith(session_id)] == []
+
+
 @pytest.mark.parametrize("reservation", ["", "r-0123456789abcdef0"], ids=["uncompleted", "completed"])
 async def test_cleanup_waits_for_instances_that_ec2_may_not_show_yet(tmp_path: Path, reservation: str) -> None:
     file = session_file(tmp_path)
