@@ -33,7 +33,7 @@ async def amend_control(bucket: Bucket, session_id: str, change: Callable[[Contr
         content, etag = await _read(bucket, key)
         control = change(parse_control(content, file=address(bucket.name, key)) if content else Control())
         try:
-            await bucket.write(key, format_control(control), if_match=etag, if_none_match=etag is None)
+            await bucket.write(key, format_control(control), etag=etag)
         except (ConflictError, NotFoundError):  # written, or deleted, since it was read
             if last:
                 raise
@@ -44,7 +44,6 @@ async def amend_control(bucket: Bucket, session_id: str, change: Callable[[Contr
 
 async def _read(bucket: Bucket, key: str) -> tuple[bytes, str | None]:
     try:
-        found = await bucket.read_if_changed(key, None)
+        return await bucket.read(key)
     except NotFoundError:
-        found = None
-    return found or (b"", None)
+        return b"", None

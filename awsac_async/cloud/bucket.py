@@ -53,10 +53,9 @@ class Bucket:
                 found += [_info(item) for item in page.get("Contents", [])]
         return found
 
-    async def read(self, key: str) -> bytes:
-        """Return a small object's content. Raises NotFoundError."""
-        content, _ = await self._read(key)
-        return content
+    async def read(self, key: str) -> tuple[bytes, str]:
+        """Return a small object's content and its ETag. Raises NotFoundError."""
+        return await self._read(key)
 
     async def read_if_changed(self, key: str, etag: str | None) -> tuple[bytes, str] | None:
         """Return a small object's content and its ETag, or None if it is still the one of this ETag.
@@ -83,19 +82,14 @@ class Bucket:
             async with answer["Body"] as body:
                 return await body.read(), str(answer["ETag"])
 
-    async def write(self, key: str, body: bytes, *, if_none_match: bool = False, if_match: str | None = None) -> str:
-        """Write a small object and return its ETag.
-
-        Args:
-            key: where to.
-            body: its content.
-            if_none_match: only if there is no such object yet.
-            if_match: only if the object still has this ETag.
+    async def write(self, key: str, body: bytes, *, etag: str | None) -> str:
+        """Write a small object if it still has this ETag (None: if there is none yet), and return its new one.
 
         Raises:
-            ConflictError: the condition does not hold.
+            ConflictError: somebody else has written it meanwhile.
+            NotFoundError: somebody else has deleted it meanwhile.
         """
-        condition = {"IfNoneMatch": "*"} if if_none_match else {"IfMatch": if_match} if if_match else {}
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         s3 = await self._client()
         with translated("PutObject", self._place(key)):
             answer = await s3.put_object(Bucket=self.name, Key=key, Body=body, **condition)

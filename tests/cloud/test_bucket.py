@@ -34,8 +34,8 @@ async def test_a_bucket_of_somebody_else_is_denied(faulty_bucket: Bucket, proxy:
 
 
 async def test_what_is_written_is_read_back_byte_for_byte(bucket):
-    await bucket.write("a/document.json", b"\x00\xff text")
-    assert await bucket.read("a/document.json") == b"\x00\xff text"
+    etag = await bucket.write("a/document.json", b"\x00\xff text", etag=None)
+    assert await bucket.read("a/document.json") == (b"\x00\xff text", etag)
 
 
 async def test_reading_an_object_that_is_not_there_names_its_place(bucket):
@@ -44,31 +44,24 @@ async def test_reading_an_object_that_is_not_there_names_its_place(bucket):
 
 
 async def test_an_object_that_has_not_changed_is_not_read_again(bucket):
-    etag = await bucket.write("document", b"first")
+    etag = await bucket.write("document", b"first", etag=None)
     assert await bucket.read_if_changed("document", None) == (b"first", etag)
     assert await bucket.read_if_changed("document", etag) is None
 
-    changed = await bucket.write("document", b"second")
+    changed = await bucket.write("document", b"second", etag=etag)
     assert await bucket.read_if_changed("document", etag) == (b"second", changed)
     await bucket.delete(["document"])
     with pytest.raises(NotFoundError):
         await bucket.read_if_changed("document", changed)
 
 
-async def test_create_only_does_not_replace_an_object(bucket):
-    await bucket.write("document", b"first", if_none_match=True)
-    with pytest.raises(ConflictError):
-        await bucket.write("document", b"second", if_none_match=True)
-    assert await bucket.read("document") == b"first"
-
-
 async def test_a_document_is_replaced_only_if_it_is_the_one_that_was_read(bucket):
-    read = await bucket.write("document", b"first")
-    written = await bucket.write("document", b"second", if_match=read)
-    with pytest.raises(ConflictError):
-        await bucket.write("document", b"third", if_match=read)
-    assert written != read
-    assert await bucket.read("document") == b"second"
+    read = await bucket.write("document", b"first", etag=None)
+    written = await bucket.write("document", b"second", etag=read)
+    for etag in (None, read):
+        with pytest.raises(ConflictError):
+            await bucket.write("document", b"third", etag=etag)
+    assert await bucket.read("document") == (b"second", written)
 
 
 async def test_a_listing_of_more_than_one_page_is_complete_and_keeps_to_its_prefix(bucket):
@@ -95,6 +88,6 @@ async def test_a_key_that_could_not_be_deleted_is_an_error_although_the_answer_i
 
 async def test_a_request_that_is_throttled_is_sent_again(faulty_bucket, proxy):
     proxy.fail(lambda asked: asked.method == "PUT", error(503, "SlowDown"), times=1)
-    await faulty_bucket.write("document", b"content")
-    assert await faulty_bucket.read("document") == b"content"
+    etag = await faulty_bucket.write("document", b"content", etag=None)
+    assert await faulty_bucket.read("document") == (b"content", etag)
     assert [asked.method for asked in proxy.asked] == ["PUT", "PUT", "GET"]
