@@ -28,6 +28,7 @@ BOOT: tuple[Phase, ...] = (
 RUN: tuple[Phase, ...] = (
     phases.check,
     phases.select,
+    phases.shield,
     phases.work,
 )
 # After every run, and after a boot that failed.

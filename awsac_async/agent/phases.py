@@ -5,6 +5,7 @@ Owns what one phase is made of. A phase that fails raises; it never tidies up, s
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from awsac_async.agent.data import DataError, fetch_data
 from awsac_async.agent.jobs import run_job, runs_or_will
 from awsac_async.agent.logfiles import LogFile
 from awsac_async.agent.releases import Releases
+from awsac_async.agent.shield import shield_metadata
 from awsac_async.agent.state import KeptJob
 from awsac_async.agent.timings import uptime, uptime_at_boot
 from awsac_async.agent.watching import watching
@@ -80,6 +82,11 @@ def _seconds_to_begin(agent: Agent) -> dict[str, float]:
     if booted is not None:
         seconds["boot"] = max(0.0, agent.began - booted - (fetched or 0.0))
     return seconds
+
+
+async def shield(agent: Agent) -> None:
+    """Keep the user as whom jobs run, if that is not root, from the credentials of the instance's role."""
+    await shield_metadata(read_settings(agent.user_data).job_user, os.environ)
 
 
 async def work(agent: Agent) -> None:
