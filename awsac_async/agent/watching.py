@@ -6,6 +6,7 @@ said, and ends nothing but itself.
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from awsac_async.agent.context import Agent
 from awsac_async.agent.control import watch_control
 from awsac_async.agent.deadline import watch_deadline
+from awsac_async.agent.metadata import Metadata
+from awsac_async.agent.spot import watch_spot
 from awsac_async.session.control import Control
 from awsac_async.session.model import JobState
 
@@ -35,6 +38,7 @@ def _watches(agent: Agent) -> dict[str, Coroutine[Any, Any, None]]:
     """Return what is watched for, by name."""
     return {
         "watch the deadline": watch_deadline(agent.deadline, agent.stop),
+        "watch for a spot notice": watch_spot(Metadata(os.environ), agent.stop, agent.interrupt_at),
         "watch clients": watch_control(agent.bucket, agent.user_data.session_id, lambda control: _obey(agent, control)),
     }
 
