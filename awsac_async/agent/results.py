@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
+from awsac_async.agent.command import JobFiles
 from awsac_async.agent.leftovers import Source, find_output, find_results
 from awsac_async.agent.packing import Remarks, packed_files, size_of_tree
 from awsac_async.agent.retry import Hurry, foreseen, keep_trying
@@ -46,7 +45,7 @@ class Saver:
         deadline: the loop's time after which nothing is tried again, and what is under way is given up.
     """
 
-    def __init__(self, *, bucket: Bucket, session_id: str, deadline: float, **_: object) -> None:
+    def __init__(self, *, bucket: Bucket, session_id: str, deadline: float) -> None:
         self._bucket, self._session_id, self._deadline = bucket, session_id, deadline
         self._hurry = Hurry()
         self._packing = asyncio.Semaphore(len(os.sched_getaffinity(0)))
@@ -56,14 +55,13 @@ class Saver:
         self._hurry.request(by=asyncio.get_running_loop().time() + _INTERRUPTED_SECONDS)
 
     async def save_job(
-        self, job: int, attempts: Any, output: Any = None, *, on_trouble: OnTrouble, again: bool = False
+        self, job: int, attempts: Sequence[JobFiles], *, on_trouble: OnTrouble, again: bool = False
     ) -> str:
         """Upload a job's results, if it made any, its packed output, and then the manifest of these.
 
         Args:
             job: the job's number.
             attempts: the files of all its attempts, in order: the results are those of the last.
-            output: of the form of before.
             on_trouble: told of each failed try.
             again: an agent that died may have begun to save this job.
 
@@ -73,10 +71,6 @@ class Saver:
         Raises:
             SaveError: the deadline came first, or a file cannot be read. What can be saved is saved all the same.
         """
-        if output is not None:  # the form of before, until jobs.py hands over its attempts
-            kept = Path(f"/proc/self/fd/{output.fileno()}")
-            visible = attempts / names.output_file(job)
-            attempts = [SimpleNamespace(attempt=1, directory=attempts, output=visible, kept_output=kept)]
         if again:
             await self._drop_parts(job)
         results, remark = await asyncio.to_thread(find_results, attempts[-1].directory)
@@ -114,10 +108,6 @@ class Saver:
         until = min(self._deadline, asyncio.get_running_loop().time() + within)
         await self._save(source, key, lambda _: None, until=until)
 
-    async def save_file(self, file: Path, key: str, *, within: float = float("inf")) -> None:
-        """Save one file; of the form of before."""
-        await self.save_files([file], key, within=within)
-
     async def _save_all(self, sources: dict[str, Source], on_trouble: OnTrouble) -> tuple[list[SavedFile], list[str]]:
         """Upload all at once, so that what fails holds up nothing; returns what was saved, and why the rest was not."""
         saved: list[SavedFile] = []
@@ -146,6 +136,13 @@ class Saver:
         await self._keep_trying(Upload(source=format_manifest(manifest), key=key), on_trouble, until=self._deadline)
 
     async def _keep_trying(self, upload: Upload, on_trouble: OnTrouble, *, until: float) -> None:
+        last = ""
+
+        def note(trouble: CloudError) -> None:
+            nonlocal last
+            last = f"; before that, {trouble}"
+            on_trouble(trouble)
+
         try:
             await keep_trying(
                 f"upload {upload.key}",
@@ -154,10 +151,10 @@ class Saver:
                 hurry=self._hurry,
                 again=_may_be_mended,
                 longest=_LONGEST_PAUSE_SECONDS,
-                on_trouble=on_trouble,
+                on_trouble=note,
             )
         except CloudError as error:
-            raise SaveError(f"not saved in time: {error}") from error
+            raise SaveError(_reason(error, last)) from error
 
     async def _try(self, upload: Upload, until: float) -> None:
         """Make one try, given up when time is up; as many at once as this machine can pack."""
@@ -193,6 +190,15 @@ class _Measured:
             digest.update(chunk)
             yield chunk
         self.size, self.sha256 = size, digest.hexdigest()
+
+
+def _reason(error: CloudError, last: str) -> str:
+    match error.__cause__:
+        case InputError() as unreadable:
+            return f"not saved: {unreadable}"
+        case TimeoutError():
+            return f"not saved in time: {error}{last}"
+    return f"not saved in time: {error}"
 
 
 def _may_be_mended(error: CloudError) -> bool:

@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket, Download, Progress, Upload
+from awsac_async.cloud.objects import Stream
 from awsac_async.session.errors import (
     ConflictError,
     DeniedError,
@@ -22,7 +24,7 @@ from awsac_async.session.errors import (
     ThrottledError,
     UnavailableError,
 )
-from tests.cloud.faults import Fault, Proxy, error, proxy_to
+from tests.cloud.faults import Asked, Fault, Proxy, error, proxy_to
 
 LARGE = 40 << 20
 
@@ -275,3 +277,44 @@ async def test_a_source_that_is_not_there_and_a_target_that_cannot_be_are_input_
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"cannot write .*/file: File exists"):
         await bucket.download([Download(key="x", target=tmp_path / "file" / "x", size=7, etag="")])
+
+
+@pytest.mark.parametrize("size", [0, 100, 8 << 20, (8 << 20) + 1, 20 << 20])
+async def test_a_stream_becomes_an_object_whatever_its_size_and_its_chunks(bucket, tmp_path, size):
+    content = os.urandom(size)
+
+    def read() -> Iterator[bytes]:
+        yield b""
+        yield from (content[start : start + 1_000_003] for start in range(0, size, 1_000_003))
+
+    await bucket.upload([Upload(source=Stream(read=read, about=1), key="streamed/object")])
+    [item] = await downloads_of(bucket, tmp_path, "streamed/")
+    await bucket.download([item])
+    assert digest(item.target.read_bytes()) == digest(content)
+
+
+async def test_a_stream_that_breaks_leaves_neither_object_nor_parts_and_its_error(disturbed):
+    bucket, proxy = disturbed
+
+    def read() -> Iterator[bytes]:
+        yield from [bytes(1 << 20)] * 20
+        raise InputError("the source is gone")
+
+    with pytest.raises(InputError, match="the source is gone"):
+        await bucket.upload([Upload(source=Stream(read=read, about=1), key="broken")])
+    assert await bucket.list("") == []
+    assert await unfinished_uploads(proxy) == []
+
+
+async def test_a_request_that_stands_still_ends_by_patience(faulty_bucket, proxy):
+    released = threading.Event()
+
+    def stand_still(_: Asked) -> bool:
+        return released.wait(60)
+
+    proxy.fail(stand_still, error(403, "AccessDenied"))
+    try:
+        with pytest.raises(UnavailableError, match="timed out"):
+            await faulty_bucket.upload([Upload(source=b"content", key="object")], patience=timedelta(seconds=0.2))
+    finally:
+        released.set()
