@@ -26,6 +26,8 @@ from awsac_async.session.jobs import select_jobs
 from awsac_async.session.model import Job, JobRecord, JobState, UserData
 from awsac_async.session.names import InstancePaths
 
+_LEAVING_SHARE = 0.25  # of the time from the jobs' end to the machine's
+
 
 @dataclass(kw_only=True)
 class Agent:
@@ -57,7 +59,9 @@ class Agent:
         self.bucket = Bucket(self.aws, self.user_data.bucket)
         self.store: StatusStore = status_store(self.aws, session_id)
         self.reporter = StatusReporter(self.store)
-        saved_until = asyncio.get_running_loop().time() + self.deadline.left()
+        # Before the machine's end there must be time to say what was not saved, and to send the log.
+        left = self.deadline.left() - _LEAVING_SHARE * self.deadline.warning()
+        saved_until = asyncio.get_running_loop().time() + left
         self.saver = Saver(bucket=self.bucket, session_id=session_id, deadline=saved_until)
         self.logs = LogShipper(self.bucket, self.paths.state / "logs")
         self.stop.tell(self._hurry)
