@@ -50,6 +50,7 @@ class Account:
             InstanceType="c5.large",
             MinCount=instances,
             MaxCount=instances,
+            InstanceInitiatedShutdownBehavior="terminate",
             IamInstanceProfile={"Name": "awsac-agent"},
             TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "awsac:session", "Value": session_id}]}],
             **options,
