@@ -21,6 +21,7 @@ from awsac_async.agent.deadline import Deadline
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.log import start_log
 from awsac_async.agent.metadata import Instance, Metadata
+from awsac_async.agent.onlyone import only_agent
 from awsac_async.agent.state import RunOptions, State
 from awsac_async.agent.stopping import Stop
 from awsac_async.cloud.aws import Aws, connect
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = InstancePaths.from_environment()
     start_log(paths.session_info / AGENT_LOG_FILE)
     try:
-        return asyncio.run(_boot(paths) if options.verb == "boot" else _run(paths, options))
+        return asyncio.run(_live(paths, options))
     except AwsacError as error:
         _log.error("%s", error)
         return EXIT_FAULT if _may_pass(error) else EXIT_FAILED
@@ -58,6 +59,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--jobsfile", type=Path, help="the job definitions, jobs.cfg")
     run.add_argument("--instanceID", dest="instance_id", help="this instance's ID")
     return parser.parse_args(arguments)
+
+
+async def _live(paths: InstancePaths, arguments: argparse.Namespace) -> int:
+    async with only_agent(paths.state / "lock"):
+        return await (_boot(paths) if arguments.verb == "boot" else _run(paths, arguments))
 
 
 async def _boot(paths: InstancePaths) -> int:
