@@ -15,13 +15,18 @@ from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.session.control import Control
 from awsac_async.session.errors import InputError
-from awsac_async.session.model import JobRecord, SessionRecord
+from awsac_async.session.model import JobRecord, JobState, SessionRecord
 from awsac_async.session.record import read_record
+
+_CAN_BE_STOPPED = frozenset({JobState.PENDING, JobState.RUNNING})  # what has run is saved, whoever asks for its end
 
 
 @dataclass(frozen=True, kw_only=True)
 class Killed:
-    """The numbers of the jobs whose end was ``asked`` for; those that had ``ended`` before; and those ``unknown``."""
+    """What became of a kill: the numbers of the jobs whose end was ``asked`` for, and of those that are ``unknown``.
+
+    ``ended`` are the jobs that had run already; what they left is saved, or being saved.
+    """
 
     session_id: str
     n_jobs: int
@@ -45,14 +50,14 @@ async def kill(session: Path, jobs: Collection[int]) -> Killed:
     async with connect(region=record.region) as aws:
         status = await _under_way(aws, record)
         wanted = [job for job in status.jobs if job.number in jobs]
-        asked = tuple(job.number for job in wanted if not job.state.final)
+        asked = tuple(job.number for job in wanted if job.state in _CAN_BE_STOPPED)
         if asked:
             await amend_control(Bucket(aws, record.bucket), record.session_id, lambda control: control.killing(asked))
     return Killed(
         session_id=record.session_id,
         n_jobs=record.n_jobs,
         asked=asked,
-        ended=tuple(job for job in wanted if job.state.final),
+        ended=tuple(job for job in wanted if job.state not in _CAN_BE_STOPPED),
         unknown=tuple(sorted(set(jobs) - {job.number for job in wanted})),
     )
 

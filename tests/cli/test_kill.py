@@ -14,13 +14,13 @@ from tests.cli.test_interrupts import session_file
 
 @pytest.fixture
 def file(tmp_path: Path, account: Account) -> Path:
-    """Give the file of a session that was just started: job 1 has finished, job 2 is to be seen nowhere yet."""
+    """Give the file of a session that was just started: job 1 has run, job 2 is to be seen nowhere yet."""
     file = session_file(tmp_path)
     write_record(tmp_path, dataclasses.replace(read_record(file), started=format_time(now())))
     domain = read_record(file).session_id
     account.sdb.create_domain(DomainName=domain)
-    finished = [{"Name": "status", "Value": "finished"}, {"Name": "returncode", "Value": "0"}]
-    account.sdb.put_attributes(DomainName=domain, ItemName="job1", Attributes=finished)
+    run = [{"Name": "status", "Value": "saving"}, {"Name": "returncode", "Value": "0"}]
+    account.sdb.put_attributes(DomainName=domain, ItemName="job1", Attributes=run)
     return file
 
 
@@ -38,14 +38,14 @@ def test_kill_asks_for_what_has_not_ended_and_says_what_it_could_not_ask_for(
 
     assert (done.returncode, done.stdout) == (0, "asked for the end of job 2; it comes within some seconds\n")
     assert done.stderr.splitlines() == [
-        "awsac: job 1 has ended before: it is finished",
+        "awsac: job 1 has ended before: it is saving",
         f"awsac: there is no job 9: session {read_record(file).session_id} has 1-2",
     ]
     assert nothing.returncode == 2
     assert json.loads(nothing.stdout) == {
         "session_id": read_record(file).session_id,
         "asked": [],
-        "ended": [{"number": 1, "status": "finished"}],
+        "ended": [{"number": 1, "status": "saving"}],
         "unknown": [],
     }
     assert asked(account, file) == {"version": 1, "kill": [2], "stop": False, "follow": 0}
@@ -58,13 +58,13 @@ def test_stop_asks_first_and_leaves_what_was_asked_before(awsac: Awsac, account:
     stopped = awsac("stop", "-c", file, "--yes", "--json")
 
     session_id = read_record(file).session_id
-    assert refused.stderr == f"stop session {session_id}? 1 job is not finished (y/n) "
+    assert refused.stderr == f"stop session {session_id}? 2 jobs are not finished (y/n) "
     assert (refused.returncode, refused.stdout, before["stop"]) == (0, "the session goes on\n", False)
     assert json.loads(stopped.stdout) == {
         "asked": True,
         "session_id": session_id,
         "instances": [],
-        "unfinished_jobs": [2],
+        "unfinished_jobs": [1, 2],
     }
     assert asked(account, file) == {"version": 1, "kill": [2], "stop": True, "follow": 0}
 
