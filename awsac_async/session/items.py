@@ -20,8 +20,11 @@ _return_code = fields.integer(least=-(2**31), most=2**31 - 1, expected="an exit 
 
 
 def to_attributes(record: JobRecord) -> dict[str, str]:
-    """Return all ten attributes of 2008 (what is not known yet is ""), the reason if there is one, and ``extra``."""
-    attributes = dict(record.extra) | {
+    """Return all ten attributes of 2008, the reason, and ``extra``; what is not known, or not so, is "".
+
+    A reason that holds no longer is written as well: one that was left out would stay in SimpleDB for ever.
+    """
+    return dict(record.extra) | {
         names.JOBNR: str(record.number),
         names.STATUS: record.state.value,
         names.INSTANCE_ID: record.instance_id,
@@ -32,10 +35,8 @@ def to_attributes(record: JobRecord) -> dict[str, str]:
         names.RETURNCODE: _written(record.return_code),
         names.SAVESTARTTIME: format_time(record.save_start),
         names.SAVEENDTIME: format_time(record.save_end),
+        names.REASON_ATTRIBUTE: _fitting(record.reason),
     }
-    if record.reason:
-        attributes[names.REASON_ATTRIBUTE] = _fitting(record.reason)
-    return attributes
 
 
 def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord | None:

@@ -25,9 +25,10 @@ OF_2008 = {
 }
 
 
-def test_a_pending_job_has_all_ten_attributes_of_2008():
+def test_a_pending_job_has_all_ten_attributes_of_2008_and_a_reason_to_replace_one_before():
     attributes = to_attributes(JobRecord(number=1))
-    assert tuple(attributes) == ITEM_ATTRIBUTES
+    assert tuple(attributes) == (*ITEM_ATTRIBUTES, "reason")
+    assert attributes["reason"] == ""
     assert {key: value for key, value in attributes.items() if value} == {"jobnr": "1", "status": "pending"}
 
 
