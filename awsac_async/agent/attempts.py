@@ -87,7 +87,12 @@ class Attempt:
         running, stopped = self._running, None
         try:
             with (
-                step(f"job {self._job.number}: run {self._job.script}, process {running.pid}"),
+                step(
+                    f"job {self._job.number}: run {self._job.script}, process {running.pid}",
+                    job=str(self._job.number),
+                    attempt=str(self.files.attempt),
+                    process=str(running.pid),
+                ),
                 self._limited(stop, await self.began()),
             ):
                 code = await stop.unless(running.wait(), name=f"job {self._job.number}: run")

@@ -53,7 +53,7 @@ async def go_through(agent: Agent, phases: Sequence[Phase]) -> str:
     """
     for phase in phases:
         try:
-            with step(f"phase {phase.__name__}"):
+            with step(f"phase {phase.__name__}", instance=agent.instance.instance_id):
                 await phase(agent)
         except (AwsacError, StoppedError) as error:
             return str(error)
@@ -69,7 +69,7 @@ async def depart(agent: Agent, trouble: str) -> None:
     """Run every step of the departure, whatever fails."""
     for leave in DEPARTURE:
         try:
-            with step(f"departure {leave.__name__}"):
+            with step(f"departure {leave.__name__}", instance=agent.instance.instance_id):
                 await leave(agent, trouble)
         except Exception:
             _log.exception("departure %s: failed, going on", leave.__name__)

@@ -69,20 +69,22 @@ def step(what: str, **resources: str) -> Iterator[None]:
 
     Args:
         what: the step, ``attach``.
-        resources: the IDs of what it touches by their kind, ``volume="vol-…", instance="i-…"``.
+        resources: the IDs of what it touches by their kind, ``volume="vol-…", instance="i-…"``. The line of text shows
+            those that ``what`` does not.
     """
-    name = " ".join([what, *(f"{kind}={resource}" for kind, resource in resources.items())])
+    named = ", ".join(f"{kind}={resource}" for kind, resource in resources.items() if resource not in what)
+    of = f" ({named})" if named else ""
     began = time.monotonic()
-    _log.info("%s: start", name, extra=_facts(what, "start", resources))
+    _log.info("%s: start%s", what, of, extra=_facts(what, "start", resources))
     try:
         yield
     except BaseException as error:
         seconds = time.monotonic() - began
         facts = _facts(what, "failed", resources, seconds)
-        _log.warning("%s: ended after %.3f s by %s", name, seconds, describe(error), extra=facts)
+        _log.warning("%s: ended after %.3f s by %s%s", what, seconds, describe(error), of, extra=facts)
         raise
     seconds = time.monotonic() - began
-    _log.info("%s: done in %.3f s", name, seconds, extra=_facts(what, "end", resources, seconds))
+    _log.info("%s: done in %.3f s%s", what, seconds, of, extra=_facts(what, "end", resources, seconds))
 
 
 def _facts(what: str, event: str, resources: dict[str, str], seconds: float | None = None) -> dict[str, object]:

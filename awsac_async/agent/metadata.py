@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 
 from awsac_async.agent.retry import keep_trying
 from awsac_async.session.errors import EndpointError, NotFoundError
+from awsac_async.session.redaction import secrets
 
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+_DISABLED_VARIABLE = "AWS_EC2_METADATA_DISABLED"
 _ENDPOINT = "http://169.254.169.254"
 _TOKEN_SECONDS = 21600  # the longest the service grants
 _NO_TOKENS = (403, 404, 405)  # how services that speak version 1 only answer a request for a token
@@ -36,11 +38,15 @@ class Instance:
 
 
 class Metadata:
-    """A client of the service; its address is ``AWS_EC2_METADATA_SERVICE_ENDPOINT``, else the link-local one of EC2."""
+    """A client of the service; its address is ``AWS_EC2_METADATA_SERVICE_ENDPOINT``, else the link-local one of EC2.
+
+    It asks nobody where ``AWS_EC2_METADATA_DISABLED`` is true, as the AWS libraries do: then every question fails.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         endpoint = environment.get(ENDPOINT_VARIABLE) or _ENDPOINT
         self._endpoint = urlsplit(endpoint)
+        self._disabled = environment.get(_DISABLED_VARIABLE, "").lower() == "true"
         self._headers: dict[str, str] | None = None
 
     async def user_data(self) -> str | None:
@@ -117,9 +123,12 @@ class Metadata:
             ttl = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
             status, token = await self._ask("PUT", "api/token", ttl)
             self._headers = {} if status in _NO_TOKENS else {"X-aws-ec2-metadata-token": token}
+            secrets.know(*self._headers.values())
         return self._headers
 
     async def _ask(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
+        if self._disabled:
+            raise EndpointError("GetMetadata", path, f"{_DISABLED_VARIABLE} is true", temporary=False)
         return await keep_trying(
             f"metadata {path}",
             lambda: asyncio.to_thread(self._request, method, path, headers),

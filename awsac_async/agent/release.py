@@ -235,4 +235,9 @@ class Release:
         await asyncio.to_thread(record.write, self._place.directory, self.snapshot_id)
 
     def _step(self, what: str) -> AbstractContextManager[None]:
-        return step(f"{self.snapshot_id}: {what}")
+        return step(f"{self.snapshot_id}: {what}", **self._resources())
+
+    def _resources(self) -> dict[str, str]:
+        """Return the IDs of what its steps touch, as far as they are known."""
+        found = {"snapshot": self.snapshot_id, "instance": self._place.instance.instance_id}
+        return found | ({"volume": self._record.volume_id} if self._record.volume_id else {})

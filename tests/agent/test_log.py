@@ -32,7 +32,7 @@ def lines(file: Path) -> list[dict[str, object]]:
 def test_a_step_is_a_line_of_text_and_a_line_of_json_at_its_start_and_at_its_end(tmp_path):
     file = tmp_path / "info" / "processjobs.log"
     script = """
-with step("attach", volume="vol-1", instance="i-1"):
+with step("attach vol-1", volume="vol-1", instance="i-1"):
     log.info("asked")
 try:
     with step("mount vol-1"):
@@ -44,15 +44,16 @@ except OSError:
     assert ended.returncode == 0
     assert ended.stdout == file.read_text()
     said = [line.split(" ", 1)[1] for line in file.read_text().splitlines()]
-    assert said[:2] == ["INFO attach volume=vol-1 instance=i-1: start", "INFO asked"]
-    assert said[2].startswith("INFO attach volume=vol-1 instance=i-1: done in 0.")
+    assert said[:2] == ["INFO attach vol-1: start (instance=i-1)", "INFO asked"]
+    assert said[2].startswith("INFO attach vol-1: done in 0.")
+    assert said[2].endswith(" s (instance=i-1)")
     assert said[4].endswith(" s by OSError: no such device, from ValueError: ext5")
 
     start, asked, end, _, failed = lines(file)
     assert all(str(line.pop("time")).endswith("Z") for line in (start, asked, end, failed))
     resources = {"volume": "vol-1", "instance": "i-1"}
-    text = "attach volume=vol-1 instance=i-1: start"
-    assert start == {"level": "INFO", "step": "attach", "event": "start", "resources": resources, "message": text}
+    text = "attach vol-1: start (instance=i-1)"
+    assert start == {"level": "INFO", "step": "attach vol-1", "event": "start", "resources": resources, "message": text}
     assert asked == {"level": "INFO", "message": "asked"}
     assert (end["event"], end["resources"]) == ("end", resources)
     assert isinstance(end["seconds"], float)
