@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -101,6 +102,19 @@ def commands(group: Path) -> list[str]:
     """The programs that run in a group."""
     pids = (group / "cgroup.procs").read_text().split()
     return [Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids]
+
+
+def test_an_agent_finds_its_own_cgroup_and_takes_the_root_of_all_for_none(hierarchy: Path) -> None:
+    enter = (
+        'echo 0 >"$1/cgroup.procs" && exec "$2" -c "from awsac_async.agent import cgroup; print(cgroup.own_cgroup())"'
+    )
+    found = {
+        group: subprocess.run(
+            ["sh", "-c", enter, "sh", str(group), sys.executable], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for group in (hierarchy, hierarchy.parent)
+    }
+    assert found == {hierarchy: str(hierarchy), hierarchy.parent: "None"}
 
 
 async def test_orphans_of_a_job_are_collected_and_the_agents_own_children_are_not(tmp_path: Path) -> None:
