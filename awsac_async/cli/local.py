@@ -20,6 +20,9 @@ def _delay(what: str) -> Any:
     return typer.Option(metavar="SECONDS", min=0.0, help=f"How long {what}.", show_default=False)
 
 
+_DISK_SIZE = typer.Option(
+    metavar="BYTES", min=1 << 20, help="How much an instance can hold below /mnt.", show_default=False
+)
 _FAULTS_FILE = typer.Option(metavar="FILE", help="What goes wrong: see docs/faults.md.", show_default=False)
 
 
@@ -47,6 +50,7 @@ def up(
     volume_delay: Annotated[float | None, _delay("a volume is creating")] = None,
     attachment_delay: Annotated[float | None, _delay("a volume is attaching, and detaching")] = None,
     snapshot_delay: Annotated[float | None, _delay("a snapshot is pending")] = None,
+    disk_size: Annotated[int | None, _DISK_SIZE] = None,
     faults: Annotated[Path | None, _FAULTS_FILE] = None,
     as_json: Json = False,
 ) -> None:
@@ -63,6 +67,7 @@ def up(
         "volume_delay": volume_delay,
         "attachment_delay": attachment_delay,
         "snapshot_delay": snapshot_delay,
+        "disk_size": disk_size,
         "faults": None if faults is None else _read_faults(faults),
     }
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

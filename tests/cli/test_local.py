@@ -32,7 +32,7 @@ def test_a_cloud_comes_up_takes_a_snapshot_and_goes_down_also_after_ctrl_c(awsac
     coming_up = local.begin("local", "up")
     wait_until((cloud_folder / "log").exists)
     _, said = interrupt(coming_up)
-    up = json.loads(local.ok("local", "up", "--instance-delay", "0.1", "--json"))
+    up = json.loads(local.ok("local", "up", "--instance-delay", "0.1", "--disk-size", "1048576", "--json"))
     snapshot = local.ok("local", "snapshot", "release", "--description", "a test's release").strip()
     status = json.loads(local.ok("local", "status", "--json"))
     exported = subprocess.run(
