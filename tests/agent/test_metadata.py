@@ -119,3 +119,9 @@ async def test_a_token_that_has_ended_is_replaced() -> None:
 async def test_a_fact_that_is_needed_and_missing_is_named() -> None:
     with answers(200, 200, 404) as (metadata, _), pytest.raises(NotFoundError, match="meta-data/instance-id"):
         await metadata.identify()
+
+
+async def test_where_the_service_is_disabled_nobody_is_asked() -> None:
+    metadata = Metadata({"AWS_EC2_METADATA_DISABLED": "true"})
+    with pytest.raises(EndpointError, match="AWS_EC2_METADATA_DISABLED is true"):
+        await metadata.user_data()
