@@ -79,6 +79,8 @@ def test_local_goes_before_every_setting_of_the_real_aws(awsac: Awsac, tmp_path:
         "market": "on-demand",
         "region": "us-east-1",
         "max_hours": 48.0,
+        "job_timeout": None,
+        "retries": 0,
     }
 
 
