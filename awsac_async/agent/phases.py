@@ -85,8 +85,17 @@ def _seconds_to_begin(agent: Agent) -> dict[str, float]:
 
 
 async def shield(agent: Agent) -> None:
-    """Keep the user as whom jobs run, if that is not root, from the credentials of the instance's role."""
-    await shield_metadata(read_settings(agent.user_data).job_user, os.environ)
+    """Keep the user as whom jobs run, if that is not root, from the credentials of the instance's role.
+
+    That waits for processes; meanwhile the client of EC2 is made, which the releases wait for.
+    """
+    connecting = asyncio.create_task(agent.aws.client("ec2"), name="connect to ec2")
+    try:
+        await shield_metadata(read_settings(agent.user_data).job_user, os.environ)
+    finally:
+        await asyncio.wait({connecting})
+    if trouble := connecting.exception():  # whoever asks EC2 for something tries again, and says how that ended
+        _log.warning("connect to EC2: %s", trouble)
 
 
 async def work(agent: Agent) -> None:
@@ -95,14 +104,16 @@ async def work(agent: Agent) -> None:
     needed = [job.snapshot_id for job in agent.jobs if runs_or_will(agent.kept[job.number])]
     releases = agent.make_releases(needed, release_mount=settings.release_mount)
     await _ship_own_log(agent)
-    async with watching(agent), asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group:
         releases.start(group)
-        data = group.create_task(_fetch_data(agent), name="input data")
-        shipping = group.create_task(agent.logs.run(), name="ship logs")
-        place = _workplace(agent, releases, data, settings)
-        await asyncio.gather(*(_run_job(agent, group, core, job, place) for core, job in enumerate(agent.jobs)))
-        for task in (data, shipping):
-            task.cancel()  # nobody waits for the data any more, if jobs ended without it; the departure ends the logs
+        await releases.asked()
+        async with watching(agent):
+            data = group.create_task(_fetch_data(agent), name="input data")
+            shipping = group.create_task(agent.logs.run(), name="ship logs")
+            place = _workplace(agent, releases, data, settings)
+            await asyncio.gather(*(_run_job(agent, group, core, job, place) for core, job in enumerate(agent.jobs)))
+            for task in (data, shipping):
+                task.cancel()  # nobody needs the data any more; the departure ends the logs
 
 
 def _run_job(agent: Agent, group: asyncio.TaskGroup, core: int, job: Job, place: Workplace) -> asyncio.Task[None]:

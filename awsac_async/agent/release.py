@@ -62,6 +62,7 @@ class Release:
         self._launched = ""  # the volume that the launch attached
         self._device_name = ""  # known when the volume is attached, or being so
         self._call: asyncio.Task[None] | None = None
+        self.asked = asyncio.Event()  # EC2 has been asked for the volume, if it had to be
         self.inherited = False  # mounted by a predecessor, whose jobs may use it now
 
     # --- what was there before ---
@@ -90,7 +91,10 @@ class Release:
         """
         if self._record.stage is Stage.REMOVING:
             await self.remove()
-        volume_id = self._launched or await self._existing()
+        try:
+            volume_id = self._launched or await self._existing()
+        finally:
+            self.asked.set()
         if not self._device_name:
             await self._attach(volume_id)
         with self._step(f"wait for {volume_id} to be attached as {self._device_name}"):

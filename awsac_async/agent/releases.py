@@ -21,6 +21,7 @@ from awsac_async.session.errors import CloudError
 __all__ = ["Place", "Provided", "ReleaseError", "Releases"]
 
 _log = logging.getLogger(__name__)
+_ASKED_SECONDS = 1.0
 
 
 class ReleaseError(Exception):
@@ -50,6 +51,18 @@ class Releases:
         self._found = found = group.create_task(self._begin(), name="find volumes")
         for snapshot, release in self._releases.items():
             self._ready[snapshot] = group.create_task(_provide(release, after=found), name=f"release {snapshot}")
+
+    async def asked(self) -> None:
+        """Wait until EC2 was asked for all volumes, for a second at most.
+
+        They are what takes the time until the first job: whoever else needs the processor to begin with, as one does
+        who makes a client of a service, better does so while they are being made.
+        """
+        asking = [asyncio.create_task(release.asked.wait(), name="asked") for release in self._releases.values()]
+        if asking:
+            await asyncio.wait(asking, timeout=_ASKED_SECONDS)
+        for each in asking:
+            each.cancel()
 
     async def ready(self, snapshot: str) -> Provided:
         """Wait until a release is there; at once, if an earlier agent had mounted it.
