@@ -26,6 +26,7 @@ from awsac_async.session.manifest import Manifest, SavedFile, format_manifest
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_SECONDS = 300.0
 _INTERRUPTED_SECONDS = 100.0  # a spot instance is taken away two minutes after its notice
+_MANIFEST_SECONDS = 30.0  # at least: what was saved is to be listed also if the deadline came before the rest
 # How long a request may stand still: some parts of 8 MiB are sent in that time on any line of EC2, and whoever has to
 # hurry waits for no longer than this until another request can be made.
 _PATIENCE = timedelta(seconds=20)
@@ -133,7 +134,8 @@ class Saver:
     async def _save_manifest(self, job: int, attempt: int, files: list[SavedFile], on_trouble: OnTrouble) -> None:
         manifest = Manifest(session_id=self._session_id, job=job, attempt=attempt, files=tuple(files))
         key = names.manifest_key(self._session_id, job)
-        await self._keep_trying(Upload(source=format_manifest(manifest), key=key), on_trouble, until=self._deadline)
+        until = max(self._deadline, asyncio.get_running_loop().time() + _MANIFEST_SECONDS)
+        await self._keep_trying(Upload(source=format_manifest(manifest), key=key), on_trouble, until=until)
 
     async def _keep_trying(self, upload: Upload, on_trouble: OnTrouble, *, until: float) -> None:
         last = ""

@@ -133,7 +133,7 @@ async def test_at_the_deadline_it_says_what_could_not_be_saved_and_has_saved_the
     saving.proxy.fail(lambda asked: "/results_job_1" in asked.path, error(403, "AccessDenied"))
     expected = rf"^not saved in time: .*{saving.session_id}/results_job_1\.tar\.bz2.*AccessDenied"
     with pytest.raises(SaveError, match=expected):
-        await saving.save(files, seconds=2)
+        await saving.save(files, seconds=6)
     assert await saving.keys() == {"stdouterr_job_1.tar.bz2"}
     assert set(await saving.listed()) == {f"{saving.session_id}/stdouterr_job_1.tar.bz2"}
 
