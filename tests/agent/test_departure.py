@@ -65,6 +65,24 @@ async def test_terminating_is_asked_for_until_it_is_granted(
     await until(lambda: session.account.states(session.instance_ids) == {"terminated"})
 
 
+async def test_an_instance_that_ec2_will_not_terminate_is_powered_off(
+    embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(departure, "_REFUSED_SECONDS", 0.0)
+    program, asked = tmp_path / "deadline", tmp_path / "asked"
+    program.write_text(f'#!/bin/sh\necho "$@" >{asked}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("AWSACDeadline", str(program))
+    session.instance_ids = await asyncio.to_thread(session.account.launch, session.id, "", instances=1)
+    with proxy_to(embedded.endpoint) as proxy:
+        proxy.fail(lambda _: True, query_error(403, "UnauthorizedOperation"), times=1)
+        async with connect(endpoint_url=proxy.endpoint) as aws:
+            await departure.terminate(agent_of(session, aws, tmp_path), "")
+    assert asked.read_text() == "now\n"
+    await until(lambda: session.account.states(session.instance_ids) == {"terminated"})
+
+
 async def test_a_save_under_way_hurries_when_the_agent_is_told_to_stop(
     embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from awsac_async.agent import phases
+from awsac_async.agent import attempts, phases
 from awsac_async.agent.context import Agent
 from awsac_async.cloud.aws import connect
 from awsac_async.session.items import to_attributes
@@ -110,7 +110,7 @@ async def test_jobs_are_killed_timed_out_and_retried_without_the_others_noticing
         running = asyncio.create_task(run_all(agent), name="run")
         working = agent.paths.atlas_working
         await until((working / "ready").exists)
-        agent.stops[1].request(JobState.KILLED, "killed by awsac kill", grace=0.2)
+        agent.stops[1].request(JobState.KILLED, "killed by awsac kill", grace=3.0)
         await until(lambda: {1, 2, 3} <= {each.number for each in agent.reporter.records() if each.state.final})
         (working / "over").touch()
         records = await running
@@ -156,3 +156,16 @@ async def test_a_successor_adopts_what_runs_and_leaves_alone_what_has_ended(
     assert to_attributes(records[2]) == to_attributes(before)
     ran = (tmp_path / "ATLASworkingDir" / "ran").read_text().split()
     assert sorted(ran) == ["1.1", "1.2", "2.1"]
+
+
+async def test_a_job_that_fails_on_a_full_disk_says_so_and_is_not_tried_again(
+    embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "_FULL_BYTES", 1 << 62)  # no disk of today has as much room
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, retries="3")
+        await asyncio.to_thread(prepare, agent, "echo partial\nexit 28\n")
+        record = await run(agent)
+    assert (record.state, record.return_code, record.extra["x_attempt"]) == (JobState.FAILED, 28, "1")
+    assert record.reason == f"the disk of {agent.paths.atlas_working / '3'} is full"
+    assert await asyncio.to_thread(session.output, 3) == "partial\n"

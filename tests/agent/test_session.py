@@ -11,6 +11,7 @@ from tests.contract import ITEM_ATTRIBUTES
 from tests.waiting import wait_until
 
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) \S")
+PARTS = ("boot", "fetch", "provide", "queue", "run", "save")
 COUNT = """
 echo "job $AWSAC_JOB of $AWSAC_N_JOBS in $AWSAC_SESSION_ID on core $AWSAC_CORE"
 cat "$AWSAC_DATA/one.txt" "$AWSAC_DATA/below/two.txt"
@@ -78,6 +79,15 @@ def test_the_items_are_those_of_2008_with_times_in_utc(ended: Session) -> None:
         times = [item.runstarttime, item.runendtime, item.savestarttime, item.saveendtime]
         assert times == sorted(times)
         assert all(datetime.strptime(time, "%Y-%m-%dT%H:%M:%SZ") for time in times)
+
+
+def test_each_job_says_where_its_time_went(ended: Session) -> None:
+    items = ended.items()
+    for number in range(1, 6):
+        attributes = items[f"job{number}"].attributes
+        seconds = {part: float(attributes[f"x_seconds_{part}"]) for part in PARTS}
+        assert min(seconds.values()) >= 0
+        assert (seconds["boot"] > 0, attributes["x_attempt"]) == (True, "1")
 
 
 def test_results_outputs_and_logs_are_saved(ended: Session) -> None:
