@@ -7,7 +7,7 @@ DEV    := $(VENV)/.installed-dev
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-eventgen test check lock clean
+.PHONY: help demo demo-eventgen test check bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: $(DEV) ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: $(DEV) ## what is promised in numbers, as tables: about five minutes
+	@$(BIN)/python -m benchmarks
 
 lock: ## rewrite requirements.lock from pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,1 @@
+"""What awsac promises in numbers, measured on the embedded cloud: ``make bench`` prints the tables."""
