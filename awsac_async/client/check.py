@@ -18,7 +18,9 @@ from awsac_async.session.model import JobRecord, SessionRecord
 from awsac_async.session.record import read_record
 from awsac_async.session.times import now, parse_time
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two looks
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two looks at a cloud that fails
+# Who watches wants to see the end of a job within two seconds; but looking at a large session takes seconds itself.
+_CALM_PAUSE, _REST = 0.7, 4  # seconds between two looks, or so many times as long as the last one took
 MOST_FAILURES = 20  # looks in a row that may fail for a passing reason: about three minutes
 _NOT_YET, _NOT_KEPT = "no status yet", "no status was kept"  # of a job that has no item
 _RUNNING = frozenset({"pending", "running", "stopping", "stopped"})
@@ -73,19 +75,21 @@ async def watch(
 ) -> AsyncGenerator[SessionStatus]:
     """Yield how the session stands: now, whenever that has changed, and at last when it is over.
 
-    Looks often while things change and seldom while they do not. A passing failure of the cloud is waited out;
-    ``on_failure`` is told of it, once until the cloud answers again.
+    Looks more than once a second, less often at a session that is large, and at most a fifth of the time. A passing failure
+    of the cloud is waited out; ``on_failure`` is told of it, once until the cloud answers again.
     """
+    clock = asyncio.get_running_loop().time
     record = await asyncio.to_thread(read_record, session)
     async with connect(region=record.region) as aws:
         status = await read_status(aws, record)
         yield status
         pause = FIRST_PAUSE
         while not status.over:
-            pause = await _wait(pause)
+            await asyncio.sleep(jittered(pause))
+            began = clock()
             latest = await _patiently(aws, record, on_failure)
+            pause = max(_CALM_PAUSE, _REST * (clock() - began))
             if latest != status:
-                pause = FIRST_PAUSE
                 yield latest
             status = latest
 
@@ -100,14 +104,9 @@ async def _patiently(aws: Aws, record: SessionRecord, on_failure: Callable[[Clou
                 raise
             if not failures:
                 on_failure(error)
-        pause = await _wait(pause)
+        await asyncio.sleep(jittered(pause))
+        pause = min(1.5 * pause, LONGEST_PAUSE)
     return await read_status(aws, record)
-
-
-async def _wait(pause: float) -> float:
-    """Wait for about so many seconds, and return how long to wait the next time."""
-    await asyncio.sleep(jittered(pause))
-    return min(1.5 * pause, LONGEST_PAUSE)
 
 
 async def read_status(aws: Aws, record: SessionRecord) -> SessionStatus:
