@@ -6,7 +6,7 @@ attempt perhaps, is decided in ``jobs.py``.
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,8 +75,12 @@ class Attempt:
         """Return the uptime at which it was started."""
         return await asyncio.to_thread(process.claimed_at, self.files.claim)
 
-    async def end(self, stop: Stop) -> tuple[int, StoppedError | None]:
+    async def end(self, stop: Stop, *, on_stop: Callable[[StoppedError], None]) -> tuple[int, StoppedError | None]:
         """Wait for its end, or end it when that is asked for or its time is up; nothing of it runs afterwards.
+
+        Args:
+            stop: the job's request to stop.
+            on_stop: told of it before anything is stopped: whoever dies in between must not take it for the job's end.
 
         Returns:
             its exit code, and the request that stopped it, if one did.
@@ -98,6 +102,7 @@ class Attempt:
                 code = await stop.unless(running.wait(), name=f"job {self._job.number}: run")
         except StoppedError as asked:
             stopped = asked
+            on_stop(asked)
             code = await running.stop(grace=stop.grace)
         await running.clear()
         if not await asyncio.to_thread(self.files.begun):

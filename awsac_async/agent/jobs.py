@@ -138,11 +138,15 @@ class _JobRun:
         began = await attempt.began()
         self._timings.enter("run", at=began)
         self.update(state=JobState.RUNNING, run_start=now() - timedelta(seconds=max(0.0, uptime() - began)))
-        code, stopped = await attempt.end(self._stop)
+        if self._end:  # an agent that died had begun to stop it
+            self._stop.request(self._end.state, self._end.reason)
+        code, _ = await attempt.end(self._stop, on_stop=self._is_stopped)
         self._ran = True
-        if stopped:
-            self._end = End(state=stopped.state, reason=str(stopped))
         return code
+
+    def _is_stopped(self, stopped: StoppedError) -> None:
+        self._end = End(state=stopped.state, reason=str(stopped))
+        self.update(reason=self._end.reason)
 
     async def _another(self, code: int) -> bool:
         """Whether the job is to be tried once more: not after an end that is not its own, a full disk for one."""
