@@ -30,8 +30,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_boot_files_and_the_type_marker_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    expected = {"awsac_async/boot/awsac-autorun", "awsac_async/boot/awsac-agent.service", "awsac_async/py.typed"}
-    assert expected <= {*names}
+    boot = {f"awsac_async/boot/{name}" for name in ("awsac-autorun", "awsac-deadline", "awsac-agent.service")}
+    assert boot | {"awsac_async/py.typed"} <= {*names}
     assert not [name for name in names if name.startswith(("tests/", "examples/", "docs/", "boot/"))]
 
 
