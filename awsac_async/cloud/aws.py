@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from awsac_async import __version__
-from awsac_async.cloud.failures import NO_CREDENTIALS, failure
+from awsac_async.cloud.failures import EXPIRED_CODES, NO_CREDENTIALS, failure
 from awsac_async.session.errors import CredentialsError, InputError
 from awsac_async.session.redaction import secrets
 
@@ -76,6 +76,32 @@ class Aws:
             frozen = await found.get_frozen_credentials()
         secrets.know(frozen.access_key, frozen.secret_key, frozen.token)
         return frozen
+
+    @asynccontextmanager
+    async def renewing(self) -> AsyncIterator[None]:
+        """Let the next try of what is refused inside have new credentials; for what is not asked by ``client``."""
+        try:
+            yield
+        except CredentialsError:
+            await self._renew_credentials()
+            raise
+
+    async def _renew_credentials(self) -> None:
+        """Ask for new credentials before the next request, if these can be renewed.
+
+        Those of a role may be replaced before the time at which the SDK would, which is that named with them.
+        """
+        found = await self._session.get_credentials()
+        if hasattr(found, "_expiry_time"):  # the SDK has no other way to be told
+            found._expiry_time = found._time_fetcher()
+
+    async def _again_if_expired(self, *, response: Any = None, attempts: int, **_: Any) -> float | None:
+        """Say, as botocore's ``needs-retry`` asks, whether and after how many seconds a call is repeated."""
+        error = response[1].get("Error", {}) if response else {}
+        if attempts > 1 or error.get("Code") not in EXPIRED_CODES:
+            return None
+        await self._renew_credentials()
+        return 0.0
 
     @property
     def ca_bundle(self) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.objects import address
 from awsac_async.cloud.store import make_store
+from awsac_async.session.errors import CredentialsError
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -37,7 +38,12 @@ class Creation:
             ConflictError: there is one.
         """
         store = self._store = self._store or await make_store(self._aws, self._bucket, retries=2, patience=_PATIENCE)
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._put, store, key, body)
+        try:
+            async with self._aws.renewing():
+                await asyncio.get_running_loop().run_in_executor(self._threads, self._put, store, key, body)
+        except CredentialsError:
+            self._store = None  # it would keep the old credentials
+            raise
 
     def _put(self, store: "S3Store", key: str, body: bytes | memoryview) -> None:
         import obstore  # only a transfer should cost this

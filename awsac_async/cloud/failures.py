@@ -56,6 +56,7 @@ _CODES: dict[type[CloudError], str] = {
 }
 _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
 
+EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})  # new credentials may help
 _PASSING_CONFLICTS = {"ConditionalRequestConflict", "OperationAborted"}  # two requests at once; try again
 
 # Classes of botocore (by name, since importing botocore costs a third of a second) and of aiohttp.

@@ -54,8 +54,10 @@ async def download(aws: Aws, bucket: str, items: Sequence[Download], *, on_progr
     report.start_from(Tally(files=len(odd), size=sum(item.size for item in odd)))
     if bulk:
         threads = Threads(attempts=aws.attempts)
-        with Downloads(await make_store(aws, bucket, retries=0, patience=_PATIENCE_DOWN), threads, bucket) as downloads:
-            await threads.run(await asyncio.to_thread(downloads.lanes, bulk), on_tick=report.tell)
+        store = await make_store(aws, bucket, retries=0, patience=_PATIENCE_DOWN)
+        async with aws.renewing():
+            with Downloads(store, threads, bucket) as downloads:
+                await threads.run(await asyncio.to_thread(downloads.lanes, bulk), on_tick=report.tell)
 
 
 async def upload(
@@ -93,7 +95,8 @@ async def upload(
             threads,
             bucket,
         )
-        await threads.run(uploads.lanes([(item, sizes[item.key]) for item in bulk]), on_tick=report.tell)
+        async with aws.renewing():
+            await threads.run(uploads.lanes([(item, sizes[item.key]) for item in bulk]), on_tick=report.tell)
 
 
 class _Reporter:
