@@ -7,7 +7,7 @@ DEV    := $(VENV)/.installed-dev
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-eventgen test check bench lock clean
+.PHONY: help demo demo-eventgen test check docs bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: $(DEV) ## ruff, mypy --strict, import-linter
 
 bench: $(DEV) ## what is promised in numbers, as tables: about five minutes
 	@$(BIN)/python -m benchmarks
+
+docs: $(DEV) ## write the table of faults into docs/faults.md
+	@$(BIN)/python -m tests.faults.document
 
 lock: ## rewrite requirements.lock from pyproject.toml
 	$(PYTHON) -m venv $(VENV)
