@@ -1,7 +1,7 @@
 """Stands before the services, as a WSGI application, and does to each call what the file in force says.
 
-It changes nothing of a call that no fault befalls; but while a file is in force, temporary credentials whose time is over
-are refused.
+It changes nothing of a call that no fault befalls; but while a file is in force, temporary credentials whose time is
+over are refused.
 """
 
 import time
