@@ -75,8 +75,8 @@ async def watch(
 ) -> AsyncGenerator[SessionStatus]:
     """Yield how the session stands: now, whenever that has changed, and at last when it is over.
 
-    Looks more than once a second, less often at a session that is large, and at most a fifth of the time. A passing failure
-    of the cloud is waited out; ``on_failure`` is told of it, once until the cloud answers again.
+    Looks more than once a second, less often at a session that is large, and at most a fifth of the time. A passing
+    failure of the cloud is waited out; ``on_failure`` is told of it, once until the cloud answers again.
     """
     clock = asyncio.get_running_loop().time
     record = await asyncio.to_thread(read_record, session)

@@ -1,7 +1,7 @@
 """``jobs.cfg``: which scripts run, how often, with which release; and which instance runs which job.
 
-Owns the numbering of jobs, how lists of numbers are written, and the selection rule. A definition stays a definition until its count has been checked:
-nothing here makes a list as long as a number in a file says.
+Owns the numbering of jobs, how lists of numbers are written, and the selection rule. A definition stays a definition
+until its count has been checked: nothing here makes a list as long as a number in a file says.
 """
 
 import re
