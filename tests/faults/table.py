@@ -293,14 +293,15 @@ kind = "expired"
     ),
     Row(
         name="instance lost",
-        what="The hardware of one of two instances fails while its job runs",
+        what="The hardware of one of two instances fails when it has just said that its job runs",
         then="Its job stays `running` in SimpleDB, and `check` counts it as failed, with EC2's reason; its volumes go "
         "with it, and the other instance does not notice",
         faults="""\
 [[event]]
 kind = "lost"
 instance = 0
-console = "job 1: running"
+on = "BatchPutAttributes"
+resource = "running"
 """,
         jobs=(
             Job(

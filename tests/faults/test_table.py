@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import pytest
 
-from awsac_async.local import hypervisor, processes
+from awsac_async.local import cloud, hypervisor, processes
 from awsac_async.local.settings import Isolation
 from tests.agent.account import BUCKET, Session
 from tests.faults.clouds import Running, all_begun
@@ -56,6 +56,14 @@ def test_a_bad_day_ends_well(ended: Running) -> None:
     _check_logs(row, session)
     _check_nothing_is_left(ended)
     row.also(session)
+
+
+def test_when_all_are_over_the_clouds_hold_nothing_that_costs_but_snapshots_and_objects(
+    begun: dict[str, Running],
+) -> None:
+    for directory in {running.cloud.directory for running in begun.values()}:
+        status = cloud.status(directory)
+        assert (status.instances, status.volumes, status.processes, status.mounts) == (0, 0, [], [])
 
 
 def _check_states(row: Row, session: Session) -> None:
