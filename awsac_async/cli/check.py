@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
+from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, say_trying_again, use_local
 from awsac_async.cli.statustext import console, job_line, plain, status_text, status_values
-from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError
+from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
     from awsac_async.client import SessionStatus
@@ -50,15 +50,11 @@ def check(
     raise typer.Exit(EXIT_JOB_FAILED if status.failed else EXIT_OK)
 
 
-def _trying_again(failure: AwsacError) -> None:
-    print(f"awsac: {failure}; trying again", file=sys.stderr)
-
-
 async def _last(session: Path) -> "SessionStatus":
     """Watch without a word, and return how the session ended."""
     from awsac_async.client import watch
 
-    async with aclosing(watch(session, on_failure=_trying_again)) as statuses:
+    async with aclosing(watch(session, on_failure=say_trying_again)) as statuses:
         async for status in statuses:  # noqa: B007  only the last counts; a long session has many
             pass
     return status
@@ -69,7 +65,7 @@ async def _lines(session: Path) -> "SessionStatus":
     from awsac_async.client import watch
 
     known: set[str] = set()
-    async with aclosing(watch(session, on_failure=_trying_again)) as statuses:
+    async with aclosing(watch(session, on_failure=say_trying_again)) as statuses:
         async for status in statuses:
             lines = [job_line(job) for job in status.jobs]
             for line in lines:
@@ -86,7 +82,7 @@ async def _live(session: Path, *, timings: bool) -> "SessionStatus":
     from awsac_async.client import watch
 
     with Live(console=console(), auto_refresh=False) as live:
-        async with aclosing(watch(session, on_failure=_trying_again)) as statuses:
+        async with aclosing(watch(session, on_failure=say_trying_again)) as statuses:
             async for status in statuses:
                 live.update(status_text(status, columns=live.console.width, timings=timings), refresh=True)
     return status

@@ -71,6 +71,11 @@ def use_local(*, bring_up: bool = False) -> None:
     os.environ.update(environment)
 
 
+def say_trying_again(failure: AwsacError) -> None:
+    """Tell, on stderr, of a failure of the cloud that is waited out."""
+    print(f"awsac: {failure}; trying again", file=sys.stderr)
+
+
 def print_json(value: object) -> None:
     """Print the one document of ``--json``."""
     print(json.dumps(value, indent=2))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from awsac_async.cli import streams
-from awsac_async.cli.common import Local, SessionFile, run, use_local
+from awsac_async.cli.common import Local, SessionFile, run, say_trying_again, use_local
 from awsac_async.cli.loglines import Lines
-from awsac_async.session.errors import AwsacError
 from awsac_async.session.jobs import parse_numbers
 
 if TYPE_CHECKING:
@@ -50,15 +49,12 @@ async def _show(session: Path, options: dict[str, Any], *, as_json: bool) -> Non
 
     sources = await log_sources(session, jobs=options["jobs"], agents=options["agents"])
     lines, raw = Lines(as_json=as_json), len(sources) == 1 and not as_json
-    async with aclosing(read_logs(session, on_failure=_trying_again, on_missing=_missing, **options)) as pieces:
+    pieces = read_logs(session, on_failure=say_trying_again, on_missing=_missing, **options)
+    async with aclosing(pieces):
         async for piece in pieces:
             if not streams.write(piece.data if raw else lines.add(piece)):
                 return  # as when the reader of cat goes away
     streams.write(lines.rest())
-
-
-def _trying_again(failure: AwsacError) -> None:
-    print(f"awsac: {failure}; trying again", file=sys.stderr)
 
 
 def _missing(source: "LogSource") -> None:

@@ -1,4 +1,4 @@
-"""How plans and results look: the lines of the text and the documents of ``--json``, from the same values.
+"""How what a verb returns looks: the lines of the text and the documents of ``--json``, from the same values.
 
 Asks nobody and decides nothing. rich is imported where a bar is drawn, since most of the command line does without.
 """
