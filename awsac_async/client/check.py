@@ -12,16 +12,16 @@ from pathlib import Path
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import InstanceInfo, Instances
 from awsac_async.cloud.status import status_store
-from awsac_async.cloud.waiting import jittered
+from awsac_async.cloud.waiting import attempts, jittered
 from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.model import JobRecord, SessionRecord
 from awsac_async.session.record import read_record
 from awsac_async.session.times import now, parse_time
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two looks at a cloud that fails
 # Who watches wants to see the end of a job within two seconds; but looking at a large session takes seconds itself.
+_FIRST_PAUSE = 0.5  # seconds
 _CALM_PAUSE, _REST = 0.7, 4  # seconds between two looks, or so many times as long as the last one took
-MOST_FAILURES = 20  # looks in a row that may fail for a passing reason: about three minutes
+_PATIENCE = 180.0  # seconds for which looks in a row may fail for a passing reason
 _NOT_YET, _NOT_KEPT = "no status yet", "no status was kept"  # of a job that has no item
 _RUNNING = frozenset({"pending", "running", "stopping", "stopped"})
 # EC2 may not show an instance for some seconds after its launch, and forgets it an hour after its end.
@@ -83,7 +83,7 @@ async def watch(
     async with connect(region=record.region) as aws:
         status = await read_status(aws, record)
         yield status
-        pause = FIRST_PAUSE
+        pause = _FIRST_PAUSE
         while not status.over:
             await asyncio.sleep(jittered(pause))
             began = clock()
@@ -95,18 +95,17 @@ async def watch(
 
 
 async def _patiently(aws: Aws, record: SessionRecord, on_failure: Callable[[CloudError], None]) -> SessionStatus:
-    pause = FIRST_PAUSE
-    for failures in range(MOST_FAILURES):
+    told = False
+    async for last in attempts(within=_PATIENCE, longest=10.0):
         try:
             return await read_status(aws, record)
         except CloudError as error:
-            if not error.temporary:
+            if last or not error.temporary:
                 raise
-            if not failures:
+            if not told:
                 on_failure(error)
-        await asyncio.sleep(jittered(pause))
-        pause = min(1.5 * pause, LONGEST_PAUSE)
-    return await read_status(aws, record)
+            told = True
+    raise AssertionError("attempts() ends with a last one")
 
 
 async def read_status(aws: Aws, record: SessionRecord) -> SessionStatus:

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from awsac_async.client.check import MOST_FAILURES, read_status
+from awsac_async.client.check import read_status
 from awsac_async.client.control import amend_control
 from awsac_async.client.logchunks import LogBytes, LogReader, LogSource, opened
 from awsac_async.cloud.aws import Aws, connect
@@ -23,6 +23,7 @@ from awsac_async.session.model import SessionRecord
 from awsac_async.session.record import read_record
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 4.0  # seconds between two looks; the agents send every two
+_MOST_FAILURES = 20  # looks in a row that may fail for a passing reason: more than a minute
 _WISH_SECONDS = 20.0  # an agent counts as followed for a minute
 _STATUS_SECONDS = 5.0
 
@@ -120,7 +121,7 @@ class _Following:
                         pause = _FIRST_PAUSE / 1.5
                 failures = 0
             except CloudError as error:
-                if not error.temporary or failures == MOST_FAILURES:
+                if not error.temporary or failures == _MOST_FAILURES:
                     raise
                 if not failures:
                     on_failure(error)
