@@ -3,15 +3,17 @@
 Owns the words only: who measures such a span does so by a clock that nobody sets.
 """
 
+import math
 import re
 
 from awsac_async.session.wording import counted
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,3})?)(?P<unit>[smh]?)", re.ASCII)
-# A year, as for a deadline: a session is for a short time.
-MAX_SECONDS = 8760 * 3600.0
-EXPECTED = "a time like 90s, 30m, 2h or 1.5h (a bare number is seconds), above 0 and at most 8760h"
+# A year: a session is for a short time, and a deadline must stay a time that a calendar has.
+MAX_HOURS = 8760.0
+MAX_SECONDS = MAX_HOURS * 3600
+_EXPECTED = "a time like 90s, 30m, 2h or 1.5h (a bare number is seconds), above 0 and at most 8760h"
 
 # What jobs have left is saved in the last 10 minutes before the deadline, or in a tenth of a shorter session.
 _LAST_SECONDS = 600.0
@@ -23,8 +25,19 @@ def parse_duration(text: str) -> float:
     found = _DURATION.fullmatch(text)
     seconds = float(found["number"]) * _UNITS[found["unit"]] if found else 0
     if not 0 < seconds <= MAX_SECONDS:
-        raise ValueError(EXPECTED)
+        raise ValueError(_EXPECTED)
     return round(seconds, 3)
+
+
+def parse_hours(text: str) -> float:
+    """Return the hours of a deadline; raises ValueError."""
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 < hours <= MAX_HOURS:
+        raise ValueError(f"a number of hours above 0, at most {MAX_HOURS:g}")
+    return hours
 
 
 def format_seconds(seconds: float) -> str:

@@ -5,13 +5,12 @@ error that names the nearest one: a typing error must not start instances that n
 """
 
 import difflib
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from awsac_async.session import fields, names
-from awsac_async.session.durations import parse_duration
+from awsac_async.session.durations import parse_duration, parse_hours
 from awsac_async.session.errors import FormatError
 from awsac_async.session.fields import integer, matching
 from awsac_async.session.inifile import Entry, read_section
@@ -20,8 +19,6 @@ from awsac_async.session.model import StartInfo
 SECTION = "startinfo"
 SHORTDESCR_LENGTH = 8
 MARKETS = ("on-demand", "spot")
-# A year: a session is for a short time, and a deadline must stay a time that a calendar has.
-MAX_HOURS = 8760.0
 
 
 def _shortdescr(text: str) -> str:
@@ -32,16 +29,6 @@ def _shortdescr(text: str) -> str:
 def _security_groups(text: str) -> tuple[str, ...]:
     read = matching(r"sg-[0-9a-f]{8,17}", "security group IDs like sg-0123abcd, separated by commas")
     return tuple(read(group) for group in text.split(","))
-
-
-def _hours(text: str) -> float:
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = math.nan
-    if not 0 < hours <= MAX_HOURS:
-        raise ValueError(f"a number of hours above 0, at most {MAX_HOURS:g}")
-    return hours
 
 
 # Key of the file -> field of StartInfo, reader.
@@ -61,7 +48,7 @@ _OPTIONAL: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "subnet_id": ("subnet_id", matching(r"subnet-[0-9a-f]{8,17}", "a subnet ID like subnet-0123abcd")),
     "market": ("market", matching("|".join(MARKETS), " or ".join(MARKETS))),
     "cores_per_instance": ("cores_per_instance", integer(least=1, most=1024, expected="a number from 1 to 1024")),
-    "max_hours": ("max_hours", _hours),
+    "max_hours": ("max_hours", parse_hours),
     "job_timeout": ("job_timeout", parse_duration),
     "retries": ("retries", fields.retries),
     "job_user": ("job_user", fields.job_user),
