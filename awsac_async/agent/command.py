@@ -100,6 +100,10 @@ class JobFiles:
         """Whether the job's own script has begun."""
         return self.started.exists() and self.started.read_text() == _BEGUN
 
+    def shown_output(self) -> Path:
+        """Return the name by which the job sees or saw its output, wherever its directory is by now."""
+        return self.set_aside / self.output.name if self.set_aside.exists() else self.output
+
     def _set_earlier_aside(self) -> None:
         aside = self.directory.with_name(f"{self.job}.attempt_{self.attempt - 1}")
         if self.attempt > 1 and not aside.exists() and self.directory.exists():

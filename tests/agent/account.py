@@ -116,6 +116,16 @@ class Session:
         """What a job printed."""
         return self.members(f"stdouterr_job_{job}.tar.bz2")[f"stdouterr_job_{job}.log"]
 
+    def chunks(self, job: int) -> str:
+        """What was shipped of a job's output; each chunk is named by where in it that begins."""
+        prefix = f"awsac/{self.id}/logs/job_{job}/"
+        found = self.account.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+        text = b""
+        for key in sorted((one["Key"] for one in found), key=lambda key: int(key.removeprefix(prefix))):
+            assert int(key.removeprefix(prefix)) == len(text)
+            text += self.account.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return text.decode()
+
     def log(self, launch_index: int) -> str:
         """An agent's own log."""
         return self.members(f"processjobslog_LI_{launch_index}.tar.bz2")["processjobs.log"]

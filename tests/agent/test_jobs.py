@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,11 @@ echo "attempt $AWSAC_ATTEMPT"
 echo results >results.tar.bz2
 """
 UNNOTICED = "until [ -e ../over ]; do sleep 0.05; done\n"
-WAITING = "echo $AWSAC_JOB.$AWSAC_ATTEMPT >>../ran\nuntil [ -e ../go ]; do sleep 0.05; done\nexit 5\n"
+WAITING = """
+echo $AWSAC_JOB.$AWSAC_ATTEMPT | tee -a ../ran
+until [ -e ../go.$AWSAC_ATTEMPT ]; do sleep 0.05; done
+exit 5
+"""
 SOON = "echo $AWSAC_JOB.$AWSAC_ATTEMPT >>../ran\necho soon\n"
 UNLINK = "echo before\nrm stdouterr_job_3.log\necho after\necho results > results.tar.bz2\n"
 
@@ -51,6 +56,15 @@ async def run_all(agent: Agent) -> dict[int, JobRecord]:
     await phases.work(agent)
     await agent.reporter.close(within=60)
     return {record.number: record for record in agent.reporter.records()}
+
+
+@asynccontextmanager
+async def dying(agent: Agent) -> AsyncIterator[None]:
+    """An agent at work until the end of the body."""
+    running = asyncio.create_task(run_all(agent), name="run")
+    yield
+    running.cancel()
+    await asyncio.wait({running})
 
 
 async def run(agent: Agent) -> JobRecord:
@@ -138,14 +152,15 @@ async def test_a_successor_adopts_what_runs_and_leaves_alone_what_has_ended(
     async with connect(endpoint_url=embedded.endpoint) as aws:
         first = agent_of(session, aws, tmp_path, cores=3, index=0, retries="1")
         await asyncio.to_thread(prepare_all, first, jobs, {"waiting.sh": WAITING, "soon.sh": SOON, "slow.sh": SLOW})
-        running = asyncio.create_task(run_all(first), name="run")
-        await until(lambda: [each.state for each in first.reporter.records()] == ["running", "finished", "running"])
-        running.cancel()
-        await asyncio.wait({running})
+        working = tmp_path / "ATLASworkingDir"
+        async with dying(first):
+            await until(lambda: [each.state for each in first.reporter.records()] == ["running", "finished", "running"])
         # While no agent is there, job 1 fails, and is to be tried again.
-        (tmp_path / "ATLASworkingDir" / "go").touch()
+        (working / "go.1").touch()
         await until(lambda: first.state.directory.joinpath("jobs/1/1/exit").read_text().strip() == "5")
-
+        async with dying(agent_of(session, aws, tmp_path, cores=3, index=0, retries="1")):
+            await until(lambda: "1.2" in (working / "ran").read_text())
+        (working / "go.2").touch()
         records = await run_all(agent_of(session, aws, tmp_path, cores=3, index=0, retries="1"))
     assert {number: (each.state, each.return_code) for number, each in records.items()} == {
         1: (JobState.FINISHED, 5),
@@ -154,8 +169,8 @@ async def test_a_successor_adopts_what_runs_and_leaves_alone_what_has_ended(
     }
     before = next(each for each in first.reporter.records() if each.number == 2)
     assert to_attributes(records[2]) == to_attributes(before)
-    ran = (tmp_path / "ATLASworkingDir" / "ran").read_text().split()
-    assert sorted(ran) == ["1.1", "1.2", "2.1"]
+    assert sorted((working / "ran").read_text().split()) == ["1.1", "1.2", "2.1"]
+    assert await asyncio.to_thread(session.chunks, 1) == "1.1\n1.2\n"
 
 
 async def test_a_job_that_fails_on_a_full_disk_says_so_and_is_not_tried_again(
