@@ -71,6 +71,10 @@ class Attempt:
         except OSError as error:
             raise NotRunError(f"could not be started: {error}") from error
 
+    async def give_up(self) -> bool:
+        """See to it that nobody starts it any more; False if somebody has."""
+        return await asyncio.to_thread(process.give_up, self.files.claim)
+
     async def began(self) -> float:
         """Return the uptime at which it was started."""
         return await asyncio.to_thread(process.claimed_at, self.files.claim)

@@ -131,10 +131,7 @@ class _JobRun:
         """Adopt the attempt, or start it when what it needs is there; returns its exit code."""
         attempt = self._attempt
         if not await attempt.adopt():
-            self._stop.check()
-            release = await self._stop.unless(self._provide(), name=f"job {self._job.number}: provide")
-            self._timings.enter("queue")
-            await attempt.start(release)
+            await self._start(attempt)
         began = await attempt.began()
         self._timings.enter("run", at=began)
         self.update(state=JobState.RUNNING, run_start=now() - timedelta(seconds=max(0.0, uptime() - began)))
@@ -143,6 +140,19 @@ class _JobRun:
         code, _ = await attempt.end(self._stop, on_stop=self._is_stopped)
         self._ran = True
         return code
+
+    async def _start(self, attempt: Attempt) -> None:
+        """Start an attempt when what it needs is there; one that cannot be started is given up, and never was."""
+        try:
+            self._stop.check()
+            release = await self._stop.unless(self._provide(), name=f"job {self._job.number}: provide")
+            self._timings.enter("queue")
+            await attempt.start(release)
+        except (NotRunError, ReleaseError, DataError, StoppedError):
+            if await attempt.give_up():
+                self._attempt = self._attempt_number(max(1, attempt.files.attempt - 1))
+                raise
+            await attempt.adopt()  # what a dead agent had begun to start has come to its claim
 
     def _is_stopped(self, stopped: StoppedError) -> None:
         self._end = End(state=stopped.state, reason=str(stopped))
@@ -197,7 +207,8 @@ class _JobRun:
             await self._follow(files)
 
     async def _follow(self, files: JobFiles) -> None:
-        await self._place.logs.add(self._log_prefix, LogFile(path=files.kept_output, shown=files.output))
+        shown = await asyncio.to_thread(files.shown_output)
+        await self._place.logs.add(self._log_prefix, LogFile(path=files.kept_output, shown=shown))
 
     async def _save(self) -> str:
         """Save what the job left; returns what is to be said of it, or ""."""

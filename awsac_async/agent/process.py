@@ -111,7 +111,7 @@ class _Claim:
             pid, start, boot = file.read_text().split()
         except FileNotFoundError:
             return None
-        except ValueError:  # the machine lost its power as it was written: nobody runs it any more
+        except ValueError:  # given up, or the machine lost its power as it was written: nobody runs it any more
             return cls(holder=ProcessId(0, 0), boot="")
         return cls(holder=ProcessId(int(pid), int(start)), boot=boot)
 
@@ -146,6 +146,20 @@ async def adopt(claim: Path, group: ProcessGroup) -> Process | None:
     if pidfd is not None:
         group.lead(claimed.holder)
     return Process(pid=claimed.holder.pid, pidfd=pidfd, exit_file=exit_file(claim), group=group)
+
+
+def give_up(claim: Path) -> bool:
+    """Claim and run nothing, so that a shell left by a dead agent cannot either; False if somebody has claimed.
+
+    Raises OSError.
+    """
+    try:
+        claim.touch(exist_ok=False)  # empty: that needs no room on the disk
+    except FileExistsError:
+        return False
+    except FileNotFoundError:  # there is no folder to claim in, so nobody was ever about to
+        pass
+    return True
 
 
 async def start(

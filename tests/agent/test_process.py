@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from awsac_async.agent.process import ToolError, processor, run_tool
+from awsac_async.agent.process import ToolError, give_up, processor, run_tool
 from tests.agent.shell import Shell, alive
 from tests.waiting import until
 
@@ -167,15 +167,20 @@ async def test_a_job_that_ended_while_no_agent_lived_has_its_exit_code(run: Shel
     assert run.said() == "run\n"
 
 
-async def test_when_the_agent_dies_before_its_start_is_claimed_the_job_runs_once(
-    run: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def slow_claims(run: Shell, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Let nobody claim before a gate is open; returns it, and the file that has a line from each who waits there."""
     gate, ln = run.directory / "gate", run.directory / "bin" / "ln"
     ln.parent.mkdir()
     ln.write_text(SLOW_LN.format(gate=gate, ln=shutil.which("ln")))
     ln.chmod(0o755)
     monkeypatch.setenv("PATH", f"{ln.parent}:{os.environ['PATH']}")
-    waiting = gate.with_name("gate.waiting")
+    return gate, gate.with_name("gate.waiting")
+
+
+async def test_when_the_agent_dies_before_its_start_is_claimed_the_job_runs_once(
+    run: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, waiting = slow_claims(run, monkeypatch)
     async with agent(run, "echo run; exit 7"):
         await until(waiting.exists)
     successor = asyncio.create_task(run("echo run; exit 7"), name="successor")
@@ -183,6 +188,27 @@ async def test_when_the_agent_dies_before_its_start_is_claimed_the_job_runs_once
     gate.touch()
     assert await (await successor).wait() == 7
     assert run.said() == "run\n"
+
+
+async def test_a_shell_left_by_a_dead_agent_runs_nothing_once_its_job_is_given_up(
+    run: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, waiting = slow_claims(run, monkeypatch)
+    async with agent(run, "echo run"):
+        await until(waiting.exists)
+    assert give_up(run.claim(1))
+    gate.touch()
+    await until(lambda: not any(each.name.startswith("pid.") for each in run.claim(1).parent.iterdir()))
+    assert run.said() == ""
+    adopted = await run.adopt()
+    assert adopted is not None
+    assert await adopted.wait() == 128 + signal.SIGKILL
+
+
+async def test_what_somebody_has_started_cannot_be_given_up(run: Shell) -> None:
+    started = await run("exit 7")
+    assert not give_up(run.claim(1))
+    assert await started.wait() == 7
 
 
 async def test_a_job_whose_end_nobody_could_write_down_was_killed(run: Shell) -> None:
