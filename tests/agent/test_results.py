@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import json
 import os
 import resource
 import tarfile
@@ -19,7 +20,6 @@ from awsac_async.agent.results import SaveError, Saver
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.session.errors import CloudError
-from awsac_async.session.manifest import parse_manifest
 from awsac_async.session.names import InstancePaths
 from tests.agent.account import BUCKET
 from tests.cloud.faults import Asked, Proxy, error, proxy_to
@@ -67,9 +67,9 @@ class Saving:
     async def listed(self) -> dict[str, tuple[int, str]]:
         """What the manifest says: size and checksum by key."""
         document, _ = await self.bucket.read(f"awsac/{self.session_id}/manifests/job_1.json")
-        manifest = parse_manifest(document, file="manifest")
-        assert (manifest.session_id, manifest.job) == (self.session_id, 1)
-        return {file.key: (file.size, file.sha256) for file in manifest.files}
+        manifest = json.loads(document)
+        assert (manifest["session_id"], manifest["job"]) == (self.session_id, 1)
+        return {file["key"]: (file["size"], file["sha256"]) for file in manifest["files"]}
 
 
 def content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
