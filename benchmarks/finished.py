@@ -3,7 +3,6 @@
 import io
 import statistics
 import tarfile
-import time
 from pathlib import Path
 
 from awsac_async import client
@@ -11,6 +10,7 @@ from awsac_async.local.settings import BUCKET
 from awsac_async.session.model import JobState
 from awsac_async.session.names import output_file, output_key
 from awsac_async.session.record import read_record
+from awsac_async.session.times import now
 from benchmarks.sessions import Bench, embedded
 from benchmarks.slow import slow
 
@@ -32,7 +32,7 @@ async def run() -> list[tuple[str, ...]]:
         async for status in client.watch(session):
             for job in status.jobs:
                 if job.state is JobState.FINISHED:
-                    seen.setdefault(job.number, time.time())
+                    seen.setdefault(job.number, now().timestamp())
         delays = [at - _exit_time(bench, session, job) for job, at in sorted(seen.items())]
     assert len(delays) == JOBS
     return [

@@ -16,7 +16,6 @@ from benchmarks.sessions import Bench, embedded, finish
 
 JOBS = 64
 SECONDS = 20
-MEGABYTE = 1_000_000
 # One megabyte a second, in lines of 100 bytes that tell where they belong.
 WRITE = f"""exec python3 -S -c '
 import os, sys, time

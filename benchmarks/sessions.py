@@ -22,7 +22,7 @@ from awsac_async import client
 from awsac_async.client import Plan
 from awsac_async.local import cloud
 from awsac_async.local.settings import BUCKET, IMAGE, Settings
-from awsac_async.session.names import agent_log_key
+from awsac_async.session.names import AGENT_LOG_FILE, agent_log_key, session_file
 from awsac_async.session.record import read_record
 
 INI = """[startinfo]
@@ -79,14 +79,14 @@ class Bench:
         await asyncio.to_thread(client.pack, jobs, archive)
         record = await client.start(ini=ini, archive=archive, directory=self.folder, proceed=_yes)
         assert record is not None
-        return self.folder / f"session-{record.session_id}.cfg"
+        return self.folder / session_file(record.session_id)
 
     def agent_log(self, session: Path) -> list[tuple[datetime, str]]:
         """Return the lines of the agent's log with their times."""
         key = agent_log_key(read_record(session).session_id, 0)
         body = self.aws("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
         with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-            file = tar.extractfile("processjobs.log")
+            file = tar.extractfile(AGENT_LOG_FILE)
             assert file is not None
             lines = [line.partition(" ") for line in file.read().decode().splitlines()]
         return [(datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ"), text) for time, _, text in lines]

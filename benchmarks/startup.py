@@ -7,6 +7,7 @@ critical path is what no agent can avoid: create, wait, see it, attach, wait, se
 import time
 from typing import Any
 
+from awsac_async.local.settings import IMAGE
 from benchmarks.sessions import Bench, embedded, finish, first
 from benchmarks.slow import CALL, slow
 
@@ -47,7 +48,7 @@ async def _to_first_job(bench: Bench, snapshots: list[str]) -> float:
 
 def _in_the_order_of_2008(ec2: Any, snapshots: list[str]) -> float:
     """Create, wait, attach, wait, one release after another, and only then begin with the jobs."""
-    launched = ec2.run_instances(ImageId="ami-0a35ac00000000001", InstanceType="c5.large", MinCount=1, MaxCount=1)
+    launched = ec2.run_instances(ImageId=IMAGE, InstanceType="c5.large", MinCount=1, MaxCount=1)
     instance = launched["Instances"][0]["InstanceId"]
     ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
     zone = launched["Instances"][0]["Placement"]["AvailabilityZone"]

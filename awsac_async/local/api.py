@@ -24,13 +24,13 @@ from werkzeug.wrappers import Request, Response
 from awsac_async.local import simpledb
 from awsac_async.local.ebs import EmbeddedVolume
 from awsac_async.local.ec2 import InstanceBackend
+from awsac_async.local.facts import PARTITION
 from awsac_async.local.faults.layer import Layer
 from awsac_async.local.faults.plan import EventKind
 from awsac_async.local.faults.records import Records, as_caller
 from awsac_async.local.metadata import QuietHandler
 from awsac_async.local.settings import ACCOUNT, BUCKET, CONTROL_PREFIX, IMAGE, REGION, ROLE, SECRET_HEADER
 
-_PARTITION = "aws"
 _ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 _EC2_MAY_ASSUME = {
     "Version": "2012-10-17",
@@ -76,8 +76,8 @@ def provision() -> Credentials:
         root_device_type="ebs",
         root_device_name="/dev/sda1",
     )
-    s3_backends[ACCOUNT][_PARTITION].create_bucket(BUCKET, REGION)
-    iam = iam_backends[ACCOUNT][_PARTITION]
+    s3_backends[ACCOUNT][PARTITION].create_bucket(BUCKET, REGION)
+    iam = iam_backends[ACCOUNT][PARTITION]
     iam.create_role(ROLE, json.dumps(_EC2_MAY_ASSUME), "/", None, "for instances", [], None)
     iam.put_role_policy(ROLE, "anything", json.dumps(_ANYTHING))
     iam.create_instance_profile(ROLE, "/", [])
@@ -127,7 +127,7 @@ def counts(_: Any) -> dict[str, int]:
         "instances": sum(instance.state != "terminated" for instance in backend.all_instances()),
         "volumes": len(backend.volumes),
         "snapshots": sum(snapshot.from_ami is None for snapshot in list(backend.snapshots.values())),
-        "objects": sum(len(bucket.keys) for bucket in list(s3_backends[ACCOUNT][_PARTITION].buckets.values())),
+        "objects": sum(len(bucket.keys) for bucket in list(s3_backends[ACCOUNT][PARTITION].buckets.values())),
         "domains": sum(1 for _ in _domains()),
     }
 
