@@ -17,6 +17,7 @@ from awsac_async.agent.metadata import Metadata
 from awsac_async.agent.retry import keep_trying
 from awsac_async.cloud.bucket import Bucket, Download
 from awsac_async.cloud.objects import address
+from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import CloudError, CredentialsError, FormatError, NotFoundError
 from awsac_async.session.fields import natural_number, read_field
 from awsac_async.session.model import StartInfo, UserData
@@ -46,9 +47,16 @@ async def read_user_data(metadata: Metadata) -> UserData | None:
 
 
 def keep_user_data(user_data: UserData, paths: InstancePaths) -> None:
-    """Write ``SessionInfoFile``, where the session's own scripts look for the user data."""
-    paths.session_info_file.parent.mkdir(parents=True, exist_ok=True)
-    paths.session_info_file.write_text(format_user_data(user_data))
+    """Write ``SessionInfoFile``, where the session's own scripts look for the user data. Raises OSError.
+
+    Once: a successor may find the disk full.
+    """
+    file, text = paths.session_info_file, format_user_data(user_data)
+    if file.exists() and file.read_text(errors="replace") == text:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file, mode=0o644) as part:
+        part.write_text(text)
 
 
 async def recall_user_data(metadata: Metadata, file: Path) -> UserData:

@@ -200,7 +200,7 @@ class Release:
 
     async def _remove_volume(self, volume_id: str) -> None:
         volumes, names, instance_id = self._place.volumes, self._place.names, self._place.instance.instance_id
-        await self._keep(self._record.removing())
+        await self._undo("note that it is removed", lambda: self._keep(self._record.removing()))
         detached = await self._undo(f"detach {volume_id}", lambda: volumes.detach(volume_id, instance_id))
         if self._device_name and detached:
             names.give_back(self._device_name)
@@ -208,7 +208,7 @@ class Release:
             names.refuse(self._device_name)
         self._device_name = ""
         if await self._undo(f"delete {volume_id}", lambda: volumes.delete(volume_id)):
-            await self._keep(self._record.removed())
+            await self._undo("note that it is gone", lambda: self._keep(self._record.removed()))
 
     async def _undo(self, what: str, undo: Callable[[], Awaitable[None]]) -> bool:
         """Take a step back and return whether that succeeded."""

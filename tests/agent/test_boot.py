@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from awsac_async.agent.boot import keep_user_data
 from awsac_async.local.metadata import Facts, MetadataService
+from awsac_async.session.names import InstancePaths
+from awsac_async.session.userdata import parse_user_data
 from tests.agent.account import BUCKET, Session
 from tests.conftest import Embedded
 from tests.waiting import wait_until
@@ -90,6 +93,19 @@ def test_an_agent_with_a_fault_is_to_be_started_again_but_in_the_end_its_instanc
     session.account.ec2.terminate_instances(InstanceIds=session.instance_ids)
     boot(ami_launch_index="first")
     wait_until(lambda: terminated(session))
+
+
+def test_a_successor_does_not_write_the_user_data_again_for_which_a_full_disk_has_no_room(tmp_path: Path) -> None:
+    paths = InstancePaths.from_environment({"AWSACworkingDir": str(tmp_path)})
+    first, another = (
+        parse_user_data(f"081215_1646--eventgen--1816;bucket;{name};1") for name in ("a.tar.bz2", "b.tar.bz2")
+    )
+    keep_user_data(first, paths)
+    written = paths.session_info_file.stat().st_ino
+    keep_user_data(first, paths)
+    assert paths.session_info_file.stat().st_ino == written
+    keep_user_data(another, paths)
+    assert parse_user_data(paths.session_info_file.read_text()) == another
 
 
 def test_an_agent_that_cannot_write_its_log_file_goes_on(boot: Boot, session: Session, tmp_path: Path) -> None:

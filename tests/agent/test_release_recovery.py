@@ -152,6 +152,18 @@ async def test_a_volume_whose_creation_was_never_answered_is_removed(
     assert scene.session.volumes() == []
 
 
+async def test_a_volume_is_removed_though_nothing_can_be_noted_of_it_any_more(scene: Scene) -> None:
+    async with connect(endpoint_url=scene.endpoint) as aws, asyncio.TaskGroup() as group:
+        releases = scene.releases(aws, [scene.snapshot])
+        releases.start(group)
+        await releases.ready(scene.snapshot)
+        record = scene.directory / f"{scene.snapshot}.json"
+        record.unlink()
+        record.mkdir()  # as little to be replaced as on a full disk
+        releases.leave(scene.snapshot)
+    assert scene.session.volumes() == []
+
+
 async def test_a_volume_that_the_launch_attached_is_used_and_left_as_it_is(scene: Scene) -> None:
     ec2 = scene.account.ec2
     mapping = {"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": scene.snapshot, "DeleteOnTermination": True}}
