@@ -19,7 +19,7 @@ from awsac_async.agent.retry import always, foreseen, keep_trying
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import Instances
 from awsac_async.session.errors import CloudError, NotFoundError
-from awsac_async.session.model import Job, JobState
+from awsac_async.session.model import Job, JobRecord, JobState
 from awsac_async.session.names import AGENT_LOG_FILE, DEADLINE_PROGRAM, agent_log_key
 
 _log = logging.getLogger(__name__)
@@ -32,10 +32,19 @@ _HURRIED_SECONDS = 30.0  # either, when the instance is being taken away
 
 async def report_unended(agent: Agent, trouble: str) -> None:
     """No job may stay in a state that promises more: what has not ended has failed, and this is why."""
-    for record in agent.reporter.records() or [agent.new_record(number) for number in await _own_numbers(agent)]:
+    if not agent.reporter.records():  # it never came to say how they stand
+        for number in await _own_numbers(agent):
+            agent.reporter.report(_last_known(agent, number))
+    for record in agent.reporter.records():
         if not record.state.final:
             state = agent.stop.state or JobState.FAILED
             agent.reporter.report(replace(record, state=state, reason=agent.stop.reason or trouble))
+
+
+def _last_known(agent: Agent, number: int) -> JobRecord:
+    """Return how a job of this instance stands: as a predecessor kept it, which may be ended, or not begun."""
+    kept = agent.state.job(number)
+    return kept.record if kept else agent.new_record(number)
 
 
 async def _own_numbers(agent: Agent) -> list[int]:

@@ -14,10 +14,11 @@ from awsac_async.agent.devices import Devices
 from awsac_async.agent.lifecycle import depart
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.results import SaveError
+from awsac_async.agent.state import KeptJob
 from awsac_async.agent.stopping import Stop
 from awsac_async.agent.timings import uptime
 from awsac_async.cloud.aws import Aws, connect
-from awsac_async.session.model import JobState, UserData
+from awsac_async.session.model import JobRecord, JobState, UserData
 from awsac_async.session.names import InstancePaths
 from tests.agent.account import BUCKET, Account, Session
 from tests.cloud.faults import error, proxy_to, query_error
@@ -108,10 +109,13 @@ async def test_a_departure_goes_on_to_its_end_though_steps_fail(
 ) -> None:
     session.instance_ids = await asyncio.to_thread(account.launch, session.id, "", instances=1)
     async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, index=0)
+        agent.state.keep_job(KeptJob(record=JobRecord(number=1, state=JobState.FINISHED, return_code=0)))
         # There is no log to upload: that step fails.
-        await depart(agent_of(session, aws, tmp_path), "the disk is full")
+        await depart(agent, "the disk is full")
     await until(lambda: account.states(session.instance_ids) == {"terminated"})
     items = session.items()
-    assert {name: (item.status, item.reason) for name, item in items.items()} == {
-        "job3": ("failed", "the disk is full")
+    assert {name: (item.status, item.attributes.get("reason", "")) for name, item in items.items()} == {
+        "job1": ("finished", ""),  # as the agent before has left it
+        "job2": ("failed", "the disk is full"),
     }
