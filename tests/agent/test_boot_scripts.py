@@ -262,6 +262,22 @@ def test_a_script_of_the_session_is_sourced_once_and_the_agent_it_called_goes_on
     assert [call for call in here.calls() if not call.startswith("system")] == then
 
 
+def test_a_session_that_an_image_was_made_in_the_middle_of_is_forgotten(machine: Start) -> None:
+    here = machine(SESSION + b";max_hours=2")
+    here.run("awsac-autorun")
+    (here.state / "machine").write_text("another\n")
+    (here.state / "booted").write_text("another-boot 42.17 17\n")
+    (here.directory / "awsac-deadline.timer").unlink()
+    (here.directory / "awsac" / "awsac_all_instances_autorun.sh").write_text('echo script >> "$STAND_INS/calls"\n')
+    work = here.directory / "work"
+    for name in ("12", "12.attempt_1", ".awsac", "software"):
+        (work / name).mkdir()
+    here.run("awsac-autorun")
+    assert here.timers() == {"awsac-deadline": pytest.approx(2 * HOUR, abs=10)}
+    assert [path.name for path in work.iterdir()] == ["software"]
+    assert "script" not in here.calls()
+
+
 def test_an_image_in_no_session_keeps_nothing(machine: Start) -> None:
     here = machine(None)
     assert "no AWSAC session" in here.run("awsac-autorun", BOOT_STATUS="3")
