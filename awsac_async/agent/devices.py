@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from awsac_async.agent import mounts
-from awsac_async.agent.mounts import DeviceError as DeviceError  # noqa: PLC0414  callers know both by this module
-from awsac_async.agent.mounts import MountKind as MountKind  # noqa: PLC0414
+from awsac_async.agent.mounts import DeviceError, MountKind
 from awsac_async.agent.retry import pauses
 from awsac_async.session.names import DEVICE_DIRECTORY
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from awsac_async.agent.devicenames import DeviceNames
-from awsac_async.agent.devices import DeviceError, Devices, MountKind
+from awsac_async.agent.devices import Devices
 from awsac_async.agent.log import step
 from awsac_async.agent.metadata import Instance
+from awsac_async.agent.mounts import DeviceError, MountKind
 from awsac_async.agent.process import ToolError
 from awsac_async.agent.volumerecord import Stage, VolumeRecord
 from awsac_async.cloud.volumes import VolumeInfo, Volumes

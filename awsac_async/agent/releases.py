@@ -10,8 +10,8 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 
-from awsac_async.agent.devices import DeviceError
 from awsac_async.agent.log import describe
+from awsac_async.agent.mounts import DeviceError
 from awsac_async.agent.process import ToolError
 from awsac_async.agent.release import Place, Provided, Release
 from awsac_async.agent.volumerecord import VolumeRecord, read_records

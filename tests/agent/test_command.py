@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from awsac_async.agent.command import JobFiles, job_command, job_environment
-from awsac_async.agent.devices import MountKind
 from awsac_async.agent.jobuser import JobUserError, find_user
+from awsac_async.agent.mounts import MountKind
 from awsac_async.agent.releases import Provided
 from awsac_async.session.names import InstancePaths
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from awsac_async.agent.devicenames import DeviceNames
-from awsac_async.agent.devices import DeviceError, Devices, MountKind
+from awsac_async.agent.devices import Devices
+from awsac_async.agent.mounts import DeviceError, MountKind
 from awsac_async.local.volumes import loop_devices_work
 
 VOLUME, OTHER = "vol-0123456789abcdef0", "vol-0fedcba9876543210"
