@@ -5,10 +5,8 @@ attempt perhaps, is decided in ``jobs.py``.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from awsac_async.agent import process
 from awsac_async.agent.command import JobFiles, job_command, job_environment, last_line
@@ -17,14 +15,13 @@ from awsac_async.agent.log import step
 from awsac_async.agent.releases import Provided
 from awsac_async.agent.stopping import Stop, StoppedError
 from awsac_async.agent.timings import uptime
-from awsac_async.agent.tree import ProcessGroup
+from awsac_async.agent.tree import ProcessTree
 from awsac_async.agent.workplace import Workplace
 from awsac_async.session.durations import shown_duration
 from awsac_async.session.model import Job, JobState
 
 # Who ended by himself while no agent was there has not run too long: so long it may take to find that out.
 _LEAST_SECONDS = 1.0
-_FULL_BYTES = 1 << 20
 
 
 class NotRunError(Exception):
@@ -37,12 +34,12 @@ class Attempt:
     def __init__(self, job: Job, number: int, *, core: int, place: Workplace) -> None:
         self._job, self._core, self._place = job, core, place
         self.files = JobFiles.of(job.number, number, place.paths)
-        self._group = ProcessGroup.of(session_id=place.session_id, job=job.number, attempt=number)
+        self._tree = ProcessTree.of(session_id=place.session_id, job=job.number, attempt=number)
         self._process: process.Process | None = None
 
     async def adopt(self) -> bool:
         """Take over what an earlier agent has started, whether or not it still runs; False if none has."""
-        self._process = await process.adopt(self.files.claim, self._group)
+        self._process = await process.adopt(self.files.claim, self._tree)
         return self._process is not None
 
     async def start(self, release: Provided | None) -> None:
@@ -63,7 +60,7 @@ class Attempt:
                 environment=self._environment(release, user),
                 output=self.files.kept_output,
                 claim=self.files.claim,
-                group=self._group,
+                tree=self._tree,
                 core=process.processor(self._core),
             )
         except JobUserError as error:
@@ -163,11 +160,3 @@ class Attempt:
         if self._job.snapshot_id is None:
             return NotRunError(f"could not be started: {said}")
         return NotRunError(f"release {self._job.snapshot_id} could not be shown to the job: {said}")
-
-
-def full_disk(directory: Path) -> str:
-    """Return why nothing more can be written in a directory, or "". As root, who may use what is reserved as well."""
-    there = os.statvfs(directory)
-    if there.f_bfree * there.f_frsize < _FULL_BYTES or (there.f_files and not there.f_ffree):
-        return f"the disk of {directory} is full"
-    return ""

@@ -9,8 +9,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from awsac_async.agent import procfs
 from awsac_async.agent.boot import max_hours
-from awsac_async.agent.stopping import Stop
+from awsac_async.agent.stopping import GRACE_SECONDS, Stop
 from awsac_async.agent.timings import uptime
 from awsac_async.session.atomic import replacing
 from awsac_async.session.durations import warning_seconds
@@ -19,8 +20,6 @@ from awsac_async.session.names import InstancePaths
 from awsac_async.session.times import now
 
 _log = logging.getLogger(__name__)
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_GRACE_SECONDS = 15.0
 _GRACE_SHARE = 0.25  # of the time before the end: the rest is for saving
 _LONGEST_SLEEP = 60.0  # the loop's clock stands still while a machine is suspended
 
@@ -57,13 +56,12 @@ async def watch_deadline(deadline: Deadline, stop: Stop) -> None:
         await asyncio.sleep(min(seconds, _LONGEST_SLEEP))
     _log.warning("this machine is powered off in %.0f s: stopping the jobs", deadline.left())
     reason = f"the session's deadline, {deadline.hours:g} hours after boot, is near"
-    stop.request(JobState.TIMEDOUT, reason, grace=min(_GRACE_SECONDS, _GRACE_SHARE * deadline.warning()))
+    stop.request(JobState.TIMEDOUT, reason, grace=min(GRACE_SECONDS, _GRACE_SHARE * deadline.warning()))
 
 
 def _since_boot(file: Path) -> float:
     """Return how many seconds ago this instance booted first."""
-    boot_id = _BOOT_ID.read_text().strip()
-    epoch_now = now().timestamp()
+    boot_id, epoch_now = procfs.boot_id(), now().timestamp()
     try:
         written_by, then, epoch = file.read_text().split()
         # After a reboot the machine's uptime has begun anew, and only the clock can tell.

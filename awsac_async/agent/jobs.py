@@ -7,10 +7,12 @@ being saved is saved again. How one attempt is run is in ``attempts.py``.
 
 import asyncio
 import logging
+import os
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
-from awsac_async.agent.attempts import Attempt, NotRunError, full_disk
+from awsac_async.agent.attempts import Attempt, NotRunError
 from awsac_async.agent.command import JobFiles
 from awsac_async.agent.data import DataError
 from awsac_async.agent.log import describe
@@ -28,6 +30,7 @@ from awsac_async.session.timings import read_attempt, timing_attributes
 
 _log = logging.getLogger(__name__)
 _FINISHED = End(state=JobState.FINISHED, reason="")
+_FULL_BYTES = 1 << 20  # of room that is left: with less, nothing can be written
 _LOG_SECONDS = 30.0  # how long a job may wait for the last of its log, which its packed output holds too
 
 
@@ -68,7 +71,7 @@ class _JobRun:
         self._record, self._end = kept.record, kept.end
         self._timings = Timings(kept.record, part=kept.part, since=kept.since)
         self._needs = job.snapshot_id if runs_or_will(kept) else None
-        self._attempt = self._attempt_number(read_attempt(kept.record) or 1)
+        self._attempt = self._numbered_attempt(read_attempt(kept.record) or 1)
         self._begun_before = kept.record.state is JobState.SAVING
         self._ran = self._attempt.files.attempt > 1 or not runs_or_will(kept)
 
@@ -150,7 +153,7 @@ class _JobRun:
             await attempt.start(release)
         except (NotRunError, ReleaseError, DataError, StoppedError):
             if await attempt.give_up():
-                self._attempt = self._attempt_number(max(1, attempt.files.attempt - 1))
+                self._attempt = self._numbered_attempt(max(1, attempt.files.attempt - 1))
                 raise
             await attempt.adopt()  # what a dead agent had begun to start has come to its claim
 
@@ -162,7 +165,7 @@ class _JobRun:
         """Whether the job is to be tried once more: not after an end that is not its own, a full disk for one."""
         if code == 0 or self._end:
             return False
-        if full := await asyncio.to_thread(full_disk, self._attempt.files.directory):
+        if full := await asyncio.to_thread(_full_disk, self._attempt.files.directory):
             self._end = End(state=JobState.FAILED, reason=full)
             return False
         return self._attempt.files.attempt <= self._place.settings.retries
@@ -170,12 +173,12 @@ class _JobRun:
     async def _next_attempt(self) -> None:
         number = self._attempt.files.attempt + 1
         _log.info("job %d: attempt %d of %d", self._job.number, number, self._place.settings.retries + 1)
-        self._attempt = self._attempt_number(number)
+        self._attempt = self._numbered_attempt(number)
         await self._follow(self._attempt.files)
         self._timings.enter("queue")
         self.update()
 
-    def _attempt_number(self, number: int) -> Attempt:
+    def _numbered_attempt(self, number: int) -> Attempt:
         return Attempt(self._job, number, core=self._core, place=self._place)
 
     async def _provide(self) -> Provided | None:
@@ -218,3 +221,11 @@ class _JobRun:
             on_trouble=lambda error: self.update(reason=f"saving is delayed: {error}"),
             again=self._begun_before,
         )
+
+
+def _full_disk(directory: Path) -> str:
+    """Return why nothing more can be written in a directory, or "". As root, who may use what is reserved as well."""
+    there = os.statvfs(directory)
+    if there.f_bfree * there.f_frsize < _FULL_BYTES or (there.f_files and not there.f_ffree):
+        return f"the disk of {directory} is full"
+    return ""

@@ -16,11 +16,10 @@ from pathlib import Path
 
 from awsac_async.agent import procfs
 from awsac_async.agent.procfs import ProcessId
-from awsac_async.agent.tree import ProcessGroup, reap_orphans
+from awsac_async.agent.tree import ProcessTree, reap_orphans
 
 _TOOL_SECONDS = 120.0
 _KILLED = 128 + signal.SIGKILL
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NO_EXIT = "    \n"  # room for the exit code, so that a disk that is full by then does not lose it
 
 # $1: claim, $2: exit, $3: cgroup or "". Only one shell can make the link: that one runs the command, any other ends.
@@ -57,11 +56,11 @@ class ToolError(Exception):
 class Process:
     """A process and all that descends from it; made by :func:`start` and :func:`adopt`."""
 
-    def __init__(self, *, pid: int, pidfd: int | None, exit_file: Path, group: ProcessGroup) -> None:
+    def __init__(self, *, pid: int, pidfd: int | None, exit_file: Path, tree: ProcessTree) -> None:
         self.pid = pid
         self._pidfd = pidfd  # None: it has ended
         self._exit_file = exit_file
-        self._group = group
+        self._tree = tree
         self._status: int | None = None  # as its parent was told it
 
     async def wait(self) -> int:
@@ -78,14 +77,14 @@ class Process:
 
     async def stop(self, *, grace: float) -> int:
         """End it and all that descends from it: TERM, then after ``grace`` seconds KILL; returns as :meth:`wait`."""
-        await self._group.terminate(grace=grace)
-        await self._group.kill()
+        await self._tree.terminate(grace=grace)
+        await self._tree.kill()
         return await self.wait()
 
     async def clear(self) -> None:
         """Kill whatever is left of it, also after its own end."""
-        await self._group.kill()
-        await self._group.remove()
+        await self._tree.kill()
+        await self._tree.remove()
         await reap_orphans(_wrappers.keys())
 
     def _collect(self) -> None:
@@ -117,7 +116,7 @@ class _Claim:
 
     def open(self) -> int | None:
         """Return a pidfd of the holder; None when it has ended."""
-        return procfs.open_pidfd(self.holder) if self.boot == _BOOT_ID.read_text().strip() else None
+        return procfs.open_pidfd(self.holder) if self.boot == procfs.boot_id() else None
 
 
 def processor(slot: int) -> int:
@@ -137,15 +136,15 @@ def claimed_at(claim: Path) -> float:
     return found.holder.start / os.sysconf("SC_CLK_TCK") if found else 0.0
 
 
-async def adopt(claim: Path, group: ProcessGroup) -> Process | None:
+async def adopt(claim: Path, tree: ProcessTree) -> Process | None:
     """Return the process that has claimed, whether or not it still runs; None when nobody ever has."""
     claimed = await asyncio.to_thread(_Claim.read, claim)
     if claimed is None:
         return None
     pidfd = claimed.open()
     if pidfd is not None:
-        group.lead(claimed.holder)
-    return Process(pid=claimed.holder.pid, pidfd=pidfd, exit_file=exit_file(claim), group=group)
+        tree.lead(claimed.holder)
+    return Process(pid=claimed.holder.pid, pidfd=pidfd, exit_file=exit_file(claim), tree=tree)
 
 
 def give_up(claim: Path) -> bool:
@@ -169,7 +168,7 @@ async def start(
     environment: Mapping[str, str],
     output: Path,
     claim: Path,
-    group: ProcessGroup,
+    tree: ProcessTree,
     core: int | None = None,
 ) -> Process:
     """Start a command in a session of its own, unless it has been started before; return whoever runs or ran it.
@@ -180,18 +179,18 @@ async def start(
         environment: all of its environment.
         output: the file for standard output and error together, appended to. There is no standard input.
         claim: the file that says who runs it; its folder also takes the exit code.
-        group: what holds its processes together.
+        tree: what holds its processes together.
         core: the processor it and its children are pinned to, or None.
 
     Raises:
         OSError: it could not be started.
     """
-    if (earlier := await adopt(claim, group)) is not None:
+    if (earlier := await adopt(claim, tree)) is not None:
         return earlier
     await asyncio.to_thread(_make_room, exit_file(claim))
-    await asyncio.to_thread(group.prepare)
+    await asyncio.to_thread(tree.prepare)
     pin = () if core is None else ("taskset", "--cpu-list", str(core))
-    cgroup = str(group.cgroup.folder) if group.cgroup else ""
+    cgroup = str(tree.cgroup.folder) if tree.cgroup else ""
     wrapped = ("/bin/sh", "-c", _WRAPPER, "awsac-job", str(claim), str(exit_file(claim)), cgroup, *pin, *command)
     with await asyncio.to_thread(output.open, "ab") as file:
         wrapper, errors = _spawn(wrapped, directory, environment, file.fileno())
@@ -201,7 +200,7 @@ async def start(
         with suppress(ProcessLookupError):
             os.killpg(wrapper.pid, signal.SIGKILL)  # nobody will wait for it, or stop it
         raise
-    holder = await adopt(claim, group)
+    holder = await adopt(claim, tree)
     if holder is None or holder.pid != wrapper.pid:
         code = await asyncio.to_thread(_wrappers.pop(wrapper.pid).wait)
     if holder is None:

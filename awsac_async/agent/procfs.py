@@ -37,6 +37,11 @@ class Stat:
         return self.state in "ZX"
 
 
+def boot_id() -> str:
+    """Return what names this boot of the machine: numbers and start times mean something within one only."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def stat(pid: int) -> Stat | None:
     """Return what ``/proc`` says of a process; None when it is gone, or hidden from us."""
     try:

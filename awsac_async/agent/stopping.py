@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from awsac_async.session.model import JobState
 
 _Result = TypeVar("_Result")
-_GRACE_SECONDS = 15.0
+GRACE_SECONDS = 15.0
 
 
 class StoppedError(Exception):
@@ -34,9 +34,9 @@ class Stop:
         self._listeners: list[Callable[[], None]] = []
         self.state: JobState | None = None
         self.reason = ""
-        self.grace = _GRACE_SECONDS
+        self.grace = GRACE_SECONDS
 
-    def request(self, state: JobState, reason: str, *, grace: float = _GRACE_SECONDS) -> None:
+    def request(self, state: JobState, reason: str, *, grace: float = GRACE_SECONDS) -> None:
         """Ask to stop; the first request stays.
 
         Args:

@@ -26,8 +26,8 @@ _KILL_SECONDS = 30.0  # longer than this only the kernel holds a killed process:
 _AT_ONCE = 100  # pidfds open at a time
 
 
-class ProcessGroup:
-    """The processes of one attempt at a job."""
+class ProcessTree:
+    """The processes of one attempt at a job; a Unix process group, and even a session, is only a part of it."""
 
     def __init__(self, *, session_id: str, job: int, cgroup: Cgroup | None) -> None:
         self.cgroup = cgroup
@@ -38,7 +38,7 @@ class ProcessGroup:
         self._leader: ProcessId | None = None
 
     @classmethod
-    def of(cls, *, session_id: str, job: int, attempt: int) -> "ProcessGroup":
+    def of(cls, *, session_id: str, job: int, attempt: int) -> "ProcessTree":
         """Return the tree of an attempt; an agent and its successors find the same."""
         own = own_cgroup()
         cgroup = Cgroup(own / f"awsac-{session_id}-{job}-{attempt}") if own else None

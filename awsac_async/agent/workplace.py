@@ -1,4 +1,7 @@
-"""What the jobs of one instance share."""
+"""What the jobs of one instance share, so that a job knows neither the agent nor its phases.
+
+Owns nothing: whoever makes it ends what is in it.
+"""
 
 import asyncio
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 from awsac_async.agent import procfs
 from awsac_async.agent.cgroup import Cgroup
 from awsac_async.agent.process import Process, adopt, start
-from awsac_async.agent.tree import ProcessGroup
+from awsac_async.agent.tree import ProcessTree
 
 
 class Shell:
@@ -28,7 +28,7 @@ class Shell:
             environment=environment,
             output=self.directory / "output",
             claim=self.claim(job),
-            group=self._group(job),
+            tree=self._tree(job),
             core=core,
         )
         self._started.append(process)
@@ -36,7 +36,7 @@ class Shell:
 
     async def adopt(self, job: int = 1) -> Process | None:
         """Do what an agent does that finds the job started."""
-        return await adopt(self.claim(job), self._group(job))
+        return await adopt(self.claim(job), self._tree(job))
 
     def claim(self, job: int) -> Path:
         folder = self.directory / f"state-{job}"
@@ -52,9 +52,9 @@ class Shell:
             await process.clear()
             await process.wait()
 
-    def _group(self, job: int) -> ProcessGroup:
+    def _tree(self, job: int) -> ProcessTree:
         cgroup = Cgroup(self._cgroups / str(job)) if self._cgroups else None
-        return ProcessGroup(session_id=self.session_id, job=job, cgroup=cgroup)
+        return ProcessTree(session_id=self.session_id, job=job, cgroup=cgroup)
 
 
 def alive(pid: int) -> bool:

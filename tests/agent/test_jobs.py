@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from awsac_async.agent import attempts, phases
+from awsac_async.agent import jobs, phases
 from awsac_async.agent.context import Agent
 from awsac_async.cloud.aws import connect
 from awsac_async.session.items import to_attributes
@@ -176,7 +176,7 @@ async def test_a_successor_adopts_what_runs_and_leaves_alone_what_has_ended(
 async def test_a_job_that_fails_on_a_full_disk_says_so_and_is_not_tried_again(
     embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "_FULL_BYTES", 1 << 62)  # no disk of today has as much room
+    monkeypatch.setattr(jobs, "_FULL_BYTES", 1 << 62)  # no disk of today has as much room
     async with connect(endpoint_url=embedded.endpoint) as aws:
         agent = agent_of(session, aws, tmp_path, retries="3")
         await asyncio.to_thread(prepare, agent, "echo partial\nexit 28\n")
