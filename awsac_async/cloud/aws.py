@@ -165,15 +165,13 @@ class Aws:
 async def connect(
     *,
     region: str | None = None,
-    profile: str | None = None,
     endpoint_url: str | None = None,
     instance_role_only: bool = False,
 ) -> AsyncIterator[Aws]:
     """Connect to AWS for one run; nothing is sent until something is asked.
 
     Args:
-        region: the region; None: the one that environment or profile names.
-        profile: the profile; None: the one that the environment names, or the default.
+        region: the region; None: the one that the environment, or the profile that it names, has set.
         endpoint_url: the address of every service; None: ``AWS_ENDPOINT_URL``, its like for one service
             (``AWS_ENDPOINT_URL_S3``), the profile's, or AWS itself.
         instance_role_only: take credentials from the instance metadata service and from nowhere else.
@@ -183,7 +181,7 @@ async def connect(
     """
     from aiobotocore.session import AioSession  # as above
 
-    session = AioSession(profile=profile)
+    session = AioSession()
     with translated("read", "the AWS configuration"):
         session.get_scoped_config()  # a profile that does not exist is said at once, not by the first call
         found = region or session.get_config_variable("region") or os.environ.get("AWS_REGION")

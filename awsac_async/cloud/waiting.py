@@ -12,6 +12,7 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _random = random.SystemRandom()
+_FIRST_PAUSE = 0.2  # seconds
 
 
 def jittered(seconds: float) -> float:
@@ -19,10 +20,10 @@ def jittered(seconds: float) -> float:
     return seconds * _random.uniform(0.75, 1.25)
 
 
-async def attempts(*, within: float, first: float = 0.2, longest: float = 4.0) -> AsyncIterator[bool]:
+async def attempts(*, within: float, longest: float = 4.0) -> AsyncIterator[bool]:
     """Yield before each attempt, with growing pauses: False, and at last True once ``within`` seconds are over."""
     loop = asyncio.get_running_loop()
-    end, pause = loop.time() + within, first
+    end, pause = loop.time() + within, _FIRST_PAUSE
     while loop.time() + pause < end:
         yield False
         await asyncio.sleep(jittered(pause))

@@ -68,7 +68,8 @@ async def test_region_credentials_and_endpoint_can_come_from_a_profile(monkeypat
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    async with connect(profile="mine") as aws:
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    async with connect() as aws:
         bucket = Bucket(aws, "awsac-sessions")
         await bucket.upload([Upload(source=b"content", key="profile-test")])  # the other library
         await bucket.delete(["profile-test"])
@@ -86,9 +87,10 @@ async def test_a_region_that_nobody_set_is_asked_for(monkeypatch):
             pass
 
 
-async def test_a_profile_that_does_not_exist_is_named():
+async def test_a_profile_that_does_not_exist_is_named(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nosuch")
     with pytest.raises(errors.InputError, match="nosuch"):
-        async with connect(profile="nosuch"):
+        async with connect():
             pass
 
 
