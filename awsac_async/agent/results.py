@@ -15,6 +15,7 @@ from pathlib import Path
 
 from awsac_async.agent.command import JobFiles
 from awsac_async.agent.leftovers import Source, find_output, find_results
+from awsac_async.agent.log import describe
 from awsac_async.agent.packing import Remarks, packed_files, size_of_tree
 from awsac_async.agent.retry import Hurry, foreseen, keep_trying
 from awsac_async.cloud.bucket import Bucket, Upload
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_SECONDS = 300.0
 _INTERRUPTED_SECONDS = 100.0  # a spot instance is taken away two minutes after its notice
 _MANIFEST_SECONDS = 30.0  # at least: what was saved is to be listed also if the deadline came before the rest
+_DROP_SECONDS = 10.0
 # How long a request may stand still: some parts of 8 MiB are sent in that time on any line of EC2, and whoever has to
 # hurry waits for no longer than this until another request can be made.
 _PATIENCE = timedelta(seconds=20)
@@ -73,7 +75,8 @@ class Saver:
             SaveError: the deadline came first, or a file cannot be read. What can be saved is saved all the same.
         """
         if again:
-            await self._drop_parts(job)
+            for key in (names.results_key(self._session_id, job), names.output_key(self._session_id, job)):
+                await self._drop_parts(key)
         results, remark = await asyncio.to_thread(find_results, attempts[-1].directory)
         output = await asyncio.to_thread(find_output, job, attempts)
         sources = {names.output_key(self._session_id, job): output}
@@ -157,6 +160,9 @@ class Saver:
             )
         except CloudError as error:
             raise SaveError(_reason(error, last)) from error
+        finally:
+            if last:
+                await self._drop_parts(upload.key)
 
     async def _try(self, upload: Upload, until: float) -> None:
         """Make one try, given up when time is up; as many at once as this machine can pack."""
@@ -166,16 +172,16 @@ class Saver:
         except TimeoutError as error:
             raise CloudError("upload", upload.key, "it was not complete when time was up") from error
 
-    async def _drop_parts(self, job: int) -> None:
-        """Drop what an agent that died had uploaded of parts. If that fails they cost some cents, the results more."""
-        for key in (names.results_key(self._session_id, job), names.output_key(self._session_id, job)):
-            try:
+    async def _drop_parts(self, key: str) -> None:
+        """Drop the parts that a try left which could not, or an agent that died: they cost some cents until cleanup."""
+        try:
+            async with asyncio.timeout(_DROP_SECONDS):
                 dropped = await self._bucket.abort_uploads(key)
-            except CloudError as error:
-                _log.warning("job %d: parts of an earlier upload may be left: %s", job, error)
-                return
-            if dropped:
-                _log.info("job %d: %d unfinished uploads of %s dropped", job, dropped, key)
+        except (CloudError, TimeoutError) as error:
+            _log.warning("parts of an earlier upload of %s may be left: %s", key, describe(error))
+            return
+        if dropped:
+            _log.info("%d unfinished uploads of %s dropped", dropped, key)
 
 
 class _Measured:

@@ -3,7 +3,6 @@
 Owns the control plane of S3 (aioboto3). Large or many bytes go through ``transfer``, never through here.
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, timedelta
 from typing import Any
@@ -13,7 +12,8 @@ from awsac_async.cloud.creation import Creation
 from awsac_async.cloud.failures import by_code
 from awsac_async.cloud.objects import Download, ObjectInfo, Progress, Upload, address
 from awsac_async.cloud.transfer import PATIENCE_UP, download, upload
-from awsac_async.session.errors import CloudError, InputError, NotFoundError
+from awsac_async.cloud.unfinished import abort_unfinished
+from awsac_async.session.errors import CloudError, InputError
 
 __all__ = ["Bucket", "Download", "ObjectInfo", "Progress", "Upload"]
 
@@ -141,14 +141,7 @@ class Bucket:
 
         Only for keys to which nobody is uploading now: whoever is, fails.
         """
-        s3, found = await self._client(), []
-        with translated("ListMultipartUploads", self._place(prefix)):
-            async for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.name, Prefix=prefix):
-                found += [(each["Key"], each["UploadId"]) for each in page.get("Uploads", [])]
-        for key, upload_id in found:
-            with contextlib.suppress(NotFoundError), translated("AbortMultipartUpload", self._place(key)):
-                await s3.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload_id)
-        return len(found)
+        return await abort_unfinished(self._aws, self.name, prefix)
 
     async def _client(self) -> Any:
         return await self._aws.client("s3")

@@ -16,6 +16,7 @@ from awsac_async.cloud.downloads import Downloads
 from awsac_async.cloud.objects import Download, Progress, Upload
 from awsac_async.cloud.store import make_store
 from awsac_async.cloud.threads import Tally, Threads
+from awsac_async.cloud.unfinished import abort_if_possible
 from awsac_async.cloud.uploads import Uploads, size_of
 
 Item = TypeVar("Item", Download, Upload)
@@ -95,8 +96,11 @@ async def upload(
             threads,
             bucket,
         )
-        async with aws.renewing():
-            await threads.run(uploads.lanes([(item, sizes[item.key]) for item in bulk]), on_tick=report.tell)
+        try:
+            async with aws.renewing():
+                await threads.run(uploads.lanes([(item, sizes[item.key]) for item in bulk]), on_tick=report.tell)
+        finally:
+            await abort_if_possible(aws, bucket, uploads.unfinished)
 
 
 class _Reporter:

@@ -57,6 +57,12 @@ class Uploads:
         # A small object is repeated by us, who can be stopped; a part of a large one by obstore, which knows it.
         self._store, self._patient_store = store, patient_store
         self._threads, self._bucket = threads, bucket
+        self._open: set[str] = set()
+
+    @property
+    def unfinished(self) -> frozenset[str]:
+        """The keys to which an upload by parts has begun and not been completed."""
+        return frozenset(self._open)
 
     def lanes(self, sized: Sequence[tuple[Upload, int]]) -> list[Lane]:
         """Return what the threads have to do for these items, of these sizes."""
@@ -124,8 +130,10 @@ class Uploads:
     ) -> None:
         import obstore
 
+        self._open.add(item.key)
         with translated("PutObject", self._place(item)):
             obstore.put(self._patient_store, item.key, chunks, chunk_size=part, max_concurrency=at_once)
+        self._open.discard(item.key)
         tally.files += 1
 
     def _chunks(self, source: Path | bytes, size: int, part: int, tally: Tally) -> Iterator[bytes | memoryview]:

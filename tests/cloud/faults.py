@@ -3,7 +3,7 @@
 import http.client
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -80,9 +80,9 @@ def query_error(status: int, code: str, message: str = "by the test") -> Fault:
 
 
 @contextmanager
-def proxy_to(target: str) -> Iterator[Proxy]:
-    """Run a proxy to an endpoint."""
-    proxy = Proxy()
+def proxy_to(target: str, *, one_at_a_time: bool = False) -> Iterator[Proxy]:
+    """Run a proxy to an endpoint, which is asked one thing at a time if it cannot bear more."""
+    proxy, turn = Proxy(), threading.Lock() if one_at_a_time else nullcontext()
     address = urlsplit(target)
 
     class Handler(BaseHTTPRequestHandler):
@@ -111,7 +111,8 @@ def proxy_to(target: str) -> Iterator[Proxy]:
             if fault and fault.status:
                 self._send(fault.status, {"Content-Length": str(len(fault.body))}, fault.body)
                 return
-            status, headers, content = self._forwarded(body)
+            with turn:
+                status, headers, content = self._forwarded(body)
             if fault:
                 self._send(status, headers, content[: fault.cut]) if fault.cut else None
                 self.close_connection = True
@@ -123,7 +124,11 @@ def proxy_to(target: str) -> Iterator[Proxy]:
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815  http.server wants these
 
         def _body(self) -> bytes:
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            size = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(size)
+            if len(body) < size:  # whoever asks has gone; the server would wait for the rest
+                raise ConnectionAbortedError
+            return body
 
         def _forwarded(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
             connection = http.client.HTTPConnection(address.hostname or "", address.port)

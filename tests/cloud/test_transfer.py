@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import os
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import timedelta
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -189,36 +191,42 @@ async def test_a_cancelled_download_ends_its_threads_and_leaves_no_incomplete_fi
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def disturbed(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bucket, Proxy]]:
-    """A bucket of a moto server, through a proxy.
+    """A bucket of the test's own in a moto server, through a proxy.
 
-    moto stumbles over a part that arrives while its upload is aborted, which S3 does not mind; the log of the embedded
-    cloud must show no such thing.
+    moto stumbles over a part that arrives while or after its upload is aborted, which S3 does not mind: it is asked one
+    thing at a time, and is not the embedded cloud, whose log must show no such thing.
     """
+    name = f"disturbed-{uuid.uuid4().hex}"  # all moto servers of a process have the same buckets
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
-        with proxy_to("http://{}:{}".format(*server.get_host_and_port())) as proxy:
+        with proxy_to("http://{}:{}".format(*server.get_host_and_port()), one_at_a_time=True) as proxy:
             async with connect(endpoint_url=proxy.endpoint) as aws:
-                await (await aws.client("s3")).create_bucket(Bucket="disturbed")
-                yield Bucket(aws, "disturbed"), proxy
+                await (await aws.client("s3")).create_bucket(Bucket=name)
+                yield Bucket(aws, name), proxy
     finally:
         server.stop()
 
 
-async def unfinished_uploads(proxy: Proxy) -> list[object]:
+async def unfinished_uploads(bucket: Bucket, proxy: Proxy) -> list[object]:
     async with connect(endpoint_url=proxy.endpoint) as aws:
-        answer = await (await aws.client("s3")).list_multipart_uploads(Bucket="disturbed")
+        answer = await (await aws.client("s3")).list_multipart_uploads(Bucket=bucket.name)
     return answer.get("Uploads", [])
+
+
+def aborts(asked: Asked) -> bool:
+    return asked.method == "DELETE" and "uploadId" in asked.path
 
 
 async def test_a_cancelled_upload_ends_its_threads_and_leaves_neither_object_nor_parts(disturbed):
     bucket, proxy = disturbed
-    item = Upload(source=bytes(200 << 20), key="large")
+    proxy.fail(aborts, error(500, "InternalError"), times=2)  # as often as obstore asks
+    item = Upload(source=Stream(read=lambda: repeat(bytes(1 << 20), 200), about=200 << 20), key="large")
     await cancelled_under_way(lambda tell: bucket.upload([item], on_progress=tell))
     assert transfer_threads() == []
     assert await bucket.list("") == []
-    assert await unfinished_uploads(proxy) == []
+    assert await unfinished_uploads(bucket, proxy) == []
 
 
 @pytest.mark.parametrize("fault", [error(503, "SlowDown"), error(500, "InternalError"), Fault(cut=0)], ids=str)
@@ -249,12 +257,16 @@ async def test_throttling_that_does_not_end_is_reported_as_such(faulty_bucket, p
         await faulty_bucket.upload([Upload(source=b"content", key="object")])
 
 
-async def test_a_multipart_upload_that_fails_is_aborted(disturbed):
+@pytest.mark.parametrize("part", [1, 5], ids=["first", "last"])
+async def test_a_multipart_upload_that_fails_is_aborted_and_no_other(disturbed, part):
     bucket, proxy = disturbed
-    proxy.fail(lambda asked: "partNumber=3" in asked.path, error(403, "AccessDenied"))
-    with pytest.raises(DeniedError):
+    proxy.fail(lambda asked: f"partNumber={part}&" in asked.path, error(403, "AccessDenied"))
+    proxy.fail(aborts, error(500, "InternalError"), times=2)
+    async with connect(endpoint_url=proxy.endpoint) as aws:
+        await (await aws.client("s3")).create_multipart_upload(Bucket=bucket.name, Key="large.too")
+    with pytest.raises(UnavailableError):  # what it said last
         await bucket.upload([Upload(source=bytes(LARGE), key="large")])
-    assert await unfinished_uploads(proxy) == []
+    assert [upload["Key"] for upload in await unfinished_uploads(bucket, proxy)] == ["large.too"]
 
 
 async def test_a_missing_object_a_denied_one_and_a_missing_bucket_are_told_apart(
@@ -303,7 +315,7 @@ async def test_a_stream_that_breaks_leaves_neither_object_nor_parts_and_its_erro
     with pytest.raises(InputError, match="the source is gone"):
         await bucket.upload([Upload(source=Stream(read=read, about=1), key="broken")])
     assert await bucket.list("") == []
-    assert await unfinished_uploads(proxy) == []
+    assert await unfinished_uploads(bucket, proxy) == []
 
 
 async def test_a_request_that_stands_still_ends_by_patience(faulty_bucket, proxy):
