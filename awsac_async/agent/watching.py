@@ -7,9 +7,8 @@ said, and ends nothing but itself.
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from awsac_async.agent.context import Agent
 from awsac_async.agent.control import watch_control
@@ -34,7 +33,7 @@ async def watching(agent: Agent) -> AsyncIterator[None]:
         await asyncio.wait(watches)
 
 
-def _watches(agent: Agent) -> dict[str, Coroutine[Any, Any, None]]:
+def _watches(agent: Agent) -> dict[str, Awaitable[None]]:
     """Return what is watched for, by name."""
     return {
         "watch the deadline": watch_deadline(agent.deadline, agent.stop),
@@ -54,7 +53,7 @@ def _obey(agent: Agent, control: Control) -> None:
         agent.logs.follow()
 
 
-async def _go_on_without(watch: Coroutine[Any, Any, None], name: str) -> None:
+async def _go_on_without(watch: Awaitable[None], name: str) -> None:
     try:
         await watch
     except Exception:

@@ -12,6 +12,7 @@ from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
     from awsac_async.client import Plan, StartEvent
+    from awsac_async.client.events import Named
 
 
 def start(
@@ -99,7 +100,7 @@ class _Shown:
         """Say what Ctrl-C means now."""
         return self._fate
 
-    def _named(self, event: Any) -> None:
+    def _named(self, event: "Named") -> None:
         how = "continued" if event.continued else "new"
         self._fate = _kept(event.session_file, "nothing was started yet")
         self._show(f"session ID:   {event.session_id} ({how})", session_id=event.session_id, continued=event.continued)
