@@ -1,6 +1,7 @@
 """What every test stands on: dummy credentials, no metadata service of the host, and one embedded cloud a run."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ os.environ |= {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
+
+# Also a run that is told to end takes its clouds down. And one in the background, for which a shell ignores Ctrl-C,
+# must not let the programs that it tests inherit that.
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.default_int_handler)
 
 
 @dataclass(frozen=True, kw_only=True)
