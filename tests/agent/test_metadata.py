@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from awsac_async.agent.metadata import ENDPOINT_VARIABLE, Instance, Metadata
-from awsac_async.local.metadata import Facts, MetadataService
 from awsac_async.session.errors import EndpointError, NotFoundError
+from tests.agent.metadata import serving
 
 FACTS = {
     "instance-id": "i-0123456789abcdef0",
@@ -23,21 +23,8 @@ INSTANCE = Instance(instance_id="i-0123456789abcdef0", launch_index=3, zone="us-
 @contextmanager
 def service(user_data: bytes | None, *, tokens_required: bool = True) -> Iterator[Metadata]:
     """The embedded cloud's metadata service for one instance."""
-    facts = Facts(
-        document={},
-        values=FACTS,
-        user_data=user_data,
-        tokens_required=tokens_required,
-        role=None,
-        profile={},
-        credentials=dict,
-    )
-    running = MetadataService(facts)
-    running.start()
-    try:
+    with serving(FACTS, user_data=user_data, tokens_required=tokens_required) as running:
         yield Metadata({ENDPOINT_VARIABLE: running.endpoint})
-    finally:
-        running.stop()
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """A spot instance hears of its end; what it is told is in the file for the jobs before they are stopped."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,29 +10,10 @@ from awsac_async.agent import spot
 from awsac_async.agent.metadata import ENDPOINT_VARIABLE, Metadata
 from awsac_async.agent.spot import watch_spot
 from awsac_async.agent.stopping import Stop
-from awsac_async.local.metadata import Facts, MetadataService
 from awsac_async.session.model import JobState
+from tests.agent.metadata import serving
 
 END = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
-
-
-@contextmanager
-def service(life_cycle: str) -> Iterator[MetadataService]:
-    facts = Facts(
-        document={},
-        values={"instance-life-cycle": life_cycle},
-        user_data=None,
-        tokens_required=True,
-        role=None,
-        profile={},
-        credentials=dict,
-    )
-    running = MetadataService(facts)
-    running.start()
-    try:
-        yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +24,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_notice_stops_the_jobs_once_its_time_is_in_the_file(tmp_path: Path) -> None:
     file, read, stop = tmp_path / "interrupt", [], Stop()
     stop.tell(lambda: read.append(file.read_text()))
-    with service("spot") as running:
+    with serving({"instance-life-cycle": "spot"}) as running:
         metadata = Metadata({ENDPOINT_VARIABLE: running.endpoint})
         assert await metadata.spot_notice() is None
         watch = asyncio.create_task(watch_spot(metadata, stop, file))
@@ -61,7 +40,7 @@ async def test_a_notice_stops_the_jobs_once_its_time_is_in_the_file(tmp_path: Pa
 
 async def test_jobs_are_stopped_also_if_the_file_cannot_be_written(tmp_path: Path) -> None:
     stop = Stop()
-    with service("spot") as running:
+    with serving({"instance-life-cycle": "spot"}) as running:
         running.give_spot_notice(END)
         await watch_spot(Metadata({ENDPOINT_VARIABLE: running.endpoint}), stop, tmp_path / "missing" / "interrupt")
     assert stop.state is JobState.INTERRUPTED
@@ -69,7 +48,7 @@ async def test_jobs_are_stopped_also_if_the_file_cannot_be_written(tmp_path: Pat
 
 async def test_an_instance_that_is_not_spot_is_not_watched(tmp_path: Path) -> None:
     stop = Stop()
-    with service("on-demand") as running:
+    with serving({"instance-life-cycle": "on-demand"}) as running:
         running.give_spot_notice(END)
         await watch_spot(Metadata({ENDPOINT_VARIABLE: running.endpoint}), stop, tmp_path / "interrupt")
     assert stop.state is None
