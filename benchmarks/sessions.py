@@ -63,7 +63,7 @@ class Bench:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             except FileNotFoundError:
                 continue
-            if any(word.endswith(b"awsac-agent") for word in words) and b"run" in words:
+            if any(word.endswith(b"awsac-agent") for word in words):
                 found.append(pid)
         return found
 

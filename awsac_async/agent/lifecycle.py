@@ -17,21 +17,22 @@ from awsac_async.session.errors import AwsacError
 _log = logging.getLogger(__name__)
 Phase = Callable[[Agent], Awaitable[None]]
 
-# awsac-agent boot; after it, the instance belongs to awsac-agent run, or to the session's own start script.
+# How awsac-agent boot begins; after it, the jobs are run, or the session's own start script takes over.
 BOOT: tuple[Phase, ...] = (
     phases.check,
     phases.remember,
     phases.fetch,
     phases.unpack_archive,
 )
-# awsac-agent run; "work" takes each job through: provide, run, save, release.
+# How awsac-agent run begins, when such a script calls it.
+CALLED: tuple[Phase, ...] = (phases.check,)
+# "work" takes each job through: provide, run, save, release.
 RUN: tuple[Phase, ...] = (
-    phases.check,
     phases.select,
     phases.shield,
     phases.work,
 )
-# After every run, and after a boot that failed.
+# After the jobs, and after a beginning that failed.
 DEPARTURE = (
     departure.report_unended,
     departure.remove_releases,

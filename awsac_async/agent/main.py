@@ -1,25 +1,28 @@
 """The entry of ``awsac-agent``: arguments, log, signals, exit codes.
 
-``awsac-agent boot`` is what ``awsac-autorun`` calls first on every instance of the image, in a session or not;
-``awsac-agent run`` runs the instance's jobs and terminates it. A script of 2008 may call it with the options of 2008.
+``awsac-agent boot`` is what ``awsac-autorun`` becomes on every instance of the image, in a session or not: it fetches
+the session archive and goes on with the instance's jobs, or becomes the script that the archive brings for that. Such
+a script may call ``awsac-agent run``, with the options of 2008.
 """
 
 import argparse
 import asyncio
 import logging
 import os
+import shlex
+import shutil
 import signal
 from collections.abc import Coroutine, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from awsac_async.agent import departure, lifecycle
 from awsac_async.agent.boot import read_user_data, recall_user_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.deadline import Deadline
 from awsac_async.agent.devices import Devices
-from awsac_async.agent.log import start_log
+from awsac_async.agent.log import flush_log, start_log
 from awsac_async.agent.metadata import Instance, Metadata
 from awsac_async.agent.onlyone import only_agent
 from awsac_async.agent.state import RunOptions, State
@@ -29,10 +32,17 @@ from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError, Clo
 from awsac_async.session.model import JobState, UserData
 from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, InstancePaths
 
-EXIT_NO_USER_DATA = 3  # boot: this instance is in no session
 EXIT_FAILED = 1  # reported, and terminated if it is an instance of a session
 EXIT_FAULT = 70  # nothing is decided: whoever started the agent is to start it again (``awsac-agent.service``)
 _log = logging.getLogger(__name__)
+
+
+class _NoSessionError(Exception):
+    """This instance is in no session."""
+
+
+class _HandOverError(Exception):
+    """The session brings a script of its own, which is to take over."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start_log(paths.session_info / AGENT_LOG_FILE)
     try:
         return asyncio.run(_live(paths, options))
+    except _NoSessionError:
+        return _leave_alone(paths)
+    except _HandOverError:
+        _become(paths.autostart)
     except AwsacError as error:
         _log.error("%s", error)
         return EXIT_FAULT if _may_pass(error) else EXIT_FAILED
@@ -53,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="awsac-agent", description="AWSAC on an instance.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("boot", help="read the user data, fetch and unpack the session archive (exit 3: no user data)")
+    verbs.add_parser("boot", help="join the session that the user data name, and run its jobs or its own script")
     run = verbs.add_parser("run", help="run this instance's jobs, save, and terminate it")
     run.add_argument("--sessioninfofile", type=Path, help="file with the user data string")
     run.add_argument("--jobsfile", type=Path, help="the job definitions, jobs.cfg")
@@ -66,12 +80,27 @@ async def _live(paths: InstancePaths, arguments: argparse.Namespace) -> int:
         return await (_boot(paths) if arguments.verb == "boot" else _run(paths, arguments))
 
 
+def _leave_alone(paths: InstancePaths) -> int:
+    """Leave an instance that is in no session as it was found."""
+    _log.info("no user data, so this instance is in no AWSAC session; nothing to do")
+    asyncio.run(flush_log())
+    shutil.rmtree(paths.awsac_working, ignore_errors=True)
+    return EXIT_OK
+
+
+def _become(script: Path) -> NoReturn:
+    """Let a shell source the session's own script in the place of this process, with the same variables."""
+    _log.info("handing over to %s", script)
+    asyncio.run(flush_log())
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and a shell's commands count on
+    os.execv("/bin/sh", ["/bin/sh", "-c", f". {shlex.quote(str(script))}", "awsac-autorun"])  # noqa: S606  a shell is meant
+
+
 async def _boot(paths: InstancePaths) -> int:
     metadata = Metadata(os.environ)
     user_data = await read_user_data(metadata)
     if user_data is None:
-        _log.info("no user data: this instance is in no session")
-        return EXIT_NO_USER_DATA
+        raise _NoSessionError
     return await _or_leave(_boot_session(paths, metadata, user_data), State(directory=paths.state), metadata)
 
 
@@ -80,11 +109,22 @@ async def _boot_session(paths: InstancePaths, metadata: Metadata, user_data: Use
     async with connect(region=instance.region, instance_role_only=True) as aws:
         agent = await _agent(paths, user_data, instance, aws, paths.awsac_working / JOBS_FILE)
         trouble = await lifecycle.go_through(agent, lifecycle.BOOT)
-        if not trouble:
-            return EXIT_OK
-        _log.error("boot failed: %s", trouble)
-        await lifecycle.depart(agent, trouble)
-    return EXIT_FAILED
+        if trouble:
+            _log.error("boot failed: %s", trouble)
+        elif await asyncio.to_thread(paths.autostart.is_file):
+            agent.state.keep_handed_over()
+            raise _HandOverError
+        else:
+            agent.state.keep_options(RunOptions())
+        return await _go_on(agent, trouble)
+
+
+async def _go_on(agent: Agent, trouble: str = "") -> int:
+    """Run the jobs, unless there was trouble before, and depart."""
+    trouble = trouble or await lifecycle.go_through(agent, lifecycle.RUN)
+    await lifecycle.depart(agent, trouble)
+    succeeded = not trouble and all(record.succeeded for record in agent.reporter.records())
+    return EXIT_OK if succeeded else EXIT_JOB_FAILED
 
 
 async def _run(paths: InstancePaths, arguments: argparse.Namespace) -> int:
@@ -114,10 +154,7 @@ async def _run_session(paths: InstancePaths, options: RunOptions, metadata: Meta
     instance = replace(instance, instance_id=options.instance_id or instance.instance_id)
     async with connect(region=instance.region, instance_role_only=True) as aws:
         agent = await _agent(paths, user_data, instance, aws, options.jobs_file or paths.awsac_working / JOBS_FILE)
-        trouble = await lifecycle.go_through(agent, lifecycle.RUN)
-        await lifecycle.depart(agent, trouble)
-    succeeded = not trouble and all(record.succeeded for record in agent.reporter.records())
-    return EXIT_OK if succeeded else EXIT_JOB_FAILED
+        return await _go_on(agent, await lifecycle.go_through(agent, lifecycle.CALLED))
 
 
 async def _or_leave(
@@ -132,6 +169,8 @@ async def _or_leave(
         return await life
     except lifecycle.FaultError:
         return EXIT_FAULT
+    except _HandOverError:
+        raise
     except Exception as error:
         if _may_pass(error):
             raise
@@ -167,7 +206,7 @@ def _may_pass(error: Exception) -> bool:
 
 def _stop_on_signals() -> Stop:
     stop = Stop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         reason = f"the agent was stopped by {number.name}"
         asyncio.get_running_loop().add_signal_handler(number, stop.request, JobState.INTERRUPTED, reason)
     return stop

@@ -147,6 +147,6 @@ class Metadata:
                 body = answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             raise EndpointError("GetMetadata", path, f"{self._endpoint.geturl()}: {error}") from error
-        if answer.status >= http.client.INTERNAL_SERVER_ERROR:
+        if answer.status >= http.client.INTERNAL_SERVER_ERROR or answer.status == http.client.TOO_MANY_REQUESTS:
             raise EndpointError("GetMetadata", path, f"the metadata service answered {answer.status}")
         return answer.status, body

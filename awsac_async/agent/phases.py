@@ -80,7 +80,7 @@ def _seconds_to_begin(agent: Agent) -> dict[str, float]:
     booted, fetched = uptime_at_boot(agent.paths.state / "booted"), agent.state.unpacked()
     seconds = {} if fetched is None else {"fetch": fetched}
     if booted is not None:
-        seconds["boot"] = max(0.0, agent.began - booted - (fetched or 0.0))
+        seconds["boot"] = max(0.0, uptime() - booted - (fetched or 0.0))
     return seconds
 
 

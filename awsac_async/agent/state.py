@@ -1,8 +1,8 @@
 """What the agent keeps on disk so that its successor can go on: how each job stands, and how the agent was called.
 
-Owns ``run.json``, ``unpacked``, ``faults`` and each job's ``record.json`` in the state directory; the claims of jobs'
-processes there are ``process``'s. Everything is written atomically and small enough to be written on the loop. A write
-that fails, on a full disk say, is logged and never fails the agent: a successor then only knows less.
+Owns ``run.json``, ``unpacked``, ``handed-over``, ``faults`` and each job's ``record.json`` in the state directory; the
+claims of jobs' processes there are ``process``'s. Everything is written atomically and small enough to be written on the
+loop. A write that fails, on a full disk say, is logged and never fails the agent: a successor then only knows less.
 """
 
 import json
@@ -105,6 +105,10 @@ class State:
             return None if document is None else float(document["seconds"])
         except (KeyError, TypeError, ValueError):
             return None
+
+    def keep_handed_over(self) -> None:
+        """Keep that the session's own script has its turn, for ``awsac-autorun``: it must not have it twice."""
+        self._write(self.directory / "handed-over", {})
 
     def may_try_again(self) -> bool:
         """Count a fault of the agent; whether a successor is to try again, rather than this one to give up.

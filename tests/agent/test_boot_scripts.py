@@ -41,7 +41,6 @@ esac
 """
 AGENT = """#!/bin/sh
 echo "agent $*" >> "$STAND_INS/calls"
-[ "$1" = run ] || exit "${BOOT_STATUS:-0}"
 """
 
 
@@ -233,7 +232,7 @@ def test_the_boot_is_written_down_once_and_the_deadline_set_before_the_agent_is_
     assert int(epoch) > 1_700_000_000
     calls = [call.split()[0] for call in here.calls()]
     assert calls.index("systemd-run") < calls.index("agent")
-    assert here.calls()[-2:] == ["agent boot", "agent run"]
+    assert here.calls()[-1] == "agent boot"
     here.run("awsac-autorun")
     assert (here.state / "booted").read_text() == booted
 
@@ -247,47 +246,21 @@ def test_the_deadline_is_set_also_where_nothing_can_be_written(machine: Start) -
     assert here.timers() == {"awsac-deadline": pytest.approx(2 * HOUR, abs=10)}
 
 
-@pytest.mark.parametrize(
-    ("agent_ran", "then"), [(True, ["agent boot", "script", "agent run"]), (False, ["agent boot", "script"])]
-)
-def test_a_script_of_the_session_is_sourced_once_and_the_agent_it_called_goes_on(
+@pytest.mark.parametrize(("agent_ran", "then"), [(True, ["agent run"]), (False, [])])
+def test_a_script_of_the_session_has_its_turn_once_and_the_agent_it_called_goes_on(
     machine: Start, agent_ran: bool, then: list[str]
 ) -> None:
     here = machine(SESSION)
-    (here.directory / "awsac" / "awsac_all_instances_autorun.sh").write_text('echo script >> "$STAND_INS/calls"\n')
-    here.run("awsac-autorun")
+    (here.state / "handed-over").write_text("{}")
     if agent_ran:
         (here.state / "run.json").write_text("{}")
-    here.run("awsac-autorun")
-    assert [call for call in here.calls() if not call.startswith("system")] == then
-
-
-def test_a_session_that_an_image_was_made_in_the_middle_of_is_forgotten(machine: Start) -> None:
-    here = machine(SESSION + b";max_hours=2")
-    here.run("awsac-autorun")
-    (here.state / "machine").write_text("another\n")
-    (here.state / "booted").write_text("another-boot 42.17 17\n")
-    (here.directory / "awsac-deadline.timer").unlink()
-    (here.directory / "awsac" / "awsac_all_instances_autorun.sh").write_text('echo script >> "$STAND_INS/calls"\n')
-    work = here.directory / "work"
-    for name in ("12", "12.attempt_1", ".awsac", "software"):
-        (work / name).mkdir()
-    here.run("awsac-autorun")
-    assert here.timers() == {"awsac-deadline": pytest.approx(2 * HOUR, abs=10)}
-    assert [path.name for path in work.iterdir()] == ["software"]
-    assert "script" not in here.calls()
-
-
-def test_an_image_in_no_session_keeps_nothing(machine: Start) -> None:
-    here = machine(None)
-    assert "no AWSAC session" in here.run("awsac-autorun", BOOT_STATUS="3")
-    assert not (here.directory / "awsac").exists()
-    assert here.timers() == {}
+    here.run("awsac-autorun", AWSACPower="true")
+    assert here.calls() == then
 
 
 def test_the_unit_restarts_an_agent_that_died_and_leaves_the_jobs_alive() -> None:
     lines = (BOOT / "awsac-agent.service").read_text().splitlines()
-    expected = {"Restart=on-failure", "SuccessExitStatus=1 3", "StartLimitIntervalSec=0", "KillMode=process"}
+    expected = {"Restart=on-failure", "SuccessExitStatus=1", "StartLimitIntervalSec=0", "KillMode=process"}
     assert expected | {"RestartSec=2", "Delegate=yes"} <= set(lines)
     assert os.access(SCRIPTS[0], os.X_OK)
     assert os.access(SCRIPTS[1], os.X_OK)

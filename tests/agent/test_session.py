@@ -7,6 +7,7 @@ from datetime import datetime
 import pytest
 
 from tests.agent.account import Account, Item, Session, session_of
+from tests.conftest import Embedded
 from tests.contract import ITEM_ATTRIBUTES
 from tests.waiting import wait_until
 
@@ -194,6 +195,7 @@ def test_a_missing_archive_fails_the_jobs_that_a_client_of_2008_left_pending(
 def test_a_session_may_bring_its_own_start_script(session: Session) -> None:
     autorun = """
         echo "sourced by $0, in $AWSACworkingDir"
+        [ ! -e "$SessionInfoDir/state/handed-over" ] || echo "handed over"
         service=$AWS_EC2_METADATA_SERVICE_ENDPOINT
         python3 -c "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())" \\
             "${service%/}/latest/meta-data/instance-id" > "${SessionInfoDir}/InstanceID"
@@ -212,15 +214,18 @@ def test_a_session_may_bring_its_own_start_script(session: Session) -> None:
     session.run(cores=1)
 
     assert re.search(r"sourced by \S*awsac-autorun, in \S*awsac$", session.console(), re.MULTILINE)
+    assert "\nhanded over\n" in session.console()
     assert session.items()["job1"].instance_id == session.instance_ids[0]
     assert session.output(1) == "two\n"
 
 
-def test_an_instance_without_user_data_is_left_alone(session: Session, account: Account) -> None:
+def test_an_instance_without_user_data_is_left_alone(session: Session, account: Account, embedded: Embedded) -> None:
     session.instance_ids = account.launch(session.id, "", instances=1)
     wait_until(lambda: "the boot script ended with status" in session.console())
     assert "no user data" in session.console()
     assert "the boot script ended with status 0" in session.console()
+    left = embedded.directory / "instances" / session.instance_ids[0] / "mnt" / "awsac"
+    assert not left.exists()
     assert account.states(session.instance_ids) == {"running"}
 
 
