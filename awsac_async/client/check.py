@@ -43,7 +43,7 @@ class SessionStatus:
     @property
     def failed(self) -> tuple[JobRecord, ...]:
         """The jobs that went wrong, or that the end of their instance left unfinished."""
-        return tuple(job for job in self.jobs if _went_wrong(job) or (self.over and not job.state.final))
+        return tuple(job for job in self.jobs if _went_wrong(job) or _left_behind(job, self.instances, self.over))
 
     @property
     def running_instances(self) -> tuple[InstanceInfo, ...]:
@@ -116,8 +116,7 @@ async def read_status(aws: Aws, record: SessionRecord) -> SessionStatus:
     jobs = [kept.get(number) or JobRecord(number=number) for number in sorted({*range(1, record.n_jobs + 1), *kept})]
     over = _over(record, instances, jobs)
     jobs = [job if job.number in kept else replace(job, reason=_NOT_KEPT if over else _NOT_YET) for job in jobs]
-    if over:
-        jobs = [_with_reason(job, instances) for job in jobs]
+    jobs = [_with_reason(job, instances) if _left_behind(job, instances, over) else job for job in jobs]
     return SessionStatus(record=record, jobs=tuple(jobs), instances=instances, over=over)
 
 
@@ -140,9 +139,19 @@ def _may_still_appear(record: SessionRecord) -> bool:
     return started is not None and now() - started < _APPEARS_WITHIN
 
 
+def _left_behind(job: JobRecord, instances: tuple[InstanceInfo, ...], over: bool) -> bool:
+    """Say whether a job will never get to a final state: its own instance is gone, or all are."""
+    ended = over or any(each.state == "terminated" for each in _instances_of(job, instances))
+    return ended and not job.state.final
+
+
+def _instances_of(job: JobRecord, instances: tuple[InstanceInfo, ...]) -> list[InstanceInfo]:
+    return [each for each in instances if each.launch_index == job.launch_index]
+
+
 def _with_reason(job: JobRecord, instances: tuple[InstanceInfo, ...]) -> JobRecord:
-    """Say why a job that is not in a final state will never get there."""
-    if job.state.final or job.reason:
+    """Say why a job will never get to a final state."""
+    if job.reason:
         return job
-    fates = [f"{each.state}: {each.reason}" for each in instances if each.launch_index == job.launch_index]
+    fates = [f"{each.state}: {each.reason}" for each in _instances_of(job, instances)]
     return replace(job, reason=f"its instance is {fates[0]}" if fates else "its instance is gone")

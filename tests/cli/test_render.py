@@ -59,3 +59,43 @@ def test_check_shows_attempts_reasons_and_where_the_time_went(awsac: Awsac, acco
     assert lines[-3] == ["job", "attempt", "boot", "fetch", "provide", "queue", "run", "save"]
     assert lines[-2:] == [["1", "2", "3.2"], ["2", "1"]]
     assert [(job["attempt"], job["seconds"]) for job in values["jobs"]] == [(2, {"run": 3.25}), (1, {})]
+
+
+def test_a_job_whose_instance_is_gone_counts_as_failed_while_the_session_goes_on(
+    awsac: Awsac, account: Account, tmp_path: Path
+) -> None:
+    file = session_file(tmp_path)
+    record = read_record(file)
+    tags = [{"Key": "awsac:session", "Value": record.session_id}]
+    started = account.ec2.run_instances(
+        ImageId=record.ami_id,
+        InstanceType=record.instance_type,
+        MinCount=2,
+        MaxCount=2,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    lost, alive = (each["InstanceId"] for each in started["Instances"])
+    account.sdb.create_domain(DomainName=record.session_id)
+    for number in (1, 2):
+        values = {"status": "running", "launchindex": str(number - 1)}.items()
+        attributes = [{"Name": key, "Value": value} for key, value in values]
+        account.sdb.put_attributes(DomainName=record.session_id, ItemName=f"job{number}", Attributes=attributes)
+    try:
+        account.ec2.terminate_instances(InstanceIds=[lost])
+        account.ec2.get_waiter("instance_terminated").wait(InstanceIds=[lost], WaiterConfig={"Delay": 1})
+        done = awsac("check", "-c", file, "--json")
+    finally:
+        account.ec2.terminate_instances(InstanceIds=[alive])
+
+    status = json.loads(done.stdout)
+    assert (done.returncode, status["over"], status["failed_jobs"]) == (1, False, [1])
+    assert status["jobs"][0]["reason"].startswith("its instance is terminated: ")
+    assert status["jobs"][1]["reason"] is None
+
+
+def test_logs_says_of_which_jobs_there_is_none_and_when_there_may_be(awsac: Awsac, tmp_path: Path) -> None:
+    done = awsac("logs", "-c", session_file(tmp_path))
+
+    later = "what is written now is sent every minute, with --follow every two seconds"
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"awsac: there is no log of jobs 1-2; {later}\n"
