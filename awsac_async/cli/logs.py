@@ -10,7 +10,7 @@ import typer
 from awsac_async.cli import streams
 from awsac_async.cli.common import Local, SessionFile, run, say_trying_again, use_local
 from awsac_async.cli.loglines import Lines
-from awsac_async.session.jobs import parse_numbers
+from awsac_async.session.jobs import parse_numbers, shown_numbers
 
 if TYPE_CHECKING:
     from awsac_async.client import LogSource
@@ -49,13 +49,21 @@ async def _show(session: Path, options: dict[str, Any], *, as_json: bool) -> Non
 
     sources = await log_sources(session, jobs=options["jobs"], agents=options["agents"])
     lines, raw = Lines(as_json=as_json), len(sources) == 1 and not as_json
-    pieces = read_logs(session, on_failure=say_trying_again, on_missing=_missing, **options)
+    missing: list[LogSource] = []
+    pieces = read_logs(session, on_failure=say_trying_again, on_missing=missing.append, **options)
     async with aclosing(pieces):
         async for piece in pieces:
             if not streams.write(piece.data if raw else lines.add(piece)):
                 return  # as when the reader of cat goes away
     streams.write(lines.rest())
+    if missing:
+        print(f"awsac: {_none_of(missing, followed=options['follow'])}", file=sys.stderr)
 
 
-def _missing(source: "LogSource") -> None:
-    print(f"awsac: {source}: no log so far", file=sys.stderr)
+def _none_of(missing: "list[LogSource]", *, followed: bool) -> str:
+    """Say of which jobs and agents there is nothing, and when there may be more."""
+    jobs = [source.job for source in missing if source.job is not None]
+    names = [f"job{'s' * (len(jobs) > 1)} {shown_numbers(jobs)}"] * bool(jobs)
+    names += [str(source) for source in missing if source.job is None]
+    later = "" if followed else "; what is written now is sent every minute, with --follow every two seconds"
+    return f"there is no log of {', '.join(names)}{later}"

@@ -61,7 +61,7 @@ def killed_values(killed: "Killed") -> dict[str, Any]:
 
 def killed_remarks(killed: "Killed") -> list[str]:
     """Return a sentence for each job that could not be asked for, and one for the numbers of no job."""
-    remarks = [f"job {job.number} has ended before: it is {job.state.value}" for job in killed.ended]
+    remarks = [f"job {job.number} cannot be stopped any more: it is {job.state.value}" for job in killed.ended]
     if killed.unknown:
         unknown, known = shown_numbers(killed.unknown), shown_numbers(range(1, killed.n_jobs + 1))
         remarks.append(f"there is no job {unknown}: session {killed.session_id} has {known}")

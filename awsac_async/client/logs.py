@@ -19,6 +19,7 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.waiting import jittered
 from awsac_async.session.control import Control
 from awsac_async.session.errors import CloudError, InputError
+from awsac_async.session.jobs import shown_numbers
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.record import read_record
 
@@ -87,7 +88,8 @@ def _sources(record: SessionRecord, jobs: Collection[int] | None, agents: bool) 
         jobs = [] if agents else range(1, record.n_jobs + 1)
     unknown = sorted(number for number in jobs if not 1 <= number <= record.n_jobs)
     if unknown:
-        raise InputError(f"there is no job {unknown[0]}: session {record.session_id} has {record.n_jobs}, from 1")
+        known = shown_numbers(range(1, record.n_jobs + 1))
+        raise InputError(f"there is no job {shown_numbers(unknown)}: session {record.session_id} has {known}")
     launch_indexes = range(record.n_instances) if agents else ()
     return [LogSource(job=number) for number in sorted(set(jobs))] + [LogSource(agent=each) for each in launch_indexes]
 

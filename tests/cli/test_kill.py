@@ -38,7 +38,7 @@ def test_kill_asks_for_what_has_not_ended_and_says_what_it_could_not_ask_for(
 
     assert (done.returncode, done.stdout) == (0, "asked for the end of job 2; it comes within some seconds\n")
     assert done.stderr.splitlines() == [
-        "awsac: job 1 has ended before: it is saving",
+        "awsac: job 1 cannot be stopped any more: it is saving",
         f"awsac: there is no job 9: session {read_record(file).session_id} has 1-2",
     ]
     assert nothing.returncode == 2
