@@ -72,7 +72,8 @@ def step(what: str, **resources: str) -> Iterator[None]:
         resources: the IDs of what it touches by their kind, ``volume="vol-…", instance="i-…"``. The line of text shows
             those that ``what`` does not.
     """
-    named = ", ".join(f"{kind}={resource}" for kind, resource in resources.items() if resource not in what)
+    unsaid = {kind: resource for kind, resource in resources.items() if not _says(what, kind, resource)}
+    named = ", ".join(f"{kind}={resource}" for kind, resource in unsaid.items())
     of = f" ({named})" if named else ""
     began = time.monotonic()
     _log.info("%s: start%s", what, of, extra=_facts(what, "start", resources))
@@ -85,6 +86,11 @@ def step(what: str, **resources: str) -> Iterator[None]:
         raise
     seconds = time.monotonic() - began
     _log.info("%s: done in %.3f s%s", what, seconds, of, extra=_facts(what, "end", resources, seconds))
+
+
+def _says(what: str, kind: str, resource: str) -> bool:
+    """Say whether the name of a step has a resource in it: an ID, or a number behind its kind, as in ``job 2``."""
+    return f"{kind} {resource}" in what or (resource in what and not resource.isdigit())
 
 
 def _facts(what: str, event: str, resources: dict[str, str], seconds: float | None = None) -> dict[str, object]:

@@ -34,6 +34,8 @@ def test_a_step_is_a_line_of_text_and_a_line_of_json_at_its_start_and_at_its_end
     script = """
 with step("attach vol-1", volume="vol-1", instance="i-1"):
     log.info("asked")
+with step("job 2: run", job="2", attempt="2"):
+    pass
 try:
     with step("mount vol-1"):
         raise OSError("no\\nsuch device") from ValueError("ext5")
@@ -47,9 +49,10 @@ except OSError:
     assert said[:2] == ["INFO attach vol-1: start (instance=i-1)", "INFO asked"]
     assert said[2].startswith("INFO attach vol-1: done in 0.")
     assert said[2].endswith(" s (instance=i-1)")
-    assert said[4].endswith(" s by OSError: no such device, from ValueError: ext5")
+    assert said[3] == "INFO job 2: run: start (attempt=2)"
+    assert said[6].endswith(" s by OSError: no such device, from ValueError: ext5")
 
-    start, asked, end, _, failed = lines(file)
+    start, asked, end, *_, failed = lines(file)
     assert all(str(line.pop("time")).endswith("Z") for line in (start, asked, end, failed))
     resources = {"volume": "vol-1", "instance": "i-1"}
     text = "attach vol-1: start (instance=i-1)"
