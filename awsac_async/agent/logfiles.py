@@ -147,7 +147,9 @@ class LogStream:
         touched = found.st_size == mark.position and found.st_mtime_ns != before[1]
         if found.st_size < max(mark.position, before[0]) or (touched and not _is_known(path, mark)):
             self._begin_again(path)
-        return found.st_size - self._read.mark(path).position
+        arrived = self._read.mark(path).position
+        # A mark that went back: the file was truncated, and what is sent was read from its new start.
+        return found.st_size - (arrived if arrived <= self._latest.mark(path).position else 0)
 
     @property
     def _latest(self) -> _Reached:
