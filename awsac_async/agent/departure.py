@@ -27,7 +27,9 @@ _STATUS_SECONDS = 600.0  # how long the last states of the jobs may take to be w
 _LOG_SECONDS = 600.0  # how long the log may take: results are worth waiting for until the deadline, the log is not
 _REFUSED_SECONDS = 600.0  # how long EC2 may refuse to terminate this instance before it is powered off
 _ABANDON_SECONDS = 3600.0  # how long an agent that could not begin asks for the end of its instance
-_HURRIED_SECONDS = 30.0  # either, when the instance is being taken away
+_CHUNKS_SECONDS = 60.0  # how long the live logs may take: what is missing there is in the packed ones
+_LEAST_SECONDS = 5.0  # each of these, also when the deadline is near
+_HURRIED_SECONDS = 30.0  # each of these, when the instance is being taken away
 
 
 async def report_unended(agent: Agent, trouble: str) -> None:
@@ -74,17 +76,20 @@ async def write_status(agent: Agent, _: str) -> None:
 
 
 async def upload_log(agent: Agent, _: str) -> None:
-    """Send the rest of the logs, then pack and upload the agent's own as it is now."""
+    """Send the rest of the live logs, and pack and upload the agent's own as it is now."""
     key = agent_log_key(agent.user_data.session_id, agent.instance.launch_index)
-    within = _within(agent, _LOG_SECONDS)
     await flush_log()
-    if not await agent.logs.finish_all(within=within):
-        _log.warning("what was not sent of the logs is in the packed ones only")
-    await agent.saver.save_files(log_files(agent.paths.session_info / AGENT_LOG_FILE), key, within=within)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(agent.logs.finish_all(within=_within(agent, _CHUNKS_SECONDS)), name="live logs")
+        files = log_files(agent.paths.session_info / AGENT_LOG_FILE)
+        await agent.saver.save_files(files, key, within=_within(agent, _LOG_SECONDS))
 
 
 def _within(agent: Agent, seconds: float) -> float:
-    return _HURRIED_SECONDS if agent.stop.state is JobState.INTERRUPTED else seconds
+    """Return how long a step may take, of these seconds: a third of what is left before the power-off at most."""
+    if agent.stop.state is JobState.INTERRUPTED:
+        seconds = min(seconds, _HURRIED_SECONDS)
+    return min(seconds, max(_LEAST_SECONDS, agent.deadline.left() / 3))
 
 
 async def terminate(agent: Agent, _: str) -> None:

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from awsac_async.agent.logfiles import LogFile, LogStream
 from awsac_async.agent.retry import foreseen, pauses
 from awsac_async.cloud.objects import ObjectInfo
-from awsac_async.session.errors import CloudError, ConflictError
+from awsac_async.session.errors import CloudError, ConflictError, CredentialsError
 from awsac_async.session.names import log_chunk_key
 
 _log = logging.getLogger(__name__)
@@ -119,12 +119,12 @@ class LogShipper:
         if prefix not in self._logs:
             return True
         log = self._logs[prefix]
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, CloudError):
             async with asyncio.timeout(within), log.lock:
                 await self._ship_all(log)
                 del self._logs[prefix]
                 return True
-        _log.warning("log %s: not all of it was sent within %.0f s", prefix, within)
+        _log.warning("log %s: not all of it was sent, the packed one will have it", prefix)
         return False
 
     async def finish_all(self, *, within: float) -> bool:
@@ -151,10 +151,15 @@ class LogShipper:
                     await self._ship(log)
 
     async def _ship_all(self, log: _Log) -> None:
+        """Send all that is there, trying again what may pass; raises CloudError for what will not."""
         for pause in pauses(longest=30.0):
-            with suppress(CloudError):  # told
+            try:
                 while await self._ship(log):
                     pass
+            except CloudError as error:  # told
+                if not (error.temporary or isinstance(error, CredentialsError)):
+                    raise
+            else:
                 return
             await asyncio.sleep(pause)
 

@@ -1,8 +1,8 @@
 """What the agent keeps on disk so that its successor can go on: how each job stands, and how the agent was called.
 
 Owns ``run.json``, ``unpacked``, ``handed-over``, ``faults`` and each job's ``record.json`` in the state directory; the
-claims of jobs' processes there are ``process``'s. Everything is written atomically and small enough to be written on the
-loop. A write that fails, on a full disk say, is logged and never fails the agent: a successor then only knows less.
+claims of jobs' processes there are ``process``'s. Everything is written atomically and small enough to be written on
+the loop. A write that fails, on a full disk say, is logged and never fails the agent: a successor then knows less.
 """
 
 import json
