@@ -1,6 +1,7 @@
 """What a job left in its directories that is to be saved, and how it is read.
 
-Owns which file counts as its results and which as its output, whatever the job did to them. Everything here blocks.
+Owns which file counts as its results, whatever the job did to it; which ones are its output is said by ``logfiles``.
+Everything here blocks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.agent.command import JobFiles
+from awsac_async.agent.logfiles import LogFile, written_files
 from awsac_async.agent.packing import Remarks, file_blocks, packed_directory, packed_files, size_of_tree
 from awsac_async.session.names import RESULTS_DIRECTORY, RESULTS_FILE, output_file
 
@@ -50,20 +52,13 @@ def find_output(job: int, attempts: Sequence[JobFiles]) -> Source:
     """Return the output of all attempts, packed: the last by the name of 2008, earlier ones by their number."""
     *earlier, last = attempts
     name = output_file(job)
-    members = [(name, _written(last.kept_output, last.output))]
+    members = [(name, written_files(LogFile(path=last.kept_output, shown=last.output)))]
     for files in earlier:
         aside = files.set_aside / files.output.name
-        members.append((f"{Path(name).stem}.attempt_{files.attempt}.log", _written(files.kept_output, aside)))
+        written = written_files(LogFile(path=files.kept_output, shown=aside))
+        members.append((f"{Path(name).stem}.attempt_{files.attempt}.log", written))
     return Source(
         read=lambda remarks: packed_files(members, remarks),
         about=sum(size_of_tree(path) for _, paths in members for path in paths),
         remarks=Remarks(of="output"),
     )
-
-
-def _written(kept: Path, visible: Path) -> list[Path]:
-    """Return the file that took a job's output, and the one the job may have put in its place."""
-    own = visible.is_file() and not visible.is_symlink()
-    if not kept.exists():
-        return [visible] if own else [kept]
-    return [kept, visible] if own and not visible.samefile(kept) else [kept]

@@ -34,6 +34,17 @@ class LogFile:
     shown: Path | None = None
 
 
+def written_files(file: LogFile) -> list[Path]:
+    """Return the files that hold what was written to a log, in the order in which a stream has found them.
+
+    They are ``path``, those that took its place under ``shown``, and what is there now; if all are gone, ``path``.
+    """
+    found = [path for path in (file.path, *_replacements(file.path)) if path.exists()]
+    if file.shown is not None and _is_another(file.shown, found):
+        found.append(file.shown)
+    return found or [file.path]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
     """The next bytes of a stream, and where in the stream they begin."""
@@ -172,16 +183,13 @@ class LogStream:
             return b"", mark
 
     def _find_replacement(self) -> None:
-        """Give what stands under the shown name a link of ours, if it is a file that we do not know yet."""
+        """Give what took the place of the last file a link of ours, if we do not know it yet."""
         file = self._files[-1]
-        with suppress(OSError):  # nothing is there, or it is on another file system, or its folder is gone
-            if file.shown is None or not stat.S_ISREG((found := file.shown.lstat()).st_mode):
-                return
-            if any(os.path.samestat(found, known) for known in _stats(self._paths)):
-                return
+        if file.shown is not None and _is_another(file.shown, self._paths):
             link = file.path.with_name(f"{file.path.name}.{len(_replacements(file.path)) + 1}")
-            os.link(file.shown, link, follow_symlinks=False)
-            self._paths.append(link)
+            with suppress(OSError):  # it is on another file system, or gone by now
+                os.link(file.shown, link, follow_symlinks=False)
+                self._paths.append(link)
 
     def _write_note(self) -> None:
         """Note how far it is. On a full disk only this is lost, and only if this process dies too."""
@@ -201,6 +209,14 @@ def _replacements(path: Path) -> list[Path]:
     """Return the links to the files that took the place of this one, oldest first."""
     numbers = (name.suffix[1:] for name in path.parent.glob(f"{path.name}.*"))
     return [path.with_name(f"{path.name}.{number}") for number in sorted(int(n) for n in numbers if n.isdecimal())]
+
+
+def _is_another(shown: Path, known: list[Path]) -> bool:
+    """Whether a name is that of a file, no link, which is none of the known ones."""
+    with suppress(OSError):  # nothing is there
+        found = shown.lstat()
+        return stat.S_ISREG(found.st_mode) and not any(os.path.samestat(found, each) for each in _stats(known))
+    return False
 
 
 def _stats(paths: list[Path]) -> Iterator[os.stat_result]:

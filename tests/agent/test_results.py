@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from awsac_async.agent.command import JobFiles
+from awsac_async.agent.logfiles import LogFile, LogStream
 from awsac_async.agent.results import SaveError, Saver
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket
@@ -182,6 +183,28 @@ async def test_the_output_of_each_attempt_is_kept_whatever_the_job_did_to_its_fi
         OUTPUT: b"printed by 2\nwritten by the job itself\n",
         "stdouterr_job_1.attempt_1.log": b"printed by 1\n",
     }
+
+
+async def test_what_was_shown_while_a_job_ran_is_what_is_saved_at_its_end(saving: Saving, tmp_path: Path) -> None:
+    files, stream = saving.attempt(), LogStream(tmp_path / "note")
+    stream.add(LogFile(path=files.kept_output, shown=files.output))
+    for replacement in (b"the first in its place\n", b"moved over that\n", b"the last, before anybody looked\n"):
+        stream.look()
+        new = files.directory / "new"
+        new.write_bytes(replacement)
+        new.replace(files.output)
+    assert await saving.save(files) == ""
+    saved = await saving.members("stdouterr_job_1.tar.bz2")
+    stream.look()
+    shown = stream.read(1000)
+    assert shown is not None
+    assert saved == {OUTPUT: bytes(shown.body)}
+    assert saved[OUTPUT].splitlines() == [
+        b"printed by 1",
+        b"the first in its place",
+        b"moved over that",
+        b"the last, before anybody looked",
+    ]
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=["pipe", "link"])
