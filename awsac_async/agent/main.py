@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _NoSessionError:
         return _leave_alone(paths)
     except _HandOverError:
-        _become(paths.autostart)
+        _become(paths.autostart, State(directory=paths.state))
     except AwsacError as error:
         _log.error("%s", error)
         return EXIT_FAULT if _may_pass(error) else EXIT_FAILED
@@ -88,11 +88,12 @@ def _leave_alone(paths: InstancePaths) -> int:
     return EXIT_OK
 
 
-def _become(script: Path) -> NoReturn:
+def _become(script: Path, state: State) -> NoReturn:
     """Let a shell source the session's own script in the place of this process, with the same variables."""
     _log.info("handing over to %s", script)
     asyncio.run(flush_log())
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and a shell's commands count on
+    state.keep_handed_over()  # last: were this agent killed after it, nobody would run the script
     os.execv("/bin/sh", ["/bin/sh", "-c", f". {shlex.quote(str(script))}", "awsac-autorun"])  # noqa: S606  a shell is meant
 
 
@@ -112,7 +113,6 @@ async def _boot_session(paths: InstancePaths, metadata: Metadata, user_data: Use
         if trouble:
             _log.error("boot failed: %s", trouble)
         elif await asyncio.to_thread(paths.autostart.is_file):
-            agent.state.keep_handed_over()
             raise _HandOverError
         else:
             agent.state.keep_options(RunOptions())
