@@ -26,10 +26,13 @@ _LONGEST_SLEEP = 60.0  # the loop's clock stands still while a machine is suspen
 
 @dataclass(frozen=True, kw_only=True)
 class Deadline:
-    """The end of this machine: ``hours`` after its boot, at ``end`` by CLOCK_BOOTTIME."""
+    """The end of this machine: ``hours`` after its boot, which was at ``booted`` by CLOCK_BOOTTIME.
+
+    That is below 0 on a machine that was rebooted: its first boot counts.
+    """
 
     hours: float
-    end: float
+    booted: float
 
     @classmethod
     def read(cls, user_data: UserData, paths: InstancePaths) -> "Deadline":
@@ -38,12 +41,11 @@ class Deadline:
         Raises:
             OSError: the state directory cannot be read or written.
         """
-        hours = max_hours(user_data)
-        return cls(hours=hours, end=uptime() - _since_boot(paths.state / "booted") + hours * 3600)
+        return cls(hours=max_hours(user_data), booted=uptime() - _since_boot(paths.state / "booted"))
 
     def left(self) -> float:
         """Return the seconds until the end."""
-        return self.end - uptime()
+        return self.booted + self.hours * 3600 - uptime()
 
     def warning(self) -> float:
         """Return how many seconds before the end jobs are stopped."""

@@ -17,7 +17,7 @@ from awsac_async.agent.logfiles import LogFile
 from awsac_async.agent.releases import Releases
 from awsac_async.agent.shield import shield_metadata
 from awsac_async.agent.state import KeptJob
-from awsac_async.agent.timings import uptime, uptime_at_boot
+from awsac_async.agent.timings import uptime
 from awsac_async.agent.watching import watching
 from awsac_async.agent.workplace import Workplace
 from awsac_async.session.archive import unpack
@@ -60,7 +60,7 @@ async def select(agent: Agent) -> None:
     """Find out which jobs are this instance's and how they stand, and say so."""
     jobs = expand(await asyncio.to_thread(read_jobs, agent.jobs_file))
     agent.n_jobs, agent.jobs = len(jobs), agent.own(jobs)
-    began = await asyncio.to_thread(_seconds_to_begin, agent)
+    began = _seconds_to_begin(agent)
     for job in agent.jobs:
         kept = agent.state.job(job.number) or _new(agent, job, began)
         agent.kept[job.number], agent.stops[job.number] = kept, agent.stop.child()
@@ -77,11 +77,9 @@ def _new(agent: Agent, job: Job, began: Mapping[str, float]) -> KeptJob:
 
 def _seconds_to_begin(agent: Agent) -> dict[str, float]:
     """Return the seconds of the parts that are over when an instance's jobs begin, as far as they are known."""
-    booted, fetched = uptime_at_boot(agent.paths.state / "booted"), agent.state.unpacked()
-    seconds = {} if fetched is None else {"fetch": fetched}
-    if booted is not None:
-        seconds["boot"] = max(0.0, uptime() - booted - (fetched or 0.0))
-    return seconds
+    fetched = agent.state.unpacked()
+    boot = {"boot": max(0.0, uptime() - agent.deadline.booted - (fetched or 0.0))}
+    return boot if fetched is None else boot | {"fetch": fetched}
 
 
 async def shield(agent: Agent) -> None:

@@ -5,7 +5,6 @@ counts on where its predecessor was.
 """
 
 import time
-from pathlib import Path
 
 from awsac_async.session.model import JobRecord
 from awsac_async.session.timings import read_seconds
@@ -14,20 +13,6 @@ from awsac_async.session.timings import read_seconds
 def uptime() -> float:
     """Return the seconds since the machine booted."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def uptime_at_boot(file: Path) -> float | None:
-    """Return the uptime at which this machine began with its session; None if that is not known.
-
-    Args:
-        file: ``<boot ID> <uptime> <seconds since 1970>``, as ``awsac-autorun`` writes it first of all.
-    """
-    try:
-        boot_id, seconds, _ = file.read_text().split()
-        this_boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return float(seconds) if boot_id == this_boot else None
-    except (OSError, ValueError):
-        return None
 
 
 class Timings:

@@ -56,7 +56,7 @@ def test_a_boot_that_nobody_wrote_down_is_now_also_for_the_successor(
 
 
 async def test_jobs_are_stopped_as_timed_out_before_the_deadline() -> None:
-    stop, deadline = Stop(), Deadline(hours=0.01, end=uptime() + 3.8)
+    stop, deadline = Stop(), Deadline(hours=0.01, booted=uptime() - 32.2)
     await watch_deadline(deadline, stop)
     assert 0 < deadline.left() <= deadline.warning() == pytest.approx(3.6)
     assert (stop.state, stop.reason) == (JobState.TIMEDOUT, "the session's deadline, 0.01 hours after boot, is near")
@@ -64,5 +64,5 @@ async def test_jobs_are_stopped_as_timed_out_before_the_deadline() -> None:
 
 
 def test_the_warning_is_ten_minutes_or_a_tenth() -> None:
-    assert Deadline(hours=48, end=0).warning() == 600
-    assert Deadline(hours=1, end=0).warning() == 360
+    assert Deadline(hours=48, booted=0).warning() == 600
+    assert Deadline(hours=1, booted=0).warning() == 360

@@ -48,7 +48,7 @@ def agent_of(session: Session, aws: Aws, directory: Path, *, cores: int = 2, ind
         aws=aws,
         stop=Stop(),
         jobs_file=directory / "AWSACworkingDir" / "jobs.cfg",
-        deadline=Deadline(hours=1, end=uptime() + 3600),
+        deadline=Deadline(hours=1, booted=uptime()),
         devices=Devices(os.environ),
     )
 

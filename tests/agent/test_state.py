@@ -7,7 +7,7 @@ import pytest
 
 from awsac_async.agent import timings
 from awsac_async.agent.state import End, KeptJob, RunOptions, State
-from awsac_async.agent.timings import Timings, uptime_at_boot
+from awsac_async.agent.timings import Timings
 from awsac_async.session.model import JobRecord, JobState
 
 RECORD = JobRecord(
@@ -69,13 +69,3 @@ def test_the_seconds_of_a_job_are_counted_on_by_a_successor(monkeypatch: pytest.
     second.enter("save")
     second.enter("")
     assert second.seconds == {"run": 1.5 + 7.0, "save": 3.0}
-
-
-def test_the_time_of_boot_is_known_only_of_this_boot_of_the_machine(tmp_path: Path) -> None:
-    booted, this_boot = tmp_path / "booted", Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    booted.write_text(f"{this_boot} 42.17 1795363200\n")
-    assert uptime_at_boot(booted) == 42.17
-    for text in ("another-boot 42.17 1795363200\n", "half a l", ""):
-        booted.write_text(text)
-        assert uptime_at_boot(booted) is None
-    assert uptime_at_boot(tmp_path / "missing") is None
