@@ -4,12 +4,15 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from awsac_async.agent import jobs, phases
+from awsac_async.agent.command import JobFiles
 from awsac_async.agent.context import Agent
+from awsac_async.agent.state import KeptJob
 from awsac_async.cloud.aws import connect
 from awsac_async.session.items import to_attributes
 from awsac_async.session.model import JobRecord, JobState
@@ -171,6 +174,27 @@ async def test_a_successor_adopts_what_runs_and_leaves_alone_what_has_ended(
     assert to_attributes(records[2]) == to_attributes(before)
     assert sorted((working / "ran").read_text().split()) == ["1.1", "1.2", "2.1"]
     assert await asyncio.to_thread(session.chunks, 1) == "1.1\n1.2\n"
+
+
+async def test_an_attempt_that_is_stopped_before_its_start_never_was(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, retries="1")
+        await asyncio.to_thread(prepare, agent, SOON)
+        # A predecessor died between two attempts.
+        running = replace(agent.new_record(3, "job.sh"), state=JobState.RUNNING, extra={"x_attempt": "2"})
+        agent.state.keep_job(KeptJob(record=running))
+        first = JobFiles.of(3, 1, agent.paths)
+        first.prepare(None)
+        first.kept_output.write_text("first\n")
+        agent.stop.request(JobState.KILLED, "stopped by awsac stop")
+        record = await run(agent)
+    assert (record.state, record.reason) == (JobState.KILLED, "stopped by awsac stop")
+    assert record.extra["x_attempt"] == "1"
+    outputs = await asyncio.to_thread(session.members, "stdouterr_job_3.tar.bz2")
+    assert outputs == {"stdouterr_job_3.log": "first\n"}
+    assert not (agent.paths.atlas_working / "ran").exists()
 
 
 async def test_a_job_that_fails_on_a_full_disk_says_so_and_is_not_tried_again(
