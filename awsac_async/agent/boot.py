@@ -4,10 +4,7 @@ Owns ``SessionInfoFile``. It never decides what becomes of the instance when som
 """
 
 import asyncio
-import contextlib
 import logging
-import math
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import aiofiles
@@ -19,16 +16,9 @@ from awsac_async.cloud.bucket import Bucket, Download
 from awsac_async.cloud.objects import address
 from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import CloudError, CredentialsError, FormatError, NotFoundError
-from awsac_async.session.fields import natural_number, read_field
-from awsac_async.session.model import StartInfo, UserData
-from awsac_async.session.names import (
-    USER_DATA_HOURS,
-    USER_DATA_JOBS,
-    USER_DATA_OBJECTS,
-    InstancePaths,
-    archive_key,
-)
-from awsac_async.session.userdata import format_user_data, parse_user_data, read_settings
+from awsac_async.session.model import UserData
+from awsac_async.session.names import InstancePaths, archive_key
+from awsac_async.session.userdata import format_user_data, parse_user_data
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 300.0  # a fresh instance role may take a while to be known everywhere
@@ -70,52 +60,6 @@ async def recall_user_data(metadata: Metadata, file: Path) -> UserData:
     if found is None:
         raise FormatError(file="user data", found="none", expected="those of a session")
     return found
-
-
-def check_user_data(user_data: UserData) -> None:
-    """Raise FormatError if one of our own fields cannot be read; the readers below then take it for missing."""
-    for key, reader in _FIELDS.items():
-        if key in user_data.extra:
-            read_field(reader, user_data.extra[key], file="user data", field=key)
-    read_settings(user_data)
-
-
-def number_of_jobs(user_data: UserData) -> int | None:
-    """Return how many jobs the session has, or None: a client of 2008 does not say."""
-    return int(_field(user_data, USER_DATA_JOBS)) if _field(user_data, USER_DATA_JOBS) else None
-
-
-def number_of_data(user_data: UserData) -> int:
-    """Return how many objects of input data the session has."""
-    return int(_field(user_data, USER_DATA_OBJECTS))
-
-
-def max_hours(user_data: UserData) -> float:
-    """Return how many hours after its boot an instance of the session ends."""
-    return _field(user_data, USER_DATA_HOURS) or StartInfo.max_hours
-
-
-def _field(user_data: UserData, key: str) -> float:
-    """Return a number of ours, or 0 if there is none that can be read."""
-    try:
-        return _FIELDS[key](user_data.extra[key])
-    except (KeyError, ValueError):
-        return 0
-
-
-def _hours(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        hours = float(text)
-        if 0 < hours < math.inf:
-            return hours
-    raise ValueError("a number of hours above 0")
-
-
-_FIELDS: Mapping[str, Callable[[str], float]] = {
-    USER_DATA_JOBS: natural_number,
-    USER_DATA_OBJECTS: natural_number,
-    USER_DATA_HOURS: _hours,
-}
 
 
 async def fetch_archive(bucket: Bucket, user_data: UserData, paths: InstancePaths) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.agent import procfs
-from awsac_async.agent.boot import max_hours
 from awsac_async.agent.stopping import GRACE_SECONDS, Stop
 from awsac_async.agent.timings import uptime
 from awsac_async.session.atomic import replacing
@@ -18,6 +17,7 @@ from awsac_async.session.durations import warning_seconds
 from awsac_async.session.model import JobState, UserData
 from awsac_async.session.names import InstancePaths
 from awsac_async.session.times import now
+from awsac_async.session.userdata import max_hours
 
 _log = logging.getLogger(__name__)
 _GRACE_SHARE = 0.25  # of the time before the end: the rest is for saving

@@ -10,7 +10,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from awsac_async.agent.boot import number_of_jobs
 from awsac_async.agent.context import Agent
 from awsac_async.agent.log import flush_log, log_files, step
 from awsac_async.agent.metadata import Metadata
@@ -21,6 +20,7 @@ from awsac_async.cloud.instances import Instances
 from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.model import Job, JobRecord, JobState
 from awsac_async.session.names import AGENT_LOG_FILE, DEADLINE_PROGRAM, agent_log_key
+from awsac_async.session.userdata import number_of_jobs
 
 _log = logging.getLogger(__name__)
 _STATUS_SECONDS = 600.0  # how long the last states of the jobs may take to be written

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from awsac_async.agent.boot import check_user_data, fetch_archive, keep_user_data, number_of_data
+from awsac_async.agent.boot import fetch_archive, keep_user_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.data import DataError, fetch_data
 from awsac_async.agent.jobs import run_job, runs_or_will
@@ -25,14 +25,14 @@ from awsac_async.session.jobs import expand, read_jobs
 from awsac_async.session.model import Job, JobSettings, JobState
 from awsac_async.session.names import AGENT_LOG_FILE, agent_log_prefix
 from awsac_async.session.timings import timing_attributes
-from awsac_async.session.userdata import read_settings
+from awsac_async.session.userdata import check_fields, number_of_data, read_settings
 
 _log = logging.getLogger(__name__)
 
 
 async def check(agent: Agent) -> None:
     """Refuse user data with a field of ours that cannot be read."""
-    check_user_data(agent.user_data)
+    check_fields(agent.user_data)
 
 
 async def remember(agent: Agent) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from awsac_async.session import fields, names
-from awsac_async.session.durations import format_seconds, parse_duration
+from awsac_async.session.durations import format_seconds, parse_duration, parse_hours
 from awsac_async.session.errors import FormatError
 from awsac_async.session.model import JobSettings, StartInfo, UserData
 
@@ -22,6 +22,12 @@ _SETTINGS: Mapping[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
     names.USER_DATA_RETRIES: (fields.retries, str),
     names.USER_DATA_JOB_USER: (fields.job_user, str),
     names.USER_DATA_RELEASE_MOUNT: (fields.release_mount, str),
+}
+# Key of our fields on what the session has -> reader.
+_NUMBERS: Mapping[str, Callable[[str], float]] = {
+    names.USER_DATA_JOBS: fields.natural_number,
+    names.USER_DATA_OBJECTS: fields.natural_number,
+    names.USER_DATA_HOURS: parse_hours,
 }
 _key = fields.matching(r"[a-z][a-z0-9_]*", "key=value with a key of small letters, digits and '_'")
 
@@ -62,11 +68,42 @@ def settings_fields(startinfo: StartInfo) -> dict[str, str]:
     return {key: _SETTINGS[key][1](value) for key, value in given.items() if value != getattr(JobSettings, key)}
 
 
-def read_settings(user_data: UserData, *, file: str = _FILE) -> JobSettings:
+def read_settings(user_data: UserData) -> JobSettings:
     """Read those fields; what is absent is as in 2008. Raises FormatError."""
     given = {key: text for key, text in user_data.extra.items() if key in _SETTINGS}
-    values = {key: fields.read_field(_SETTINGS[key][0], text, file=file, field=key) for key, text in given.items()}
+    values = {key: fields.read_field(_SETTINGS[key][0], text, file=_FILE, field=key) for key, text in given.items()}
     return JobSettings(**values)
+
+
+def check_fields(user_data: UserData) -> None:
+    """Raise FormatError if one of our fields cannot be read; the three readers below then take it for missing."""
+    read_settings(user_data)
+    for key, reader in _NUMBERS.items():
+        if key in user_data.extra:
+            fields.read_field(reader, user_data.extra[key], file=_FILE, field=key)
+
+
+def number_of_jobs(user_data: UserData) -> int | None:
+    """Return how many jobs the session has, or None: a client of 2008 does not say."""
+    return int(_number(user_data, names.USER_DATA_JOBS)) or None
+
+
+def number_of_data(user_data: UserData) -> int:
+    """Return how many objects of input data the session has."""
+    return int(_number(user_data, names.USER_DATA_OBJECTS))
+
+
+def max_hours(user_data: UserData) -> float:
+    """Return how many hours after its boot an instance of the session ends."""
+    return _number(user_data, names.USER_DATA_HOURS) or StartInfo.max_hours
+
+
+def _number(user_data: UserData, key: str) -> float:
+    """Return a number of ours, or 0 if there is none that can be read."""
+    try:
+        return _NUMBERS[key](user_data.extra[key])
+    except (KeyError, ValueError):
+        return 0
 
 
 def _line(text: str, *, file: str) -> str:
