@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 # Seconds after which a test that waits for what does not come fails.
-PATIENCE = 60
+PATIENCE = 120
 
 
 @dataclass(frozen=True, kw_only=True)

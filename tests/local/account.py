@@ -12,20 +12,20 @@ from botocore.exceptions import ClientError
 
 from awsac_async.local import cloud, processes
 from tests.conftest import Embedded
+from tests.waiting import looks
 
 IMAGE = "ami-0a35ac00000000001"
 BOOT = Path(__file__).with_name("boot-user-data")
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T], good: Callable[[T], Any], *, patience: float = 20.0) -> T:
+def eventually(ask: Callable[[], T], good: Callable[[T], Any]) -> T:
     """Ask until the answer is good, and return it; fail with the last answer."""
-    deadline = time.monotonic() + patience
-    while not good(answer := ask()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"it never came; the last answer was {answer!r}")
-        time.sleep(0.05)
-    return answer
+    for pause in looks():
+        if good(answer := ask()):
+            return answer
+        time.sleep(pause)
+    pytest.fail(f"it never came; the last answer was {ask()!r}")
 
 
 def error_code(call: Callable[..., Any], **parameters: Any) -> str:
