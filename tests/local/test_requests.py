@@ -26,11 +26,13 @@ def test_the_same_client_token_gives_the_same_reservation(any_account: Account) 
 def test_a_client_token_with_other_parameters_is_refused(any_account: Account) -> None:
     token = str(uuid.uuid4())
     volume = {"AvailabilityZone": "us-east-1a", "ClientToken": token}
-    any_account.ec2.create_volume(**volume, Size=1)
+    volume_id = any_account.ec2.create_volume(**volume, Size=1)["VolumeId"]
     assert error_code(any_account.ec2.create_volume, **volume, Size=2) == "IdempotentParameterMismatch"
     launched = any_account.ec2.run_instances(**LAUNCH, ClientToken=token)
     other = LAUNCH | {"InstanceType": "c1.medium", "ClientToken": token}
     assert error_code(any_account.ec2.run_instances, **other) == "IdempotentParameterMismatch"
+    any_account.volume_reached(volume_id, "available")
+    any_account.ec2.delete_volume(VolumeId=volume_id)
     any_account.terminate(launched["Instances"][0]["InstanceId"])
 
 
