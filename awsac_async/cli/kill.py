@@ -8,7 +8,7 @@ import typer
 from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
 from awsac_async.cli.render import killed_remarks, killed_values
 from awsac_async.session.errors import EXIT_INPUT
-from awsac_async.session.jobs import parse_numbers, shown_numbers
+from awsac_async.session.jobs import named_jobs, parse_numbers
 
 
 def kill(
@@ -34,8 +34,7 @@ def kill(
     if as_json:
         print_json(killed_values(killed))
     elif killed.asked:
-        jobs_asked = f"job{'s' * (len(killed.asked) > 1)} {shown_numbers(killed.asked)}"
-        print(f"asked for the end of {jobs_asked}; it comes within some seconds")
+        print(f"asked for the end of {named_jobs(killed.asked)}; it comes within some seconds")
     for remark in killed_remarks(killed):
         print(f"awsac: {remark}", file=sys.stderr)
     if not killed.asked:

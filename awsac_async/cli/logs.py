@@ -10,7 +10,7 @@ import typer
 from awsac_async.cli import streams
 from awsac_async.cli.common import Local, SessionFile, run, say_trying_again, use_local
 from awsac_async.cli.loglines import Lines
-from awsac_async.session.jobs import parse_numbers, shown_numbers
+from awsac_async.session.jobs import named_jobs, parse_numbers
 
 if TYPE_CHECKING:
     from awsac_async.client import LogSource
@@ -63,7 +63,7 @@ async def _show(session: Path, options: dict[str, Any], *, as_json: bool) -> Non
 def _none_of(missing: "list[LogSource]", *, followed: bool) -> str:
     """Say of which jobs and agents there is nothing, and when there may be more."""
     jobs = [source.job for source in missing if source.job is not None]
-    names = [f"job{'s' * (len(jobs) > 1)} {shown_numbers(jobs)}"] * bool(jobs)
+    names = [named_jobs(jobs)] * bool(jobs)
     names += [str(source) for source in missing if source.job is None]
     later = "" if followed else "; what is written now is sent every minute, with --follow every two seconds"
     return f"there is no log of {', '.join(names)}{later}"

@@ -128,6 +128,11 @@ def shown_numbers(numbers: Collection[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
+def named_jobs(numbers: Collection[int]) -> str:
+    """Return job numbers with their noun: "job 3", "jobs 1,3-7"."""
+    return f"{'job' if len(numbers) == 1 else 'jobs'} {shown_numbers(numbers)}"
+
+
 def launch_index_of(number: int, *, cores_per_instance: int) -> int:
     """Return which instance runs the job of this number: 0 runs the first ``cores_per_instance`` of them."""
     return (number - 1) // cores_per_instance
