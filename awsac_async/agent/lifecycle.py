@@ -46,13 +46,13 @@ class FaultError(Exception):
     """A fault of the agent, logged and counted: its successor is to try again."""
 
 
-async def go_through(agent: Agent, phases: Sequence[Phase]) -> str:
-    """Run phases in order, up to the first that fails; returns why it failed, or "".
+async def go_through(agent: Agent, order: Sequence[Phase]) -> str:
+    """Run phases in this order, up to the first that fails; returns why it failed, or "".
 
     Raises:
         FaultError: it failed by a fault of the agent, not too many of which have been before.
     """
-    for phase in phases:
+    for phase in order:
         try:
             with step(f"phase {phase.__name__}", instance=agent.instance.instance_id):
                 await phase(agent)
