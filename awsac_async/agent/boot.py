@@ -11,11 +11,11 @@ import aiofiles
 
 from awsac_async.agent.log import step
 from awsac_async.agent.metadata import Metadata
-from awsac_async.agent.retry import keep_trying
+from awsac_async.agent.retry import keep_trying, passing
 from awsac_async.cloud.bucket import Bucket, Download
 from awsac_async.cloud.objects import address
 from awsac_async.session.atomic import replacing
-from awsac_async.session.errors import CloudError, CredentialsError, FormatError, NotFoundError
+from awsac_async.session.errors import FormatError, NotFoundError
 from awsac_async.session.model import UserData
 from awsac_async.session.names import InstancePaths, archive_key
 from awsac_async.session.userdata import format_user_data, parse_user_data
@@ -77,8 +77,4 @@ async def fetch_archive(bucket: Bucket, user_data: UserData, paths: InstancePath
         await bucket.download([Download(key=key, target=paths.archive, size=found[0].size, etag=found[0].etag)])
 
     until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-    await keep_trying(f"fetch {key}", fetch, until=until, again=_may_pass)
-
-
-def _may_pass(error: CloudError) -> bool:
-    return error.temporary or isinstance(error, CredentialsError)
+    await keep_trying(f"fetch {key}", fetch, until=until, again=passing)

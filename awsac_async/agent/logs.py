@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from awsac_async.agent.logfiles import LogFile, LogStream
-from awsac_async.agent.retry import foreseen, pauses
+from awsac_async.agent.retry import foreseen, passing, pauses
 from awsac_async.cloud.objects import ObjectInfo
-from awsac_async.session.errors import CloudError, ConflictError, CredentialsError
+from awsac_async.session.errors import CloudError, ConflictError
 from awsac_async.session.names import log_chunk_key
 
 _log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class LogShipper:
                 while await self._ship(log):
                     pass
             except CloudError as error:  # told
-                if not (error.temporary or isinstance(error, CredentialsError)):
+                if not passing(error):
                     raise
             else:
                 return

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from awsac_async.agent.log import describe
-from awsac_async.session.errors import CloudError
+from awsac_async.session.errors import CloudError, CredentialsError
 
 _log = logging.getLogger(__name__)
 _random = random.SystemRandom()
@@ -32,6 +32,11 @@ def pauses(*, first: float = 0.5, longest: float = 60.0) -> Iterator[float]:
 def temporary(error: CloudError) -> bool:
     """Whether the same call may succeed later."""
     return error.temporary
+
+
+def passing(error: CloudError) -> bool:
+    """Whether it may pass by itself: what is temporary, and a role whose credentials are not good yet, or no more."""
+    return error.temporary or isinstance(error, CredentialsError)
 
 
 def always(_: CloudError) -> bool:
