@@ -62,3 +62,8 @@ def embedded() -> Iterator[Embedded]:
         embedded_cloud(Path(parent) / "cloud", Settings()) as running,
     ):
         yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the table of faults begin first: one file, which waits for minutes while the others have the processor."""
+    items.sort(key=lambda item: item.path.parent.name != "faults")
