@@ -51,14 +51,18 @@ class Deadline:
         """Return how many seconds before the end jobs are stopped."""
         return warning_seconds(self.hours)
 
+    def stop_jobs(self, stop: Stop) -> None:
+        """Ask for the end of the jobs, because this is near."""
+        _log.warning("this machine is powered off in %.0f s: stopping the jobs", max(0.0, self.left()))
+        reason = f"the session's deadline, {self.hours:g} hours after boot, is near"
+        stop.request(JobState.TIMEDOUT, reason, grace=min(GRACE_SECONDS, _GRACE_SHARE * self.warning()))
+
 
 async def watch_deadline(deadline: Deadline, stop: Stop) -> None:
     """Wait until the deadline is near, and stop the jobs then."""
     while (seconds := deadline.left() - deadline.warning()) > 0:  # noqa: ASYNC110  time is what is waited for
         await asyncio.sleep(min(seconds, _LONGEST_SLEEP))
-    _log.warning("this machine is powered off in %.0f s: stopping the jobs", deadline.left())
-    reason = f"the session's deadline, {deadline.hours:g} hours after boot, is near"
-    stop.request(JobState.TIMEDOUT, reason, grace=min(GRACE_SECONDS, _GRACE_SHARE * deadline.warning()))
+    deadline.stop_jobs(stop)
 
 
 def _since_boot(file: Path) -> float:

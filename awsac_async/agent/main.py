@@ -188,14 +188,15 @@ async def _agent(paths: InstancePaths, user_data: UserData, instance: Instance, 
     _log.info(
         "instance %s, launch index %d, session %s", instance.instance_id, instance.launch_index, user_data.session_id
     )
+    deadline = await asyncio.to_thread(Deadline.read, user_data, paths)
     return Agent(
         paths=paths,
         user_data=user_data,
         instance=instance,
         aws=aws,
-        stop=_stop_on_signals(),
+        stop=stop_on_signals(deadline),
         jobs_file=jobs_file,
-        deadline=await asyncio.to_thread(Deadline.read, user_data, paths),
+        deadline=deadline,
         devices=Devices(os.environ),
     )
 
@@ -204,9 +205,16 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, CloudError) and error.temporary
 
 
-def _stop_on_signals() -> Stop:
+def stop_on_signals(deadline: Deadline) -> Stop:
+    """Return a request to stop that a signal makes."""
     stop = Stop()
+
+    def stop_by(number: signal.Signals) -> None:
+        if deadline.left() < deadline.warning():  # the power-off may come before the agent has seen that it is near
+            deadline.stop_jobs(stop)
+        else:
+            stop.request(JobState.INTERRUPTED, f"the agent was stopped by {number.name}")
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        reason = f"the agent was stopped by {number.name}"
-        asyncio.get_running_loop().add_signal_handler(number, stop.request, JobState.INTERRUPTED, reason)
+        asyncio.get_running_loop().add_signal_handler(number, stop_by, number)
     return stop

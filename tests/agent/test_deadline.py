@@ -1,11 +1,15 @@
 """The deadline counts from the boot, whatever becomes of the clock and of the agent, and stops the jobs before it."""
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from awsac_async.agent import deadline as module
 from awsac_async.agent.deadline import Deadline, watch_deadline
+from awsac_async.agent.main import stop_on_signals
 from awsac_async.agent.stopping import Stop
 from awsac_async.agent.timings import uptime
 from awsac_async.session.model import JobState, UserData
@@ -66,3 +70,22 @@ async def test_jobs_are_stopped_as_timed_out_before_the_deadline() -> None:
 def test_the_warning_is_ten_minutes_or_a_tenth() -> None:
     assert Deadline(hours=48, booted=0).warning() == 600
     assert Deadline(hours=1, booted=0).warning() == 360
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "state", "reason"),
+    [
+        (1000, JobState.INTERRUPTED, "the agent was stopped by SIGTERM"),
+        (300, JobState.TIMEDOUT, "the session's deadline, 1 hours after boot, is near"),
+        (-5, JobState.TIMEDOUT, "the session's deadline, 1 hours after boot, is near"),
+    ],
+)
+async def test_a_signal_when_the_deadline_is_near_is_the_deadline(
+    seconds_left: int, state: JobState, reason: str
+) -> None:
+    stop = stop_on_signals(Deadline(hours=1, booted=uptime() - 3600 + seconds_left))
+    told = asyncio.Event()
+    stop.tell(told.set)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await told.wait()
+    assert (stop.state, stop.reason) == (state, reason)
