@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from awsac_async.agent.logwriter import JsonLine, LineFile, TextLine, Writer, console
+from awsac_async.agent.stopping import StoppedError
 from awsac_async.session.names import AGENT_JSON_LOG_FILE
 from awsac_async.session.redaction import secrets
 
@@ -82,7 +83,7 @@ def step(what: str, **resources: str) -> Iterator[None]:
     except BaseException as error:
         seconds = time.monotonic() - began
         facts = _facts(what, "failed", resources, seconds)
-        _log.warning("%s: ended after %.3f s by %s%s", what, seconds, describe(error), of, extra=facts)
+        _log.warning("%s: %s%s", what, _how_ended(error, seconds), of, extra=facts)
         raise
     seconds = time.monotonic() - began
     _log.info("%s: done in %.3f s%s", what, seconds, of, extra=_facts(what, "end", resources, seconds))
@@ -91,6 +92,12 @@ def step(what: str, **resources: str) -> Iterator[None]:
 def _says(what: str, kind: str, resource: str) -> bool:
     """Say whether the name of a step has a resource in it: an ID, or a number behind its kind, as in ``job 2``."""
     return f"{kind} {resource}" in what or (resource in what and not resource.isdigit())
+
+
+def _how_ended(error: BaseException, seconds: float) -> str:
+    if isinstance(error, StoppedError):
+        return f"stopped after {seconds:.3f} s: {error}"
+    return f"ended after {seconds:.3f} s by {describe(error)}"
 
 
 def _facts(what: str, event: str, resources: dict[str, str], seconds: float | None = None) -> dict[str, object]:

@@ -41,6 +41,13 @@ try:
         raise OSError("no\\nsuch device") from ValueError("ext5")
 except OSError:
     pass
+from awsac_async.agent.stopping import StoppedError
+from awsac_async.session.model import JobState
+try:
+    with step("job 3: run"):
+        raise StoppedError(JobState.KILLED, "asked for by awsac kill")
+except StoppedError:
+    pass
 """
     ended = run(script, file)
     assert ended.returncode == 0
@@ -51,8 +58,10 @@ except OSError:
     assert said[2].endswith(" s (instance=i-1)")
     assert said[3] == "INFO job 2: run: start (attempt=2)"
     assert said[6].endswith(" s by OSError: no such device, from ValueError: ext5")
+    assert said[8].startswith("WARNING job 3: run: stopped after 0.")
+    assert said[8].endswith(" s: asked for by awsac kill")
 
-    start, asked, end, *_, failed = lines(file)
+    start, asked, end, *_, failed, _, _ = lines(file)
     assert all(str(line.pop("time")).endswith("Z") for line in (start, asked, end, failed))
     resources = {"volume": "vol-1", "instance": "i-1"}
     text = "attach vol-1: start (instance=i-1)"
