@@ -29,6 +29,8 @@ def plan_values(plan: "Plan") -> dict[str, Any]:
         "max_hours": plan.max_hours,
         "job_timeout": plan.job_timeout,
         "retries": plan.retries,
+        "job_user": plan.job_user,
+        "release_mount": plan.release_mount,
     }
 
 
@@ -43,9 +45,14 @@ def plan_text(plan: "Plan") -> str:
         f"its jobs are stopped {shown_duration(warning_seconds(plan.max_hours))} before",
     ]
     if plan.job_timeout is not None:
-        lines.append(f"job timeout:  {shown_duration(plan.job_timeout)}")
+        never = "; the deadline comes first" if plan.deadline_first else ""
+        lines.append(f"job timeout:  {shown_duration(plan.job_timeout)}{never}")
     if plan.retries:
         lines.append(f"retries:      {plan.retries} of a job that exits non-zero")
+    if plan.job_user != "root":
+        lines.append(f"job user:     {plan.job_user}")
+    if plan.release_mount == "ro":
+        lines.append("releases:     read-only")
     return "\n".join(lines)
 
 
@@ -55,6 +62,7 @@ def killed_values(killed: "Killed") -> dict[str, Any]:
         "session_id": killed.session_id,
         "asked": list(killed.asked),
         "ended": [{"number": job.number, "status": job.state.value} for job in killed.ended],
+        "lost": [job.number for job in killed.lost],
         "unknown": list(killed.unknown),
     }
 
@@ -62,6 +70,7 @@ def killed_values(killed: "Killed") -> dict[str, Any]:
 def killed_remarks(killed: "Killed") -> list[str]:
     """Return a sentence for each job that could not be asked for, and one for the numbers of no job."""
     remarks = [f"job {job.number} cannot be stopped any more: it is {job.state.value}" for job in killed.ended]
+    remarks += [f"job {job.number} cannot be stopped any more: it is lost, {job.reason}" for job in killed.lost]
     if killed.unknown:
         unknown, known = shown_numbers(killed.unknown), shown_numbers(range(1, killed.n_jobs + 1))
         remarks.append(f"there is no job {unknown}: session {killed.session_id} has {known}")

@@ -46,6 +46,11 @@ class SessionStatus:
         return tuple(job for job in self.jobs if _went_wrong(job) or _left_behind(job, self.instances, self.over))
 
     @property
+    def lost(self) -> tuple[JobRecord, ...]:
+        """The jobs that the end of their instance left unfinished; their ``reason`` says why."""
+        return tuple(job for job in self.jobs if _left_behind(job, self.instances, self.over))
+
+    @property
     def running_instances(self) -> tuple[InstanceInfo, ...]:
         """The instances that are not on their way out."""
         return tuple(each for each in self.instances if each.state in _RUNNING)

@@ -25,13 +25,15 @@ _CAN_BE_STOPPED = frozenset({JobState.PENDING, JobState.RUNNING})  # what has ru
 class Killed:
     """What became of a kill: the numbers of the jobs whose end was ``asked`` for, and of those that are ``unknown``.
 
-    ``ended`` are the jobs that had run already; what they left is saved, or being saved.
+    ``ended`` are the jobs that had run already; what they left is saved, or being saved. ``lost`` are those whose
+    instance has ended before them.
     """
 
     session_id: str
     n_jobs: int
     asked: tuple[int, ...]
     ended: tuple[JobRecord, ...]
+    lost: tuple[JobRecord, ...]
     unknown: tuple[int, ...]
 
 
@@ -50,14 +52,18 @@ async def kill(session: Path, jobs: Collection[int]) -> Killed:
     async with connect(region=record.region) as aws:
         status = await _under_way(aws, record)
         wanted = [job for job in status.jobs if job.number in jobs]
-        asked = tuple(job.number for job in wanted if job.state in _CAN_BE_STOPPED)
+        lost = tuple(job for job in status.lost if job.number in jobs)
+        gone = {job.number for job in lost}
+        left = [job for job in wanted if job.number not in gone]
+        asked = tuple(job.number for job in left if job.state in _CAN_BE_STOPPED)
         if asked:
             await amend_control(Bucket(aws, record.bucket), record.session_id, lambda control: control.killing(asked))
     return Killed(
         session_id=record.session_id,
         n_jobs=record.n_jobs,
         asked=asked,
-        ended=tuple(job for job in wanted if job.state not in _CAN_BE_STOPPED),
+        ended=tuple(job for job in left if job.state not in _CAN_BE_STOPPED),
+        lost=lost,
         unknown=tuple(sorted(set(jobs) - {job.number for job in wanted})),
     )
 

@@ -12,6 +12,7 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.status import status_store
 from awsac_async.cloud.volumes import Volumes
+from awsac_async.session.durations import warning_seconds
 from awsac_async.session.errors import FormatError, NotFoundError
 from awsac_async.session.jobs import instances_needed
 from awsac_async.session.model import StartInfo
@@ -22,7 +23,8 @@ from awsac_async.session.names import JOBS_FILE
 class Plan:
     """What will be started. ``max_hours`` is the deadline of every instance, counted from its boot.
 
-    ``job_timeout`` is in seconds, None if the session has none.
+    ``job_timeout`` is in seconds, None if the session has none. ``job_user`` is whom jobs run as;
+    ``release_mount`` is ``rw`` or ``ro``.
     """
 
     n_jobs: int
@@ -32,6 +34,8 @@ class Plan:
     max_hours: float
     job_timeout: float | None
     retries: int
+    job_user: str
+    release_mount: str
     market: str
     region: str
 
@@ -39,6 +43,13 @@ class Plan:
     def unused_cores(self) -> int:
         """Cores of the last instance that get no job."""
         return self.n_instances * self.cores_per_instance - self.n_jobs
+
+    @property
+    def deadline_first(self) -> bool:
+        """Whether no job can run as long as ``job_timeout`` allows, since the deadline stops it before that."""
+        return self.job_timeout is not None and self.job_timeout >= self.max_hours * 3600 - warning_seconds(
+            self.max_hours
+        )
 
 
 async def make_plan(aws: Aws, inputs: Inputs) -> Plan:
@@ -68,6 +79,8 @@ def plan_for(startinfo: StartInfo, *, cores: int, region: str) -> Plan:
         max_hours=startinfo.max_hours,
         job_timeout=startinfo.job_timeout,
         retries=startinfo.retries,
+        job_user=startinfo.job_user,
+        release_mount=startinfo.release_mount,
         market=startinfo.market,
         region=region,
     )

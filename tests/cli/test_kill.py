@@ -46,6 +46,7 @@ def test_kill_asks_for_what_has_not_ended_and_says_what_it_could_not_ask_for(
         "session_id": read_record(file).session_id,
         "asked": [],
         "ended": [{"number": 1, "status": "saving"}],
+        "lost": [],
         "unknown": [],
     }
     assert asked(account, file) == {"version": 1, "kill": [2], "stop": False, "follow": 0}

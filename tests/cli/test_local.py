@@ -81,6 +81,8 @@ def test_local_goes_before_every_setting_of_the_real_aws(awsac: Awsac, tmp_path:
         "max_hours": 48.0,
         "job_timeout": None,
         "retries": 0,
+        "job_user": "root",
+        "release_mount": "rw",
     }
 
 

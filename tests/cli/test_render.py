@@ -18,6 +18,8 @@ PLAN = Plan(
     max_hours=48,
     job_timeout=None,
     retries=0,
+    job_user="root",
+    release_mount="rw",
     market="spot",
     region="us-east-1",
 )
@@ -30,8 +32,17 @@ def test_a_plan_says_when_instances_end_and_until_when_jobs_may_run() -> None:
     )
     assert plan_text(replace(PLAN, max_hours=0.5, job_timeout=5400, retries=2)).splitlines()[3:] == [
         "deadline:     each instance powers itself off 30 minutes after boot; its jobs are stopped 3 minutes before",
-        "job timeout:  90 minutes",
+        "job timeout:  90 minutes; the deadline comes first",
         "retries:      2 of a job that exits non-zero",
+    ]
+
+
+def test_a_plan_says_what_a_session_asks_for_beyond_the_defaults() -> None:
+    asked = replace(PLAN, job_timeout=5400, job_user="nobody", release_mount="ro")
+    assert plan_text(asked).splitlines()[4:] == [
+        "job timeout:  90 minutes",
+        "job user:     nobody",
+        "releases:     read-only",
     ]
 
 
@@ -61,7 +72,7 @@ def test_check_shows_attempts_reasons_and_where_the_time_went(awsac: Awsac, acco
     assert [(job["attempt"], job["seconds"]) for job in values["jobs"]] == [(2, {"run": 3.25}), (1, {})]
 
 
-def test_a_job_whose_instance_is_gone_counts_as_failed_while_the_session_goes_on(
+def test_a_job_whose_instance_is_gone_counts_as_failed_and_cannot_be_killed_while_the_session_goes_on(
     awsac: Awsac, account: Account, tmp_path: Path
 ) -> None:
     file = session_file(tmp_path)
@@ -84,6 +95,7 @@ def test_a_job_whose_instance_is_gone_counts_as_failed_while_the_session_goes_on
         account.ec2.terminate_instances(InstanceIds=[lost])
         account.ec2.get_waiter("instance_terminated").wait(InstanceIds=[lost], WaiterConfig={"Delay": 1})
         done = awsac("check", "-c", file, "--json")
+        killed = awsac("kill", "-c", file, "1-2")
     finally:
         account.ec2.terminate_instances(InstanceIds=[alive])
 
@@ -91,6 +103,8 @@ def test_a_job_whose_instance_is_gone_counts_as_failed_while_the_session_goes_on
     assert (done.returncode, status["over"], status["failed_jobs"]) == (1, False, [1])
     assert status["jobs"][0]["reason"].startswith("its instance is terminated: ")
     assert status["jobs"][1]["reason"] is None
+    assert killed.stdout == "asked for the end of job 2; it comes within some seconds\n"
+    assert killed.stderr.startswith("awsac: job 1 cannot be stopped any more: it is lost, its instance is terminated: ")
 
 
 def test_logs_says_of_which_jobs_there_is_none_and_when_there_may_be(awsac: Awsac, tmp_path: Path) -> None:
