@@ -6,6 +6,7 @@ sent stays on disk; nothing here ever stops a job, and results do not wait for i
 
 import asyncio
 import logging
+import mmap
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -192,6 +193,7 @@ class LogShipper:
                 await self._ask_what_arrived(log)
             else:
                 await self._on_disk(lambda: stream.settle(len(chunk.body)))
+            _give_back(chunk.body)  # not after a failure: a thread may still be sending it
         return True
 
     async def _ask_what_arrived(self, log: _Log) -> None:
@@ -202,6 +204,12 @@ class LogShipper:
 
     async def _on_disk(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _give_back(body: bytes | memoryview) -> None:
+    """Return a chunk's memory to the system: who has sent it may hold it until the next one is sent."""
+    if isinstance(body, memoryview) and isinstance(body.obj, mmap.mmap):
+        body.obj.madvise(mmap.MADV_DONTNEED)
 
 
 class _Room:

@@ -85,8 +85,12 @@ def _seconds_to_begin(agent: Agent) -> dict[str, float]:
 async def shield(agent: Agent) -> None:
     """Keep the user as whom jobs run, if that is not root, from the credentials of the instance's role.
 
-    That waits for processes; meanwhile the client of EC2 is made, which the releases wait for.
+    That waits for processes; meanwhile the client of EC2 is made, which the releases wait for. Without any, its 15 MB
+    can wait until the instance is to go.
     """
+    if not any(job.snapshot_id for job in agent.jobs):
+        await shield_metadata(read_settings(agent.user_data).job_user, os.environ)
+        return
     connecting = asyncio.create_task(agent.aws.client("ec2"), name="connect to ec2")
     try:
         await shield_metadata(read_settings(agent.user_data).job_user, os.environ)
