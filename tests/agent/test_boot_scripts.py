@@ -258,22 +258,6 @@ def test_a_script_of_the_session_has_its_turn_once_and_the_agent_it_called_goes_
     assert here.calls() == then
 
 
-def test_a_session_that_an_image_was_made_in_the_middle_of_is_forgotten(machine: Start) -> None:
-    here = machine(SESSION + b";max_hours=2")
-    here.run("awsac-autorun")
-    (here.state / "machine").write_text("another\n")
-    (here.state / "booted").write_text("another-boot 42.17 17\n")
-    (here.state / "handed-over").write_text("{}")
-    (here.directory / "awsac-deadline.timer").unlink()
-    work = here.directory / "work"
-    for name in ("12", "12.attempt_1", ".awsac", "software"):
-        (work / name).mkdir()
-    here.run("awsac-autorun")
-    assert here.timers() == {"awsac-deadline": pytest.approx(2 * HOUR, abs=10)}
-    assert [path.name for path in work.iterdir()] == ["software"]
-    assert here.calls()[-1] == "agent boot"
-
-
 def test_the_unit_restarts_an_agent_that_died_and_leaves_the_jobs_alive() -> None:
     lines = (BOOT / "awsac-agent.service").read_text().splitlines()
     expected = {"Restart=on-failure", "SuccessExitStatus=1", "StartLimitIntervalSec=0", "KillMode=process"}
