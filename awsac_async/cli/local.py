@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from awsac_async.cli.common import Json, interruptible, print_json
+from awsac_async.local.faults.plan import EventKind
 from awsac_async.session.errors import InputError
 
 local = typer.Typer(
@@ -175,6 +176,30 @@ def _print_faults(found: dict[str, list[dict[str, Any]]]) -> None:
         print(f"event {number}: {event['kind']}, struck {' '.join(event['instances']) or 'no instance'}")
     if not any(found.values()):
         print("no call fails, and no instance is struck")
+
+
+@local.command(short_help="Let something happen to an instance now.")
+def event(
+    kind: Annotated[EventKind, typer.Argument(metavar="KIND", help="spot-notice, lost or agent-killed.")],
+    instance: Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance's ID, as check --json names it.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Let something happen to an instance of the embedded cloud, now.
+
+    spot-notice: a spot instance is told that it will be taken away, and two minutes later it is. lost: its hardware
+    fails. agent-killed: what it booted into is killed; its jobs live on.
+
+    Example: awsac local event spot-notice i-0123456789abcdef0
+    """
+    from awsac_async.local import cloud
+
+    with interruptible(lambda: "it may have happened; awsac local status shows what there is"):
+        cloud.instance_event(cloud.default_directory(), instance, kind)
+    if as_json:
+        print_json({"event": kind.value, "instance_id": instance})
+    else:
+        print(f"{instance}: {kind.value}")
 
 
 @local.command(short_help="Turn a folder into a snapshot.")

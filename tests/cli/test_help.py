@@ -25,7 +25,20 @@ def test_help_imports_no_aws_library_and_no_rich(awsac: Awsac) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["pack", "start", "check", "logs", "kill", "stop", "getresults", "cleanup", "local up", "local snapshot"]
+    "verb",
+    [
+        "pack",
+        "start",
+        "check",
+        "logs",
+        "kill",
+        "stop",
+        "getresults",
+        "cleanup",
+        "local up",
+        "local event",
+        "local snapshot",
+    ],
 )
 def test_the_help_of_each_verb_has_an_example(awsac: Awsac, verb: str) -> None:
     assert f"Example: awsac {verb}" in awsac.ok(*verb.split(), "--help")

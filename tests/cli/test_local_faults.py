@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from awsac_async.local import cloud
 from tests.cli.conftest import Awsac
+from tests.local.account import IMAGE
 
 THROTTLED = '[[fault]]\nservice = "sdb"\noperation = "ListDomains"\nkind = "throttle"\n'
 LOST = '[[event]]\nkind = "lost"\non = "CreateVolume"\n'
@@ -54,3 +55,22 @@ def test_a_bad_day_is_rehearsed_changed_and_ended(local: Awsac) -> None:
     simpledb.list_domains()
     assert local.ok("local", "faults", "--clear") == "no call fails, and no instance is struck\n"
     simpledb.close()
+
+
+def test_something_happens_to_an_instance_when_it_is_asked_for(local: Awsac) -> None:
+    local.ok("local", "up")
+    environment = json.loads(local.ok("local", "env", "--json"))
+    ec2 = boto3.client("ec2", endpoint_url=environment["AWS_ENDPOINT_URL"])
+    started = ec2.run_instances(ImageId=IMAGE, InstanceType="c1.medium", MinCount=1, MaxCount=1)
+    instance = started["Instances"][0]["InstanceId"]
+    ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
+
+    refused = local("local", "event", "spot-notice", instance)
+    happened = json.loads(local.ok("local", "event", "lost", instance, "--json"))
+    ec2.get_waiter("instance_terminated").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
+    ec2.close()
+
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert f"{instance} is not a spot instance that runs" in refused.stderr
+    assert happened == {"event": "lost", "instance_id": instance}
+    assert local("local", "event", "fire", instance).returncode == 2
