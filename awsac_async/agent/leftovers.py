@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.agent.command import JobFiles
-from awsac_async.agent.logfiles import LogFile, written_files
+from awsac_async.agent.logfiles import LogFile, make_readable, written_files
 from awsac_async.agent.packing import Remarks, file_blocks, packed_directory, packed_files, size_of_tree
 from awsac_async.session.names import RESULTS_DIRECTORY, RESULTS_FILE, output_file
 
@@ -57,6 +57,8 @@ def find_output(job: int, attempts: Sequence[JobFiles]) -> Source:
         aside = files.set_aside / files.output.name
         written = written_files(LogFile(path=files.kept_output, shown=aside))
         members.append((f"{Path(name).stem}.attempt_{files.attempt}.log", written))
+    for _, written in members:
+        make_readable(written)
     return Source(
         read=lambda remarks: packed_files(members, remarks),
         about=sum(size_of_tree(path) for _, paths in members for path in paths),

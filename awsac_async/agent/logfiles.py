@@ -11,7 +11,7 @@ import mmap
 import os
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,6 +43,15 @@ def written_files(file: LogFile) -> list[Path]:
     if file.shown is not None and _is_another(file.shown, found):
         found.append(file.shown)
     return found or [file.path]
+
+
+def make_readable(files: Iterable[Path]) -> None:
+    """Let this process read files of its own user, which a job of the same user may have made unreadable."""
+    for path in files:
+        with suppress(OSError):  # gone, or another user's: said when it is read
+            mode = path.lstat().st_mode
+            if stat.S_ISREG(mode) and not os.access(path, os.R_OK, effective_ids=True):
+                path.chmod(stat.S_IMODE(mode) | stat.S_IRUSR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +237,12 @@ def _stats(paths: list[Path]) -> Iterator[os.stat_result]:
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
     # Not to wait for the other end, should it be a pipe.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except PermissionError:
+        make_readable([path])
+        descriptor = os.open(path, flags)
     try:
         yield descriptor
     finally:

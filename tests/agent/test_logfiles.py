@@ -4,14 +4,16 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from awsac_async.agent.logfiles import Chunk, LogFile, LogStream
+from awsac_async.agent.logfiles import Chunk, LogFile, LogStream, make_readable
 
 SIZES = st.one_of(st.integers(1, 40), st.integers(900, 3000))
 
@@ -194,3 +196,34 @@ def test_of_a_chunk_that_arrived_late_only_the_rest_is_read_again(tmp_path: Path
     stream.settle(3)
 
     assert stream.read(100) == Chunk(offset=3, body=b" two")
+
+
+@pytest.fixture
+def as_an_ordinary_user() -> Iterator[Path]:
+    """Be one, as an agent in the plain form is; gives a folder of this user."""
+    with tempfile.TemporaryDirectory(prefix="awsac-test-") as name:
+        if os.geteuid():
+            yield Path(name)
+            return
+        os.chown(name, 65534, -1)
+        os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(0)
+
+
+def test_an_output_that_its_job_made_unreadable_is_read_all_the_same(as_an_ordinary_user: Path) -> None:
+    folder = as_an_ordinary_user
+    log, stream = folder / "1-1.log", LogStream(folder / "note.json")
+    log.write_bytes(b"one\n")
+    stream.add(LogFile(path=log))
+    log.chmod(0)
+
+    chunk = stream.read(stream.look())
+    log.chmod(0)
+    make_readable([log])
+
+    assert chunk is not None
+    assert bytes(chunk.body) == b"one\n"
+    assert log.read_bytes() == b"one\n"
