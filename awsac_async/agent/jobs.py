@@ -24,7 +24,7 @@ from awsac_async.agent.stopping import Stop, StoppedError
 from awsac_async.agent.timings import Timings, uptime
 from awsac_async.agent.workplace import Workplace
 from awsac_async.session.model import Job, JobState
-from awsac_async.session.names import job_log_prefix
+from awsac_async.session.names import LOG_PACKED, X_LOG, job_log_prefix
 from awsac_async.session.times import now
 from awsac_async.session.timings import read_attempt, timing_attributes
 
@@ -85,7 +85,11 @@ class _JobRun:
             return
         self._timings.enter("save")
         self.update(state=JobState.SAVING, save_start=self._record.save_start or now())
-        remark, _ = await asyncio.gather(self._save(), self._place.logs.finish(self._log_prefix, within=_LOG_SECONDS))
+        remark, sent = await asyncio.gather(
+            self._save(), self._place.logs.finish(self._log_prefix, within=_LOG_SECONDS)
+        )
+        if not sent:
+            self._record = replace(self._record, extra={**self._record.extra, X_LOG: LOG_PACKED})
         self.finish(self._end or _FINISHED, remark)
 
     def update(self, **changes: object) -> None:

@@ -1,15 +1,17 @@
-"""The logs of a session as they are in its bucket: chunks while it runs, packed files when no agent wrote chunks.
+"""The logs of a session as they are in its bucket: chunks while it runs, packed files where chunks are missing.
 
 Owns how far each log has been read, in what order its bytes come, and where its last lines begin. Holds a few
 megabytes at a time, whatever the size of a log.
 """
 
 import asyncio
+import math
+import re
 import shutil
 import tarfile
 import tempfile
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -77,6 +79,11 @@ class _Log:
     last_key: str = ""
     position: int = 0
 
+    @property
+    def end(self) -> int:
+        """Where what is known of it ends."""
+        return self.extents[-1].offset + self.extents[-1].size if self.extents else 0
+
 
 class LogReader:
     """Some logs of one session. Made by :func:`opened`."""
@@ -85,20 +92,23 @@ class LogReader:
         self._bucket, self._session_id, self._folder = bucket, session_id, folder
         self._logs = [_Log(source=source, prefix=source.prefix(session_id)) for source in sources]
         self._known = 0  # keys below the prefix of all logs
+        self.calls = 0  # that the last look was charged for
 
     def empty(self) -> list[LogSource]:
         """Return the logs of which there is nothing."""
         return [log.source for log in self._logs if not log.extents]
 
-    async def look(self) -> None:
-        """Find out which chunks there are."""
+    async def look(self, *, complete: Collection[int] = ()) -> None:
+        """Find out which chunks there are; of the jobs that are ``complete`` perhaps not."""
+        logs = [log for log in self._logs if log.source.job not in complete]
         # All logs at once, as long as that takes no more pages than one call for each.
-        if len(self._logs) > 1 and self._known <= _PAGE * len(self._logs):
-            objects = await self._bucket.list(names.logs_prefix(self._session_id))
-            self._known = len(objects)
+        if len(logs) > 1 and self._known <= _PAGE * len(logs):
+            lists = [await self._bucket.list(names.logs_prefix(self._session_id))]
+            self._known = len(lists[0])
         else:
-            lists = [self._bucket.list(log.prefix, after=log.last_key) for log in self._logs]
-            objects = [each for found in await asyncio.gather(*lists) for each in found]
+            lists = await asyncio.gather(*(self._bucket.list(log.prefix, after=log.last_key) for log in logs))
+        self.calls = sum(1 + len(found) // _PAGE for found in lists)
+        objects = [each for found in lists for each in found]
         by_prefix = {log.prefix: log for log in self._logs}
         for each in objects:
             prefix, _, offset = each.key.rpartition("/")
@@ -108,14 +118,14 @@ class LogReader:
                 log.extents.append(_Extent(offset=int(offset), size=each.size, read=read))
                 log.last_key = each.key
 
-    async def look_for_packed(self) -> None:
-        """Take the packed file of each log that has no chunks, if there is one."""
-        missing = [log for log in self._logs if not log.extents]
+    async def look_for_packed(self, cut: Collection[int]) -> None:
+        """Go on from the packed file, if there is one, in each log that has no chunks, or is of a job in ``cut``."""
+        missing = [log for log in self._logs if not log.extents or log.source.job in cut]
         prefix = names.session_prefix(self._session_id)
         found = {each.key: each for each in await self._bucket.list(prefix)} if missing else {}
         for log in missing:
             if packed := found.get(log.source.packed_key(self._session_id)):
-                log.extents = [await self._unpacked(packed)]
+                log.extents.append(await self._unpacked(packed, behind=log.end))
 
     async def skip_to_last(self, lines: int) -> None:
         """Begin each log of which nothing was given out with its last ``lines`` lines."""
@@ -133,12 +143,14 @@ class LogReader:
     async def _read(self, key: str, start: int, end: int) -> bytes:
         return await self._bucket.read_part(key, start=start, end=end)
 
-    async def _unpacked(self, packed: ObjectInfo) -> _Extent:
+    async def _unpacked(self, packed: ObjectInfo, *, behind: int) -> _Extent:
+        """Return what a packed log holds behind an offset: it is the same stream of bytes as the chunks."""
         name = packed.key.rpartition("/")[2]
         archive, log = self._folder / name, self._folder / f"{name}.log"
         await self._bucket.download([Download(key=packed.key, target=archive, size=packed.size, etag=packed.etag)])
         size = await asyncio.to_thread(_unpack, archive, log)
-        return _Extent(offset=0, size=size, read=lambda start, end: asyncio.to_thread(_read_file, log, start, end))
+        read = partial(_read_file, log, behind)
+        return _Extent(offset=behind, size=max(0, size - behind), read=partial(asyncio.to_thread, read))
 
 
 @asynccontextmanager
@@ -202,10 +214,10 @@ async def _start_of_last(extents: Sequence[_Extent], lines: int) -> int:
 
 
 def _unpack(archive: Path, target: Path) -> int:
-    """Write the files of an archive one after another into ``target``, and return its size."""
+    """Write the files of an archive, in the order of attempts, into ``target``, and return its size."""
     try:
         with tarfile.open(archive) as tar, target.open("wb") as log:
-            for member in tar:
+            for member in sorted(tar, key=_attempt):
                 if content := tar.extractfile(member):
                     shutil.copyfileobj(content, log, 1 << 20)
             return log.tell()
@@ -213,7 +225,13 @@ def _unpack(archive: Path, target: Path) -> int:
         raise FormatError(file=archive.name, found=str(error), expected="a packed log") from error
 
 
-def _read_file(path: Path, start: int, end: int) -> bytes:
+def _attempt(member: tarfile.TarInfo) -> float:
+    """Return the number of the attempt whose output a member is; the last one's name has none."""
+    numbered = re.search(r"\.attempt_(\d+)\.log$", member.name)
+    return int(numbered[1]) if numbered else math.inf
+
+
+def _read_file(path: Path, behind: int, start: int, end: int) -> bytes:
     with path.open("rb") as file:
-        file.seek(start)
+        file.seek(behind + start)
         return file.read(end - start)

@@ -6,7 +6,7 @@ somebody follows. Reads what agents have sent; it never reaches an instance.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +16,17 @@ from awsac_async.client.control import amend_control
 from awsac_async.client.logchunks import LogBytes, LogReader, LogSource, opened
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.status import status_store
 from awsac_async.cloud.waiting import jittered
 from awsac_async.session.control import Control
-from awsac_async.session.errors import CloudError, InputError
+from awsac_async.session.errors import CloudError, InputError, NotFoundError
 from awsac_async.session.jobs import shown_numbers
 from awsac_async.session.model import SessionRecord
+from awsac_async.session.names import LOG_PACKED, X_LOG
 from awsac_async.session.record import read_record
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 4.0  # seconds between two looks; the agents send every two
+_LIST_SECONDS = 0.25  # between two looks for each listing that one takes, which is paid for: 14400 an hour
 _MOST_FAILURES = 20  # looks in a row that may fail for a passing reason: more than a minute
 _WISH_SECONDS = 20.0  # an agent counts as followed for a minute
 _STATUS_SECONDS = 5.0
@@ -54,7 +57,7 @@ async def logs(
 
     Raises:
         InputError: the session file is not one, or the session has no such job.
-        CloudError: the cloud could not be asked.
+        CloudError: the cloud could not be asked; also after all chunks, if it cannot say whether there is more.
     """
     record = await asyncio.to_thread(read_record, session)
     sources = _sources(record, jobs, agents)
@@ -67,13 +70,16 @@ async def logs(
                     async for piece in live:
                         yield piece
                 tail = following.tail
+            cut, unknown = await _cut_logs(aws, record, sources)
             await reader.look()
-            await reader.look_for_packed()
+            await reader.look_for_packed(cut)
             if tail is not None:
                 await reader.skip_to_last(tail)
             async with aclosing(reader.new()) as rest:
                 async for piece in rest:
                     yield piece
+            if unknown:
+                raise unknown
             for source in reader.empty():
                 on_missing(source)
 
@@ -94,11 +100,27 @@ def _sources(record: SessionRecord, jobs: Collection[int] | None, agents: bool) 
     return [LogSource(job=number) for number in sorted(set(jobs))] + [LogSource(agent=each) for each in launch_indexes]
 
 
+async def _cut_logs(
+    aws: Aws, record: SessionRecord, sources: Sequence[LogSource]
+) -> tuple[frozenset[int], CloudError | None]:
+    """Return the jobs that have ended before all of their log was sent, or why that is not known."""
+    if all(source.job is None for source in sources):
+        return frozenset(), None
+    try:
+        jobs = await status_store(aws, record.session_id).read()
+    except NotFoundError:  # cleanup deletes it
+        return frozenset(), None
+    except CloudError as error:
+        return frozenset(), error
+    return frozenset(job.number for job in jobs if job.extra.get(X_LOG) == LOG_PACKED), None
+
+
 @dataclass(kw_only=True)
 class _Following:
     """Looks again and again, until nothing more will come. Times are monotonic seconds.
 
-    ``tail`` is None once the logs that were there at the first look have been cut.
+    ``tail`` is None once the logs that were there at the first look have been cut. ``ended`` are the jobs that had
+    ended when the status was last read, ``complete`` those of them that had at the time before: looked at since.
     """
 
     aws: Aws
@@ -108,6 +130,8 @@ class _Following:
     tail: int | None
     wish_at: float = field(default_factory=time.monotonic)
     status_at: float = field(default_factory=time.monotonic)
+    ended: frozenset[int] = frozenset()
+    complete: frozenset[int] = frozenset()
 
     async def read(self, reader: LogReader, on_failure: Callable[[CloudError], None]) -> AsyncGenerator[LogBytes]:
         """Yield what comes; a passing failure of the cloud is waited out."""
@@ -129,10 +153,10 @@ class _Following:
                     on_failure(error)
                 failures += 1
             pause = min(1.5 * pause, _LONGEST_PAUSE)
-            await asyncio.sleep(jittered(pause))
+            await asyncio.sleep(jittered(max(pause, _LIST_SECONDS * reader.calls)))
 
     async def _news(self, reader: LogReader) -> AsyncGenerator[LogBytes]:
-        await reader.look()
+        await reader.look(complete=self.complete)
         if self.tail is not None:
             await reader.skip_to_last(self.tail)
             self.tail = None
@@ -146,10 +170,8 @@ class _Following:
             return False
         status = await read_status(self.aws, self.record)
         self.status_at = time.monotonic() + _STATUS_SECONDS
-        wanted = {source.job for source in self.sources}
-        return status.over or (
-            None not in wanted and all(job.state.final for job in status.jobs if job.number in wanted)
-        )
+        self.complete, self.ended = self.ended, frozenset(job.number for job in status.jobs if job.state.final)
+        return status.over or all(source.job in self.ended for source in self.sources)
 
     async def _wish(self) -> None:
         """Tell the agents that somebody follows, now and as long as it is so."""

@@ -41,6 +41,8 @@ SAVEENDTIME = "saveendtime"
 REASON_ATTRIBUTE = "reason"
 X_PREFIX = "x_"
 X_ATTEMPT = "x_attempt"
+# Where the rest of a job's log is, if not all of it was sent as chunks before the job's end.
+X_LOG, LOG_PACKED = "x_log", "packed"
 # How many seconds a job spent in each part of its life: attribute x_seconds_<part>.
 PARTS = ("boot", "fetch", "provide", "queue", "run", "save")
 

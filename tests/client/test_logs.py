@@ -1,5 +1,6 @@
 """Logs read from the bucket: every byte once and in order, the last lines, and what agents of 2008 left instead."""
 
+import asyncio
 import io
 import random
 import tarfile
@@ -9,12 +10,20 @@ from pathlib import Path
 import pytest
 
 from awsac_async import client
+from awsac_async.agent import logs as agent_logs
 from awsac_async.client import LogSource, logchunks
+from awsac_async.cloud.aws import connect
 from awsac_async.session.errors import InputError
 from awsac_async.session.names import agent_log_prefix, job_log_prefix, log_chunk_key, output_key
 from awsac_async.session.record import read_record, write_record
+from tests.agent.account import Account as AgentsAccount
+from tests.agent.account import Session
+from tests.agent.test_departure import agent_of
+from tests.agent.test_jobs import prepare, run_all
 from tests.cli.conftest import BUCKET, Account
 from tests.cli.test_interrupts import session_file
+from tests.cloud.faults import error, proxy_to
+from tests.conftest import Embedded
 
 
 @pytest.fixture
@@ -80,6 +89,25 @@ async def test_the_packed_output_serves_where_an_agent_sent_no_chunks(file: Path
     account.s3.put_object(Bucket=BUCKET, Key=key, Body=packed.getvalue())
 
     assert await contents(file, tail=1) == {LogSource(job=2): b"two\n"}
+
+
+async def test_a_log_whose_last_chunks_were_refused_goes_on_from_the_packed_output_of_all_attempts(
+    file: Path, embedded: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_logs, "CHUNK_BYTES", 6)
+    session = Session(AgentsAccount(embedded))
+    with proxy_to(embedded.endpoint) as proxy:
+        proxy.fail(lambda asked: "/logs/job_3/" in asked.path and asked.path[-1] == "6", error(403, "AccessDenied"))
+        async with connect(endpoint_url=proxy.endpoint) as aws:
+            agent = agent_of(session, aws, tmp_path, retries="1")
+            await asyncio.to_thread(prepare, agent, "printf 'one\\ntwo\\n'; echo $AWSAC_ATTEMPT; exit 4\n")
+            await run_all(agent)
+    record = write_record(file.parent, replace(read_record(file), session_id=session.id, n_jobs=3))
+
+    lines = b"one\ntwo\n1\none\ntwo\n2\n".splitlines(keepends=True)
+    assert session.chunks(3) == "one\ntw"
+    assert await contents(record, follow=True) == {LogSource(job=3): b"".join(lines)}
+    assert await contents(record, jobs=[3], tail=3) == {LogSource(job=3): b"".join(lines[-3:])}
 
 
 async def test_many_chunks_of_many_logs_are_listed_page_by_page(
