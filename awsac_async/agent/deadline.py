@@ -21,6 +21,7 @@ from awsac_async.session.userdata import max_hours
 
 _log = logging.getLogger(__name__)
 _GRACE_SHARE = 0.25  # of the time before the end: the rest is for saving
+_EARLY_SECONDS = 1.0  # the power-off's timer is set in whole seconds, rounded down
 _LONGEST_SLEEP = 60.0  # the loop's clock stands still while a machine is suspended
 
 
@@ -50,6 +51,10 @@ class Deadline:
     def warning(self) -> float:
         """Return how many seconds before the end jobs are stopped."""
         return warning_seconds(self.hours)
+
+    def may_be_now(self) -> bool:
+        """Say whether who stops the agent may be the power-off, which can come before the jobs have been stopped."""
+        return self.left() < self.warning() + _EARLY_SECONDS
 
     def stop_jobs(self, stop: Stop) -> None:
         """Ask for the end of the jobs, because this is near."""

@@ -210,7 +210,7 @@ def stop_on_signals(deadline: Deadline) -> Stop:
     stop = Stop()
 
     def stop_by(number: signal.Signals) -> None:
-        if deadline.left() < deadline.warning():  # the power-off may come before the agent has seen that it is near
+        if deadline.may_be_now():
             deadline.stop_jobs(stop)
         else:
             stop.request(JobState.INTERRUPTED, f"the agent was stopped by {number.name}")

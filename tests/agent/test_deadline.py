@@ -77,11 +77,12 @@ def test_the_warning_is_ten_minutes_or_a_tenth() -> None:
     [
         (1000, JobState.INTERRUPTED, "the agent was stopped by SIGTERM"),
         (300, JobState.TIMEDOUT, "the session's deadline, 1 hours after boot, is near"),
+        (360.9, JobState.TIMEDOUT, "the session's deadline, 1 hours after boot, is near"),
         (-5, JobState.TIMEDOUT, "the session's deadline, 1 hours after boot, is near"),
     ],
 )
 async def test_a_signal_when_the_deadline_is_near_is_the_deadline(
-    seconds_left: int, state: JobState, reason: str
+    seconds_left: float, state: JobState, reason: str
 ) -> None:
     stop = stop_on_signals(Deadline(hours=1, booted=uptime() - 3600 + seconds_left))
     told = asyncio.Event()
