@@ -21,7 +21,7 @@ from awsac_async.agent.timings import uptime
 from awsac_async.agent.watching import watching
 from awsac_async.agent.workplace import Workplace
 from awsac_async.session.archive import unpack
-from awsac_async.session.jobs import expand, read_jobs
+from awsac_async.session.jobs import expand, read_jobs, shown_numbers
 from awsac_async.session.model import Job, JobSettings, JobState
 from awsac_async.session.names import AGENT_LOG_FILE, agent_log_prefix
 from awsac_async.session.timings import timing_attributes
@@ -66,7 +66,7 @@ async def select(agent: Agent) -> None:
         agent.kept[job.number], agent.stops[job.number] = kept, agent.stop.child()
         agent.state.keep_job(kept)
         agent.reporter.report(kept.record)
-    _log.info("jobs of this instance: %s of %d", [job.number for job in agent.jobs], agent.n_jobs)
+    _log.info("jobs of this instance: %s of %d", shown_numbers([job.number for job in agent.jobs]), agent.n_jobs)
 
 
 def _new(agent: Agent, job: Job, began: Mapping[str, float]) -> KeptJob:
