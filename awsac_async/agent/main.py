@@ -114,8 +114,6 @@ async def _boot_session(paths: InstancePaths, metadata: Metadata, user_data: Use
             _log.error("boot failed: %s", trouble)
         elif await asyncio.to_thread(paths.autostart.is_file):
             raise _HandOverError
-        else:
-            agent.state.keep_options(RunOptions())
         return await _go_on(agent, trouble)
 
 
