@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from awsac_async.cli.common import Json, Local, SessionFile, Yes, ask, print_json, run, use_local
+from awsac_async.cli.common import ChangedSession, Json, Local, Yes, ask, print_json, run, use_local
 from awsac_async.cli.render import cleaned_values
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def cleanup(
     *,
-    session: SessionFile,
+    session: ChangedSession,
     yes: Yes = False,
     force: Annotated[bool, typer.Option("--force", help="Terminate the session's instances first.")] = False,
     as_json: Json = False,

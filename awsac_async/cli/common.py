@@ -17,14 +17,38 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from awsac_async.cli.main import EXIT_INTERRUPTED
+from awsac_async.session import names
 from awsac_async.session.errors import AwsacError, InputError
 
 T = TypeVar("T")
 
-SessionFile = Annotated[
-    Path,
-    typer.Option("-c", "--session", metavar="FILE", readable=False, help="The session file that start has written."),
-]
+
+def newest_session_file() -> Path:
+    """Return the only or newest session file of this folder, and say which; raises InputError if there is none."""
+    found = sorted(Path().glob(names.session_file("*")), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise InputError("there is no session file in this folder: name one with -c, or get it with awsac attach")
+    say(f"session file: {found[-1]}")
+    return found[-1]
+
+
+def only_session_file() -> Path:
+    """Return the only session file of this folder, as ``newest_session_file``; InputError if there are several."""
+    if len(found := sorted(map(str, Path().glob(names.session_file("*"))))) > 1:
+        raise InputError(f"there are several sessions in this folder, name one of them with -c: {', '.join(found)}")
+    return newest_session_file()
+
+
+def _session_file(help_text: str, default: Callable[[], Path]) -> Any:
+    option = ("-c", "--session")
+    return typer.Option(
+        *option, metavar="FILE", readable=False, help=help_text, default_factory=default, show_default=False
+    )
+
+
+SessionFile = Annotated[Path, _session_file("The session file; else the newest here.", newest_session_file)]
+# Of verbs that end or remove something: these must not guess.
+ChangedSession = Annotated[Path, _session_file("The session file; else the only one here.", only_session_file)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Local = Annotated[bool, typer.Option("--local", help="Use the cloud on this machine, in which it was started.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Answer every question with yes.")]
@@ -71,9 +95,14 @@ def use_local(*, bring_up: bool = False) -> None:
     os.environ.update(environment)
 
 
+def say(remark: str) -> None:
+    """Tell the user on stderr what is no part of the output."""
+    print(f"awsac: {remark}", file=sys.stderr)
+
+
 def say_trying_again(failure: AwsacError) -> None:
-    """Tell, on stderr, of a failure of the cloud that is waited out."""
-    print(f"awsac: {failure}; trying again", file=sys.stderr)
+    """Tell of a failure of the cloud that is waited out."""
+    say(f"{failure}; trying again")
 
 
 def print_json(value: object) -> None:

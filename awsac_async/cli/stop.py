@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from awsac_async.cli.common import Json, Local, SessionFile, Yes, ask, print_json, run, use_local
+from awsac_async.cli.common import ChangedSession, Json, Local, Yes, ask, print_json, run, use_local
 from awsac_async.cli.render import stopped_values
 from awsac_async.session.wording import counted
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from awsac_async.client import SessionStatus
 
 
-def stop(*, session: SessionFile, yes: Yes = False, as_json: Json = False, local: Local = False) -> None:
+def stop(*, session: ChangedSession, yes: Yes = False, as_json: Json = False, local: Local = False) -> None:
     """Stop a running session.
 
     Its agents act within some seconds: they stop all jobs, save what these left, and terminate their instances. Where

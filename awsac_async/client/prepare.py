@@ -17,7 +17,8 @@ from awsac_async.cloud.objects import ObjectInfo, Upload
 from awsac_async.cloud.status import status_store
 from awsac_async.session.jobs import expand, launch_index_of
 from awsac_async.session.model import JobRecord, SessionRecord
-from awsac_async.session.names import InstancePaths, archive_key, data_prefix, prefixes
+from awsac_async.session.names import InstancePaths, archive_key, data_prefix, prefixes, session_copy_key
+from awsac_async.session.record import format_record
 
 
 class Preparation:
@@ -44,6 +45,10 @@ class Preparation:
         self._tell(events.UserDataBuilt(user_data=self._record.user_data))
         await self._write_jobs()
         self._tell(events.JobsWritten(domain=self._record.session_id, n_jobs=self._record.n_jobs))
+
+    async def write_copy(self, record: SessionRecord) -> None:
+        """Write the copy of the session file by which the session is found from any machine."""
+        await self._bucket.put(session_copy_key(record.session_id), format_record(record).encode())
 
     async def launched(self) -> bool:
         """Whether EC2 knows instances of this session."""

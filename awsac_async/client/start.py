@@ -5,6 +5,7 @@ session file stays, and the same start continues it with the same client token. 
 """
 
 import asyncio
+import contextlib
 import os
 import uuid
 from collections.abc import Awaitable, Callable
@@ -106,6 +107,12 @@ def _new_record(inputs: Inputs, plan: Plan) -> SessionRecord:
         input_digest=inputs.digest,
         region=plan.region,
         started=format_time(time),
+        price_per_hour=info.price_per_hour,
+        instance_profile=info.instance_profile,
+        key_name=info.key_name or "",
+        security_group_ids=info.security_group_ids,
+        subnet_id=info.subnet_id or "",
+        market=info.market,
     )
 
 
@@ -142,6 +149,7 @@ class _Start:
             if agreed:  # From now on there may be instances that EC2 does not show yet: cleanup goes by this time.
                 self._record = replace(self._record, started=format_time(now()))
                 await self._write(self._record)
+                await self._preparation.write_copy(self._record)
         except BaseException:  # Whatever it was, Ctrl-C too: what was prepared must not stay behind.
             await self._undo()
             raise
@@ -179,22 +187,24 @@ class _Start:
             self._tell(events.Completed(session_file=self._file))
             raise
         self._tell(events.Completed(session_file=self._file))
+        with contextlib.suppress(CloudError):  # attach completes a copy that is not, by what EC2 knows
+            await self._preparation.write_copy(record)
         return record
 
     async def _run_instances(self) -> Reservation:
-        info = self._inputs.startinfo
+        record = self._record
         launch = Launch(
-            image_id=self._record.ami_id,
-            instance_type=self._record.instance_type,
-            count=self._record.n_instances,
-            user_data=self._record.user_data,
-            client_token=self._record.client_token,
-            session_id=self._record.session_id,
-            instance_profile=info.instance_profile,
-            key_name=info.key_name,
-            security_group_ids=info.security_group_ids,
-            subnet_id=info.subnet_id,
-            market=info.market,
+            image_id=record.ami_id,
+            instance_type=record.instance_type,
+            count=record.n_instances,
+            user_data=record.user_data,
+            client_token=record.client_token,
+            session_id=record.session_id,
+            instance_profile=record.instance_profile,
+            key_name=record.key_name or None,
+            security_group_ids=record.security_group_ids,
+            subnet_id=record.subnet_id or None,
+            market=record.market,
         )
         return await Instances(self._aws).run(launch)
 

@@ -95,6 +95,12 @@ class Bucket:
             answer = await s3.put_object(Bucket=self.name, Key=key, Body=body, **condition)
         return str(answer["ETag"])
 
+    async def put(self, key: str, body: bytes) -> None:
+        """Write a small object, whatever is there."""
+        s3 = await self._client()
+        with translated("PutObject", self._place(key)):
+            await s3.put_object(Bucket=self.name, Key=key, Body=body)
+
     async def create(self, key: str, body: bytes | memoryview) -> None:
         """Write an object of some megabytes that is not there yet; it is never changed. See `Creation.create`.
 

@@ -12,7 +12,7 @@ from typing import Any
 from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.waiting import retried
 from awsac_async.session.errors import CloudError, NotFoundError
-from awsac_async.session.names import NAME_TAG, SESSION_TAG
+from awsac_async.session.names import FIRST_LAUNCH_INDEX_TAG, NAME_TAG, SESSION_TAG
 
 _PROFILE_USABLE_WITHIN = 20.0  # seconds; a fresh instance profile is refused for about 10
 _LIVE_STATES = ("pending", "running", "stopping", "stopped", "shutting-down")
@@ -23,6 +23,7 @@ class Launch:
     """One RunInstances call: ``count`` instances or none, with the same user data, in one reservation.
 
     ``client_token`` (at most 64 ASCII characters) makes it idempotent: the same token gives the same instances.
+    ``first_launch_index`` is that of the first of them in the session: 0 unless it is a further launch.
     """
 
     image_id: str
@@ -36,6 +37,7 @@ class Launch:
     security_group_ids: tuple[str, ...] = ()
     subnet_id: str | None = None
     market: str = "on-demand"
+    first_launch_index: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +50,19 @@ class Reservation:
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceInfo:
-    """An instance as EC2 sees it. ``reason`` says why it is in its state, or is empty. ``launched`` is in UTC."""
+    """An instance as EC2 sees it. ``reason`` says why it is in its state, or is empty. ``launched`` is in UTC.
+
+    ``launch_index`` is that in its session, also over several launches. ``host`` is its public name, or its private
+    one, or "".
+    """
 
     instance_id: str
+    session_id: str
+    reservation_id: str
     state: str
     reason: str
     launch_index: int
+    host: str
     instance_type: str
     zone: str
     launched: datetime
@@ -107,13 +116,20 @@ class Instances:
 
     async def of_session(self, session_id: str) -> list[InstanceInfo]:
         """Return a session's instances by launch index, terminated ones too as long as EC2 shows them (an hour)."""
+        return await self._described(session_id, {"Name": f"tag:{SESSION_TAG}", "Values": [session_id]})
+
+    async def of_all_sessions(self) -> list[InstanceInfo]:
+        """Return the instances of all sessions in this region, as ``of_session`` does."""
+        return await self._described("of all sessions", {"Name": "tag-key", "Values": [SESSION_TAG]})
+
+    async def _described(self, resource: str, condition: dict[str, Any]) -> list[InstanceInfo]:
         ec2 = await self._aws.client("ec2")
         pages = ec2.get_paginator("describe_instances")
         found = []
-        with translated("DescribeInstances", session_id):
-            async for page in pages.paginate(Filters=[{"Name": f"tag:{SESSION_TAG}", "Values": [session_id]}]):
-                found += [_info(instance) for group in page["Reservations"] for instance in group["Instances"]]
-        return sorted(found, key=lambda instance: (instance.launch_index, instance.instance_id))
+        with translated("DescribeInstances", resource):
+            async for page in pages.paginate(Filters=[condition]):
+                found += [_info(group, instance) for group in page["Reservations"] for instance in group["Instances"]]
+        return sorted(found, key=lambda instance: (instance.session_id, instance.launch_index, instance.instance_id))
 
     async def terminate(self, ids: Sequence[str]) -> None:
         """Terminate instances; those that are gone are terminated already."""
@@ -130,7 +146,10 @@ class Instances:
 
 
 def _request(launch: Launch) -> dict[str, Any]:
-    tags = [{"Key": SESSION_TAG, "Value": launch.session_id}, {"Key": NAME_TAG, "Value": f"awsac {launch.session_id}"}]
+    named = {SESSION_TAG: launch.session_id, NAME_TAG: f"awsac {launch.session_id}"}
+    if launch.first_launch_index:
+        named[FIRST_LAUNCH_INDEX_TAG] = str(launch.first_launch_index)
+    tags = [{"Key": key, "Value": value} for key, value in named.items()]
     request: dict[str, Any] = {
         "ImageId": launch.image_id,
         "InstanceType": launch.instance_type,
@@ -166,12 +185,17 @@ def _profile_is_fresh(error: Exception) -> bool:
     return isinstance(error, CloudError) and "Invalid IAM Instance Profile" in error.cause
 
 
-def _info(instance: dict[str, Any]) -> InstanceInfo:
+def _info(group: dict[str, Any], instance: dict[str, Any]) -> InstanceInfo:
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+    first = tags.get(FIRST_LAUNCH_INDEX_TAG, "")
     return InstanceInfo(
         instance_id=instance["InstanceId"],
+        session_id=tags.get(SESSION_TAG, ""),
+        reservation_id=group["ReservationId"],
         state=instance["State"]["Name"],
         reason=instance.get("StateReason", {}).get("Message") or instance.get("StateTransitionReason", ""),
-        launch_index=instance.get("AmiLaunchIndex", 0),
+        launch_index=instance.get("AmiLaunchIndex", 0) + (int(first) if first.isdecimal() else 0),
+        host=instance.get("PublicDnsName") or instance.get("PrivateDnsName") or "",
         instance_type=instance["InstanceType"],
         zone=instance["Placement"]["AvailabilityZone"],
         launched=instance["LaunchTime"].astimezone(UTC),

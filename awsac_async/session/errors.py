@@ -4,10 +4,15 @@ Every error that a person may see derives from AwsacError and reads as one clear
 the kind of error, so that every verb and every script agrees on it.
 """
 
+from collections.abc import Sequence
+
 EXIT_OK = 0
 EXIT_JOB_FAILED = 1
 EXIT_INPUT = 2
 EXIT_CLOUD = 3
+EXIT_INFRASTRUCTURE = 4
+EXIT_TIMED_OUT = 5
+EXIT_KILLED = 6
 
 
 class AwsacError(Exception):
@@ -39,6 +44,15 @@ class FormatError(InputError):
         self.file, self.line, self.field, self.found, self.expected = file, line, field, found, expected
         place = file + (f", line {line}" if line is not None else "") + (f", {field}" if field else "")
         super().__init__(f"{place}: found {found}, expected {expected}")
+
+
+class ProblemsError(AwsacError):
+    """Several things are wrong at once: each has its own line, and the exit code is that of bad input if one is."""
+
+    def __init__(self, problems: Sequence[AwsacError]) -> None:
+        self.problems = tuple(problems)
+        self.exit_code = EXIT_INPUT if any(isinstance(each, InputError) for each in problems) else EXIT_CLOUD
+        super().__init__("\n".join(str(each) for each in problems))
 
 
 class CloudError(AwsacError):

@@ -64,6 +64,13 @@ def integer(*, least: int, most: int, expected: str) -> Callable[[str], int]:
     return read
 
 
+def price(text: str) -> float:
+    """Read an amount of USD."""
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,9})?", text, re.ASCII):
+        raise ValueError("an amount of USD like 0.17")
+    return float(text)
+
+
 def time(text: str) -> datetime:
     """Read a time as ``times`` does."""
     try:
@@ -84,6 +91,7 @@ natural_number = integer(least=0, most=10**9, expected="0 or a positive integer"
 session_id = matching(_DOMAIN + "{3,255}", "a session ID like 081215_1646--eventgen--1816")
 job_user = matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", "the name of a user of the instance, like nobody")
 release_mount = matching("rw|ro", "rw or ro")
+market = matching("on-demand|spot", "on-demand or spot")
 retries = integer(least=0, most=100, expected="a number from 0 to 100")
 short_description = matching(
     _DOMAIN + "{1,8}", "letters, digits, '_', '.' or '-' only (it becomes part of names in S3 and SimpleDB)"

@@ -104,7 +104,10 @@ class JobRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class StartInfo:
-    """A parsed ``session.ini``; defaults keep the behaviour of 2008. ``job_timeout`` is in seconds."""
+    """A parsed ``session.ini``; defaults keep the behaviour of 2008.
+
+    ``job_timeout`` is in seconds, ``price_per_hour`` in USD for one instance (None: to be asked of AWS).
+    """
 
     instance_type: str
     ami_id: str
@@ -124,6 +127,7 @@ class StartInfo:
     retries: int = 0
     job_user: str = "root"
     release_mount: str = "rw"
+    price_per_hour: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +160,8 @@ class SessionRecord:
     """What ``session-<session_id>.cfg`` remembers: twelve keys of 2008, and ours.
 
     ``ec2_reservation_id`` is "" until RunInstances has answered: such a session is *uncompleted* and ``start``
-    continues it with the same ``client_token``.
+    continues it with the same ``client_token``. ``price_per_hour`` is that of one instance in USD, None if it was not
+    known at the start. The five fields after it are what RunInstances is told, for further launches.
     """
 
     session_id: str
@@ -175,3 +180,9 @@ class SessionRecord:
     input_digest: str
     region: str
     started: str
+    price_per_hour: float | None = None
+    instance_profile: str = ""
+    key_name: str = ""
+    security_group_ids: tuple[str, ...] = ()
+    subnet_id: str = ""
+    market: str = "on-demand"

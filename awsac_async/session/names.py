@@ -18,6 +18,8 @@ INSTANCE_ARCHIVE = "sessionarchive.tar.bz2"
 RESERVED_MEMBERS = frozenset({SESSION_INFO_DIRECTORY, INSTANCE_ARCHIVE})
 
 SESSION_TAG = "awsac:session"
+# The launch index, in its session, of the first instance of a reservation; 0 where the tag is missing.
+FIRST_LAUNCH_INDEX_TAG = "awsac:first-launch-index"
 SNAPSHOT_TAG = "awsac:snapshot"
 NAME_TAG = "Name"
 DEFAULT_INSTANCE_PROFILE = "awsac-agent"
@@ -56,6 +58,8 @@ USER_DATA_JOB_TIMEOUT = "job_timeout"
 USER_DATA_RETRIES = "retries"
 USER_DATA_JOB_USER = "job_user"
 USER_DATA_RELEASE_MOUNT = "release_mount"
+# Which launch of the session the instance belongs to: 2, 3 … for those of ``retry``; the first is not said.
+USER_DATA_LAUNCH = "launch"
 
 
 def seconds_attribute(part: str) -> str:
@@ -71,9 +75,32 @@ def session_prefix(session_id: str) -> str:
     return f"{session_id}/"
 
 
+INTERNAL_PREFIX = "awsac/"
+
+
 def internal_prefix(session_id: str) -> str:
     """Prefix of everything that only awsac_async reads."""
-    return f"awsac/{session_id}/"
+    return f"{INTERNAL_PREFIX}{session_id}/"
+
+
+def session_copy_key(session_id: str) -> str:
+    """Key of the session file's copy, by which a session is found from any machine."""
+    return internal_prefix(session_id) + "session.cfg"
+
+
+def launches_prefix(session_id: str) -> str:
+    """Prefix of the documents of all launches but the first."""
+    return internal_prefix(session_id) + "launches/"
+
+
+def launch_key(session_id: str, launch: int) -> str:
+    """Key of the document that says which instance of a later launch (from 2) runs which jobs."""
+    return f"{launches_prefix(session_id)}{launch}.json"
+
+
+def manifests_prefix(session_id: str) -> str:
+    """Prefix of the manifests of all jobs."""
+    return internal_prefix(session_id) + "manifests/"
 
 
 def prefixes(session_id: str) -> tuple[str, str]:
@@ -113,7 +140,7 @@ def control_key(session_id: str) -> str:
 
 def manifest_key(session_id: str, job: int) -> str:
     """Key of the list of what a job has saved, uploaded after all of it."""
-    return f"{internal_prefix(session_id)}manifests/job_{job}.json"
+    return f"{manifests_prefix(session_id)}job_{job}.json"
 
 
 def logs_prefix(session_id: str) -> str:

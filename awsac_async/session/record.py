@@ -32,6 +32,26 @@ def _time_or_nothing(text: str) -> str:
     return text
 
 
+def _price_or_nothing(text: str) -> float | None:
+    return fields.price(text) if text else None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
+def _written(value: object) -> str:
+    """Return a value as its reader takes it."""
+    match value:
+        case None:
+            return ""
+        case tuple():
+            return ",".join(value)
+        case float():
+            return f"{value:g}"
+    return str(value)
+
+
 # Key of the file -> field of SessionRecord, reader. The order is that of 2008.
 _KEYS_2008: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "session_id": ("session_id", fields.session_id),
@@ -48,11 +68,17 @@ _KEYS_2008: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "instance_type": ("instance_type", _any_text),
 }
 # Our keys, named as the fields, and what they are in a file that has only those of 2008, when all was in one region.
-_OUR_KEYS: Mapping[str, tuple[str, Callable[[str], str]]] = {
+_OUR_KEYS: Mapping[str, tuple[Any, Callable[[str], Any]]] = {
     "client_token": ("", _any_text),
     "input_digest": ("", _any_text),
     "region": ("us-east-1", _any_text),
     "started": ("", _time_or_nothing),
+    "price_per_hour": (None, _price_or_nothing),
+    "instance_profile": ("", _any_text),
+    "key_name": ("", _any_text),
+    "security_group_ids": ((), _words),
+    "subnet_id": ("", _any_text),
+    "market": ("on-demand", fields.market),
 }
 _COLUMNS = {**_KEYS_2008, **{key: (key, reader) for key, (_, reader) in _OUR_KEYS.items()}}
 
@@ -65,8 +91,11 @@ def new_session_id(shortdescr: str, local_time: datetime, entropy: bytes) -> str
 
 def read_record(path: Path) -> SessionRecord:
     """Read a session file of ours or of 2008; keys of later versions are passed over. Raises FormatError."""
-    file = str(path)
-    text = fields.read_text(path, expected=_EXPECTED)
+    return parse_record(fields.read_text(path, expected=_EXPECTED), file=str(path))
+
+
+def parse_record(text: str, *, file: str) -> SessionRecord:
+    """Parse the text of a session file; ``file`` is its name in errors. Raises FormatError."""
     entries = read_section(text, file=file, section=SECTION, interpolation=True)
     values: dict[str, Any] = {key: default for key, (default, _) in _OUR_KEYS.items()}
     for key in _KEYS_2008:
@@ -86,19 +115,25 @@ def write_record(directory: Path, record: SessionRecord) -> Path:
         FormatError: a value could not be read back.
         InputError: the file cannot be written.
     """
-    fields.read_field(fields.session_id, record.session_id, file="session", field="session_id")
+    text = format_record(record)
     path = directory / names.session_file(record.session_id)
-    values = {key: str(getattr(record, field)) for key, (field, _) in _COLUMNS.items()}
-    for key, value in values.items():
-        if value != fields.without_space(value) or not value.isprintable():
-            expected = "a value without white space"
-            raise FormatError(file=str(path), field=key, found=fields.shown(value), expected=expected)
     try:
         with replacing(path, mode=0o600) as part:
-            part.write_text(_ini(values), encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write the session file {path}: {error.strerror}") from error
     return path
+
+
+def format_record(record: SessionRecord) -> str:
+    """Return the text of a session file; raises FormatError for a value that could not be read back."""
+    fields.read_field(fields.session_id, record.session_id, file="session", field="session_id")
+    values = {key: _written(getattr(record, field)) for key, (field, _) in _COLUMNS.items()}
+    for key, value in values.items():
+        if value != fields.without_space(value) or not value.isprintable():
+            file, expected = names.session_file(record.session_id), "a value without white space"
+            raise FormatError(file=file, field=key, found=fields.shown(value), expected=expected)
+    return _ini(values)
 
 
 def _ini(values: Mapping[str, str]) -> str:

@@ -18,7 +18,6 @@ from awsac_async.session.model import StartInfo
 
 SECTION = "startinfo"
 SHORTDESCR_LENGTH = 8
-MARKETS = ("on-demand", "spot")
 
 
 def _shortdescr(text: str) -> str:
@@ -46,13 +45,14 @@ _OPTIONAL: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "key_name": ("key_name", matching(r"[!-~]{1,255}", "the name of a key pair")),
     "security_group_ids": ("security_group_ids", _security_groups),
     "subnet_id": ("subnet_id", matching(r"subnet-[0-9a-f]{8,17}", "a subnet ID like subnet-0123abcd")),
-    "market": ("market", matching("|".join(MARKETS), " or ".join(MARKETS))),
+    "market": ("market", fields.market),
     "cores_per_instance": ("cores_per_instance", integer(least=1, most=1024, expected="a number from 1 to 1024")),
     "max_hours": ("max_hours", parse_hours),
     "job_timeout": ("job_timeout", parse_duration),
     "retries": ("retries", fields.retries),
     "job_user": ("job_user", fields.job_user),
     "release_mount": ("release_mount", fields.release_mount),
+    "price_per_hour": ("price_per_hour", fields.price),
 }
 _KEYS = {**_REQUIRED, **_OPTIONAL}
 
