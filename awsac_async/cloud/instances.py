@@ -4,6 +4,7 @@ Owns every EC2 call on images, instance types and instances. Starts instances on
 behind: tagged, idempotent by client token, terminated when they shut down.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.names import FIRST_LAUNCH_INDEX_TAG, NAME_TAG, SESSION_TAG
 
 _PROFILE_USABLE_WITHIN = 20.0  # seconds; a fresh instance profile is refused for about 10
+_REASON_TIME = re.compile(r"\((\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) GMT\)")
 _LIVE_STATES = ("pending", "running", "stopping", "stopped", "shutting-down")
 
 
@@ -53,7 +55,7 @@ class InstanceInfo:
     """An instance as EC2 sees it. ``reason`` says why it is in its state, or is empty. ``launched`` is in UTC.
 
     ``launch_index`` is that in its session, also over several launches. ``host`` is its public name, or its private
-    one, or "".
+    one, or "". ``ended`` is when its end was asked for, in UTC, if EC2 says that.
     """
 
     instance_id: str
@@ -66,6 +68,7 @@ class InstanceInfo:
     instance_type: str
     zone: str
     launched: datetime
+    ended: datetime | None = None
 
     @property
     def live(self) -> bool:
@@ -199,4 +202,14 @@ def _info(group: dict[str, Any], instance: dict[str, Any]) -> InstanceInfo:
         instance_type=instance["InstanceType"],
         zone=instance["Placement"]["AvailabilityZone"],
         launched=instance["LaunchTime"].astimezone(UTC),
+        ended=_time_in(instance.get("StateTransitionReason", "")),
     )
+
+
+def _time_in(reason: str) -> datetime | None:
+    """Return the time in a reason like "User initiated (2026-11-22 15:50:39 GMT)": EC2 says it nowhere else."""
+    found = _REASON_TIME.search(reason)
+    try:
+        return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None

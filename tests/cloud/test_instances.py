@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import uuid
+from datetime import timedelta
 from urllib.parse import parse_qs
 
 import pytest
@@ -78,7 +79,9 @@ async def test_terminated_instances_stay_so_and_unknown_ones_do_not_hinder_the_o
     await instances.terminate([*ids, "i-00000000000000000"])
     await instances.terminate(ids)
     await instances.terminate([])
-    assert not any(info.state in {"pending", "running"} for info in await instances.of_session(launch.session_id))
+    left = await instances.of_session(launch.session_id)
+    assert not any(info.state in {"pending", "running"} for info in left)
+    assert all(info.ended and info.launched <= info.ended + timedelta(seconds=1) for info in left)
 
 
 async def test_what_is_asked_of_ec2_cannot_be_left_behind(proxied, proxy, launch):
