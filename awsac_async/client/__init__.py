@@ -7,6 +7,7 @@ from awsac_async.client.events import StartEvent
 from awsac_async.client.kill import Killed, kill, stop
 from awsac_async.client.logchunks import LogBytes, LogSource
 from awsac_async.client.logs import log_sources, logs
+from awsac_async.client.outcome import Outcome, outcome
 from awsac_async.client.plan import Plan
 from awsac_async.client.results import Overwrite, Results, get_results
 from awsac_async.client.start import start
@@ -22,6 +23,7 @@ __all__ = [
     "LogBytes",
     "LogSource",
     "ObjectsQuestion",
+    "Outcome",
     "Overwrite",
     "Plan",
     "Progress",
@@ -35,6 +37,7 @@ __all__ = [
     "kill",
     "log_sources",
     "logs",
+    "outcome",
     "pack",
     "start",
     "stop",

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 from awsac_async.cloud.aws import Aws, connect
@@ -43,12 +44,17 @@ class SessionStatus:
     @property
     def failed(self) -> tuple[JobRecord, ...]:
         """The jobs that went wrong, or that the end of their instance left unfinished."""
-        return tuple(job for job in self.jobs if _went_wrong(job) or _left_behind(job, self.instances, self.over))
+        return tuple(job for job in self.jobs if _went_wrong(job) or job.number in self.lost_numbers)
 
-    @property
+    @cached_property
     def lost(self) -> tuple[JobRecord, ...]:
         """The jobs that the end of their instance left unfinished; their ``reason`` says why."""
         return tuple(job for job in self.jobs if _left_behind(job, self.instances, self.over))
+
+    @cached_property
+    def lost_numbers(self) -> frozenset[int]:
+        """The numbers of the jobs that are lost."""
+        return frozenset(job.number for job in self.lost)
 
     @property
     def running_instances(self) -> tuple[InstanceInfo, ...]:
