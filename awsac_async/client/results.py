@@ -14,8 +14,8 @@ from pathlib import Path
 
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket
-from awsac_async.cloud.downloads import writing
 from awsac_async.cloud.objects import Download, ObjectInfo, Progress
+from awsac_async.cloud.parts import writing
 from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import FormatError, InputError
 from awsac_async.session.names import results_directory, session_prefix

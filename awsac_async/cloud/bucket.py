@@ -10,12 +10,12 @@ from typing import Any
 from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.creation import Creation
 from awsac_async.cloud.failures import by_code
-from awsac_async.cloud.objects import Download, ObjectInfo, Progress, Upload, address
-from awsac_async.cloud.transfer import PATIENCE_UP, download, upload
+from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, Progress, Upload, address
+from awsac_async.cloud.transfer import PATIENCE_UP, OnDone, OnProgress, download, read, upload
 from awsac_async.cloud.unfinished import abort_unfinished
 from awsac_async.session.errors import CloudError, InputError
 
-__all__ = ["Bucket", "Download", "ObjectInfo", "Progress", "Upload"]
+__all__ = ["Bucket", "Download", "Downloaded", "ObjectInfo", "Progress", "Upload"]
 
 _KEYS_A_CALL = 1000  # of DeleteObjects
 _NOT_MODIFIED = "304"  # the SDK takes this answer, which has no code of its own, for an error
@@ -120,10 +120,14 @@ class Bucket:
         await upload(self._aws, self.name, items, patience=patience, on_progress=on_progress)
 
     async def download(
-        self, items: Sequence[Download], *, on_progress: Callable[[Progress], None] | None = None
+        self, items: Sequence[Download], *, on_progress: OnProgress = None, on_done: OnDone = None
     ) -> None:
         """Download objects into files, many at once; progress is told on the loop. See `transfer.download`."""
-        await download(self._aws, self.name, items, on_progress=on_progress)
+        await download(self._aws, self.name, items, on_progress=on_progress, on_done=on_done)
+
+    async def read_all(self, objects: Sequence[ObjectInfo]) -> dict[str, bytes]:
+        """Return the contents of small objects by key, many read at once. See `transfer.read`."""
+        return await read(self._aws, self.name, objects)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; those that are not there are deleted already."""

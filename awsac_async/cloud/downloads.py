@@ -1,22 +1,29 @@
 """One object becomes a file: in one request if it is small, by ranges that several threads fetch if it is large.
 
-Owns the ``.part`` files. Every request carries ``If-Match`` and is never continued by the library itself, so that a
-file cannot be put together from two versions of an object.
+Owns the requests; the files themselves are in ``parts``. Every request carries ``If-Match`` and is never continued by
+the library itself, so that a file cannot be put together from two versions of an object.
 """
 
+import contextlib
 import os
-import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from awsac_async.cloud.objects import Download, address
+from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, address
+from awsac_async.cloud.parts import NOTE_SUFFIX, LargeFile, note_path, write_whole, writing
 from awsac_async.cloud.threads import Lane, Tally, Task, Threads
-from awsac_async.session.errors import ConflictError, InputError, UnavailableError
+from awsac_async.session.errors import (
+    ConflictError,
+    DamagedError,
+    DeniedError,
+    NotFoundError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -26,30 +33,25 @@ if TYPE_CHECKING:
 _SMALL = 256 << 10  # bytes; the whole body at once, nothing to gain by streaming it
 _SMALL_AT_ONCE = 256  # S3's first byte takes 10 to 50 ms, whatever the size
 _LARGE_AT_ONCE = 32  # more fill no line, they only share it
-_PART = 16 << 20  # bytes of a range
 _CHUNK = 1 << 20  # bytes written at once
 
-
-def part_path(target: Path) -> str:
-    """Return where a file grows until it is complete."""
-    return f"{target}.part"
-
-
-@contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Turn what the operating system says of a file into one of our errors."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}") from error
+# What is wrong with one object, and says nothing of the others.
+OWN_FAULTS = (NotFoundError, ConflictError, DamagedError, DeniedError)
 
 
 class Downloads:
-    """The objects of one call to `transfer.download`; closes what a stopped run left open."""
+    """The objects of one call to `transfer.download`; closes what a stopped run left open.
 
-    def __init__(self, store: "S3Store", threads: Threads, bucket: str) -> None:
-        self._store, self._threads, self._bucket = store, threads, bucket
-        self._large: list[_LargeFile] = []
+    Args:
+        store: the bucket.
+        threads: what works off the lanes.
+        bucket: its name.
+        tell: told, in a thread, what came of each object; an object's own fault is told as well, not raised.
+    """
+
+    def __init__(self, store: "S3Store", threads: Threads, bucket: str, tell: Callable[[Downloaded], None]) -> None:
+        self._store, self._threads, self._bucket, self._tell = store, threads, bucket, tell
+        self._large: list[LargeFile] = []
 
     def __enter__(self) -> Self:
         return self
@@ -61,30 +63,42 @@ class Downloads:
             file.close()
 
     def lanes(self, items: Sequence[Download]) -> list[Lane]:
-        """Return what the threads have to do. Makes the folders of the targets."""
-        for folder in {item.target.parent for item in items}:
-            with writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
+        """Return what the threads have to do. Makes the folders of the targets, and finds what can be resumed."""
+        notes = {note for folder in {item.target.parent for item in items} for note in _notes_in(folder)}
         small: deque[Task] = deque(partial(self._fetch, item) for item in items if item.size <= _SMALL)
-        large: deque[Task] = deque(part for item in items if item.size > _SMALL for part in self._parts(item))
+        for item in items if notes else ():
+            if item.size <= _SMALL and note_path(item.target) in notes:  # once there was a large version
+                os.unlink(note_path(item.target))  # noqa: PTH108  a string
+        large: deque[Task] = deque(
+            task for item in items if item.size > _SMALL for task in self._ranges(item, note_path(item.target) in notes)
+        )
         return [Lane(tasks=large, threads=_LARGE_AT_ONCE), Lane(tasks=small, threads=_SMALL_AT_ONCE)]
 
-    def _parts(self, item: Download) -> Iterator[partial[None]]:
-        starts = range(0, item.size, _PART)
-        file = _LargeFile(item, parts=len(starts))
+    def _ranges(self, item: Download, resumable: bool) -> Iterator[Task]:
+        file = LargeFile(item, place=self._place(item), resumable=resumable)
         self._large.append(file)
-        for start in starts:
-            yield partial(self._fetch_part, file, start, min(start + _PART, item.size))
+        first: Task = partial(self._begin, file)
+        yield first
+        for number in file.missing:
+            yield partial(self._fetch_range, file, number)
+
+    def _begin(self, file: LargeFile, tally: Tally) -> None:
+        """Count what an earlier run has left, which may be all."""
+        tally.size += file.size_there
+        if not file.missing:
+            with self._settling(file):
+                self._complete(file, tally)
 
     def _fetch(self, item: Download, tally: Tally) -> None:
-        body = self._threads.persist("GetObject", self._place(item), partial(self._get_whole, item))
-        part = part_path(item.target)
-        with writing(item.target):
-            with open(part, "wb", buffering=0) as file:  # noqa: PTH123  Path costs more than the system call
-                file.write(body)
-            os.rename(part, item.target)  # noqa: PTH104  as above
+        try:
+            body = self._threads.persist("GetObject", self._place(item), partial(self._get_whole, item))
+            done = write_whole(item, body, place=self._place(item))
+        except OWN_FAULTS as error:
+            self._tell(Downloaded(item=item, error=error))
+            return
         tally.size += item.size
         tally.files += 1
+        self._tell(done)
 
     def _get_whole(self, item: Download) -> Any:
         import obstore
@@ -92,27 +106,46 @@ class Downloads:
         result = obstore.get(self._store, item.key, options=_condition(item))
         self._verify(item, result)
         body = result.bytes()
-        self._complete(item, len(body), item.size)
+        self._check_length(item, len(body), item.size)
         return body
 
-    def _fetch_part(self, file: "_LargeFile", start: int, end: int, tally: Tally) -> None:
-        position = _Position(start)
-        self._threads.persist("GetObject", self._place(file.item), partial(self._stream, file, position, end, tally))
-        tally.files += file.part_done()
+    def _fetch_range(self, file: LargeFile, number: int, tally: Tally) -> None:
+        with self._settling(file):
+            stream = partial(self._stream, file, number, tally)
+            self._threads.persist("GetObject", self._place(file.item), stream)
+            if not file.abandoned and file.range_done(number):
+                self._complete(file, tally)
 
-    def _stream(self, file: "_LargeFile", position: "_Position", end: int, tally: Tally) -> None:
+    def _complete(self, file: LargeFile, tally: Tally) -> None:
+        done = file.complete(self._threads.check)
+        tally.files += 1
+        self._tell(done)
+
+    @contextmanager
+    def _settling(self, file: LargeFile) -> Iterator[None]:
+        """Let an object's own fault end its file, and no other."""
+        try:
+            yield
+        except OWN_FAULTS as error:
+            if file.give_up():
+                self._tell(Downloaded(item=file.item, error=error))
+
+    def _stream(self, file: LargeFile, number: int, tally: Tally) -> None:
         """Write what is missing of a range, chunk by chunk; after an error, the next call goes on from there."""
         import obstore
 
-        options = _condition(file.item) | {"range": (position.at, end)}
+        if file.abandoned or file.at(number) == file.end(number):
+            return
+        options = _condition(file.item) | {"range": (file.at(number), file.end(number))}
         result = obstore.get(self._store, file.item.key, options=options)
         self._verify(file.item, result)
         for chunk in result.stream(min_chunk_size=_CHUNK):
-            file.write(chunk, position.at)
-            position.at += len(chunk)
+            file.write(number, chunk, self._threads.check)
             tally.size += len(chunk)
             self._threads.check()
-        self._complete(file.item, position.at, end)
+            if file.abandoned:
+                return
+        self._check_length(file.item, file.at(number), file.end(number))
 
     def _verify(self, item: Download, result: Any) -> None:
         """Make sure that the answer is about the version that was asked for; not every server heeds If-Match."""
@@ -120,7 +153,7 @@ class Downloads:
         if meta["size"] != item.size or (item.etag and meta["e_tag"] != item.etag):
             raise ConflictError("GetObject", self._place(item), "the object was replaced since it was listed")
 
-    def _complete(self, item: Download, found: int, expected: int) -> None:
+    def _check_length(self, item: Download, found: int, expected: int) -> None:
         if found != expected:
             cause = f"the connection ended after {found} of {expected} bytes"
             raise UnavailableError("GetObject", self._place(item), cause)
@@ -129,52 +162,34 @@ class Downloads:
         return address(self._bucket, item.key)
 
 
+class Reads:
+    """Small objects that are read into memory, all of which must have room there together."""
+
+    def __init__(self, store: "S3Store", threads: Threads, bucket: str) -> None:
+        self._store, self._threads, self._bucket = store, threads, bucket
+        self.contents: dict[str, bytes] = {}
+
+    def lane(self, objects: Sequence[ObjectInfo]) -> Lane:
+        """Return what the threads have to do."""
+        return Lane(tasks=deque(partial(self._fetch, info) for info in objects), threads=_SMALL_AT_ONCE)
+
+    def _fetch(self, info: ObjectInfo, _: Tally) -> None:
+        place = address(self._bucket, info.key)
+        with contextlib.suppress(NotFoundError, ConflictError):
+            self.contents[info.key] = self._threads.persist("GetObject", place, partial(self._get, info))
+
+    def _get(self, info: ObjectInfo) -> bytes:
+        import obstore
+
+        return bytes(obstore.get(self._store, info.key, options={"if_match": info.etag}).bytes())
+
+
 def _condition(item: Download) -> "GetOptions":
     return {"if_match": item.etag} if item.etag else {}
 
 
-class _Position:
-    """How far a range is written."""
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-
-
-class _LargeFile:
-    """A file that several threads fill; it gets its name when the last part is written."""
-
-    def __init__(self, item: Download, *, parts: int) -> None:
-        self.item, self._missing = item, parts
-        self._lock = threading.Lock()
-        self._descriptor: int | None = None
-
-    def write(self, chunk: bytes, offset: int) -> None:
-        with writing(self.item.target):
-            view = memoryview(chunk)
-            while view:
-                written = os.pwrite(self._open(), view, offset)
-                view, offset = view[written:], offset + written
-
-    def part_done(self) -> bool:
-        """Count a part; return True for the last, by which the file is complete."""
-        with self._lock:
-            self._missing -= 1
-            if self._missing:
-                return False
-        self.close()
-        with writing(self.item.target):
-            os.rename(part_path(self.item.target), self.item.target)  # noqa: PTH104  as in Downloads
-        return True
-
-    def close(self) -> None:
-        with self._lock:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
-
-    def _open(self) -> int:
-        with self._lock:
-            if self._descriptor is None:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-                self._descriptor = os.open(part_path(self.item.target), flags, 0o666)
-            return self._descriptor
+def _notes_in(folder: Path) -> list[str]:
+    """Make a folder, or return the notes of unfinished files that are in it."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return [str(folder / name) for name in os.listdir(folder) if name.endswith(NOTE_SUFFIX)]  # noqa: PTH208

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from awsac_async.session.errors import CloudError
+
 
 def address(bucket: str, key: str) -> str:
     """Return how an object is called in errors and to users."""
@@ -43,12 +45,29 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """An object to be downloaded into the file ``target``: the very version that was listed, by size and ETag."""
+    """An object to be downloaded into the file ``target``: the very version that was listed, by size and ETag.
+
+    ``sha256`` is what its content must have, in lower-case hexadecimal digits; None: that is not known.
+    """
 
     key: str
     target: Path
     size: int
     etag: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downloaded:
+    """What came of a download: the SHA-256 of what it received, and when the file was written (``st_mtime_ns``).
+
+    With an ``error`` there is no file, but perhaps the one that was there before.
+    """
+
+    item: Download
+    sha256: str = ""
+    mtime_ns: int = 0
+    error: CloudError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

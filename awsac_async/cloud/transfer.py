@@ -6,14 +6,15 @@ one object is moved is said by ``downloads`` and ``uploads``. Must never hold a 
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
 from awsac_async.cloud import sdktransfer
 from awsac_async.cloud.aws import Aws
-from awsac_async.cloud.downloads import Downloads
-from awsac_async.cloud.objects import Download, Progress, Upload
+from awsac_async.cloud.downloads import Downloads, Reads
+from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, Progress, Upload
 from awsac_async.cloud.store import make_store
 from awsac_async.cloud.threads import Tally, Threads
 from awsac_async.cloud.unfinished import abort_if_possible
@@ -29,36 +30,67 @@ PATIENCE_UP = timedelta(minutes=5)
 _PATIENCE_DOWN = timedelta(seconds=30)
 
 OnProgress = Callable[[Progress], None] | None
+OnDone = Callable[[Downloaded], None] | None
 
 
-async def download(aws: Aws, bucket: str, items: Sequence[Download], *, on_progress: OnProgress = None) -> None:
+async def download(
+    aws: Aws, bucket: str, items: Sequence[Download], *, on_progress: OnProgress = None, on_done: OnDone = None
+) -> None:
     """Download objects into their targets, whose folders are made; what is there already is replaced.
 
-    A target appears when all its bytes are there, with the size and ETag that its item names. Whatever ends the call
-    early leaves complete files and ``.part`` files, which the next call replaces.
+    A target appears when all its bytes are there, with the size, the ETag and the SHA-256 that its item names. Whatever
+    ends the call early leaves complete files, and ``.part`` files with which the next call goes on.
 
     Args:
         aws: the run's connection.
         bucket: its name.
         items: what to download.
         on_progress: told on the event loop, several times a second and at the end.
+        on_done: told there, too, of each object what came of it. What is wrong with one object is then told, and the
+            others go on; without it, the first such error ends the call.
 
     Raises:
         NotFoundError: an object is gone.
         ConflictError: an object is not the version that its item names.
+        DamagedError: an object has not the SHA-256 that its item names.
         InputError: a target cannot be written.
     """
     bulk, odd = _parted(items)
     report = _Reporter(files=len(items), size=sum(item.size for item in items), told=on_progress)
+    outcomes = _Outcomes(on_done)
     report.tell(Tally())
-    await sdktransfer.download(aws, bucket, odd)
+    await sdktransfer.download(aws, bucket, odd, outcomes.add)
+    outcomes.tell()
     report.start_from(Tally(files=len(odd), size=sum(item.size for item in odd)))
-    if bulk:
-        threads = Threads(attempts=aws.attempts)
-        store = await make_store(aws, bucket, retries=0, patience=_PATIENCE_DOWN)
+    if not bulk:
+        return
+
+    def tell(tally: Tally) -> None:
+        outcomes.tell()
+        report.tell(tally)
+
+    threads = Threads(attempts=aws.attempts)
+    store = await make_store(aws, bucket, retries=0, patience=_PATIENCE_DOWN)
+    try:
         async with aws.renewing():
-            with Downloads(store, threads, bucket) as downloads:
-                await threads.run(await asyncio.to_thread(downloads.lanes, bulk), on_tick=report.tell)
+            with Downloads(store, threads, bucket, outcomes.add) as downloads:
+                await threads.run(await asyncio.to_thread(downloads.lanes, bulk), on_tick=tell)
+    finally:
+        outcomes.tell()
+
+
+async def read(aws: Aws, bucket: str, objects: Sequence[ObjectInfo]) -> dict[str, bytes]:
+    """Return the contents of small objects by key, many read at once; of what was deleted or replaced, nothing.
+
+    Only for keys that obstore can name.
+    """
+    if not objects:
+        return {}
+    threads = Threads(attempts=aws.attempts)
+    reads = Reads(await make_store(aws, bucket, retries=0, patience=_PATIENCE_DOWN), threads, bucket)
+    async with aws.renewing():
+        await threads.run([reads.lane(objects)], on_tick=lambda _: None)
+    return reads.contents
 
 
 async def upload(
@@ -101,6 +133,26 @@ async def upload(
                 await threads.run(uploads.lanes([(item, sizes[item.key]) for item in bulk]), on_tick=report.tell)
         finally:
             await abort_if_possible(aws, bucket, uploads.unfinished)
+
+
+class _Outcomes:
+    """Takes what came of each object from the threads, and tells it on the event loop."""
+
+    def __init__(self, told: OnDone) -> None:
+        self._told = told
+        self._waiting: deque[Downloaded] = deque()
+
+    def add(self, done: Downloaded) -> None:
+        """Take an outcome, in any thread. Raises its error if nobody wants to be told."""
+        if self._told is not None:
+            self._waiting.append(done)
+        elif done.error is not None:
+            raise done.error
+
+    def tell(self) -> None:
+        """Tell what has come since."""
+        while self._told is not None and self._waiting:
+            self._told(self._waiting.popleft())
 
 
 class _Reporter:

@@ -93,6 +93,10 @@ class ConflictError(CloudError):
     """A conditional request found another state than it expected."""
 
 
+class DamagedError(CloudError):
+    """What was received is not what was saved: its size or its checksum differs."""
+
+
 class DeviceNameInUseError(ConflictError):
     """The name under which a volume should be attached is taken; another one may do."""
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import repeat
 from pathlib import Path
@@ -16,10 +18,11 @@ import pytest_asyncio
 from moto.server import ThreadedMotoServer
 
 from awsac_async.cloud.aws import connect
-from awsac_async.cloud.bucket import Bucket, Download, Progress, Upload
+from awsac_async.cloud.bucket import Bucket, Download, Downloaded, Progress, Upload
 from awsac_async.cloud.objects import Stream
 from awsac_async.session.errors import (
     ConflictError,
+    DamagedError,
     DeniedError,
     InputError,
     NotFoundError,
@@ -40,6 +43,21 @@ async def downloads_of(bucket: Bucket, directory: Path, prefix: str = "") -> lis
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def complete_files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if ".part" not in path.name]
+
+
+def is_last_range(asked: Asked) -> bool:
+    return asked.headers.get("range", "").endswith(f"-{LARGE - 1}")
+
+
+async def outcomes_of(bucket: Bucket, items: list[Download]) -> dict[str, Downloaded]:
+    told: list[Downloaded] = []
+    await bucket.download(items, on_done=told.append)
+    assert len(told) == len(items)
+    return {done.item.key: done for done in told}
 
 
 def transfer_threads() -> list[str]:
@@ -151,10 +169,10 @@ async def test_an_object_that_is_replaced_during_its_download_is_an_error_and_no
     await faulty_bucket.upload([Upload(source=bytes(LARGE), key="large")])
     [item] = await downloads_of(faulty_bucket, tmp_path)
     # The last range finds another version: what S3 says to If-Match.
-    proxy.fail(lambda asked: asked.headers.get("range", "").endswith(f"-{LARGE - 1}"), error(412, "PreconditionFailed"))
+    proxy.fail(is_last_range, error(412, "PreconditionFailed"))
     with pytest.raises(ConflictError):
         await faulty_bucket.download([item])
-    assert [path.name for path in tmp_path.iterdir()] == [f"{item.target.name}.part"]
+    assert list(tmp_path.iterdir()) == []
     assert all(asked.headers["if-match"] == item.etag for asked in proxy.asked if "range" in asked.headers)
 
 
@@ -164,11 +182,10 @@ async def test_an_interrupted_download_leaves_only_part_files_and_a_second_run_c
     contents = {"large": os.urandom(LARGE), **{f"small{n}": os.urandom(1000) for n in range(20)}}
     await faulty_bucket.upload([Upload(source=content, key=key) for key, content in contents.items()])
     items = await downloads_of(faulty_bucket, tmp_path)
-    proxy.fail(lambda asked: asked.headers.get("range", "").endswith(f"-{LARGE - 1}"), Fault(cut=2 << 20), times=2)
+    proxy.fail(is_last_range, Fault(cut=2 << 20), times=2)
     with pytest.raises(UnavailableError):
         await faulty_bucket.download(items)
-    whole = [path for path in tmp_path.iterdir() if path.suffix != ".part"]
-    assert all(path.read_bytes() in contents.values() for path in whole)
+    assert all(path.read_bytes() in contents.values() for path in complete_files(tmp_path))
     assert (tmp_path / "0.part").exists()
     assert transfer_threads() == []
 
@@ -176,7 +193,74 @@ async def test_an_interrupted_download_leaves_only_part_files_and_a_second_run_c
     assert {item.key: digest(item.target.read_bytes()) for item in items} == {
         key: digest(content) for key, content in contents.items()
     }
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.part*"))
+
+
+async def test_what_is_resumed_fetches_only_the_missing_ranges_and_is_hashed_whole(faulty_bucket, proxy, tmp_path):
+    content = os.urandom(LARGE)
+    await faulty_bucket.upload([Upload(source=content, key="large")])
+    [item] = await downloads_of(faulty_bucket, tmp_path)
+    proxy.fail(is_last_range, error(403, "AccessDenied"), times=1)
+    outcomes = await outcomes_of(faulty_bucket, [item])
+    assert isinstance(outcomes["large"].error, DeniedError)
+    assert list(tmp_path.iterdir()) == []  # nothing can come of it, as far as one knows
+
+    proxy.fail(is_last_range, error(503, "SlowDown"), times=2)
+    with pytest.raises(ThrottledError):
+        await faulty_bucket.download([item])
+    noted = item.target.with_name(f"{item.target.name}.part.ranges").read_text().splitlines()[1:]
+    assert set(noted) <= {"0", "1"}
+    proxy.reset()
+
+    outcomes = await outcomes_of(faulty_bucket, [replace(item, sha256=digest(content))])
+    assert len([asked for asked in proxy.asked if "range" in asked.headers]) == 3 - len(noted)
+    assert outcomes["large"].sha256 == digest(content)
+    assert digest(item.target.read_bytes()) == digest(content)
+    assert [path.name for path in tmp_path.iterdir()] == [item.target.name]
+
+
+async def test_a_part_file_of_another_version_or_shorter_than_its_note_is_not_resumed(bucket, tmp_path):
+    content = os.urandom(LARGE)
+    await bucket.upload([Upload(source=content, key="large")])
+    [item] = await downloads_of(bucket, tmp_path)
+    part, note = (item.target.with_name(f"{item.target.name}{suffix}") for suffix in (".part", ".part.ranges"))
+    for etag, size in [('"another"', LARGE), (item.etag, 100)]:
+        header = {"etag": etag, "size": LARGE, "range": 16 << 20}
+        part.write_bytes(bytes(size))
+        note.write_text(f"{json.dumps(header)}\n0\n1\n2\n7\nx\n")
+        await bucket.download([item])
+        assert digest(item.target.read_bytes()) == digest(content)
+        assert [path.name for path in tmp_path.iterdir()] == [item.target.name]
+
+
+async def test_a_damaged_object_is_named_has_no_file_and_does_not_end_the_other_downloads(bucket, tmp_path):
+    contents = {"good": b"good", "large": bytes(LARGE), "small": b"small", "odd//key": b"odd"}
+    await bucket.upload([Upload(source=content, key=key) for key, content in contents.items()])
+    items = [
+        replace(item, sha256=digest(contents[item.key] if item.key == "good" else b"what was saved"))
+        for item in await downloads_of(bucket, tmp_path)
+    ]
+    outcomes = await outcomes_of(bucket, [*items, replace(items[0], key="gone", target=tmp_path / "gone")])
+    assert outcomes["good"].sha256 == digest(b"good")
+    assert outcomes["good"].mtime_ns == outcomes["good"].item.target.stat().st_mtime_ns
+    assert {key for key, outcome in outcomes.items() if isinstance(outcome.error, DamagedError)} == {
+        "large",
+        "small",
+        "odd//key",
+    }
+    assert isinstance(outcomes["gone"].error, NotFoundError)
+    assert list(tmp_path.iterdir()) == [outcomes["good"].item.target]
+    with pytest.raises(DamagedError, match=f"GetObject s3://{bucket.name}/large failed: its SHA-256 is "):
+        await bucket.download([item for item in items if item.key == "large"])
+
+
+async def test_many_small_objects_are_read_at_once_but_not_what_was_deleted_or_replaced(bucket):
+    contents = {f"{number}": f"content {number}".encode() for number in range(20)}
+    await bucket.upload([Upload(source=content, key=key) for key, content in contents.items()])
+    listed = await bucket.list("")
+    await bucket.delete(["3"])
+    await bucket.upload([Upload(source=b"another", key="4")])
+    assert await bucket.read_all(listed) == {key: contents[key] for key in contents if key not in {"3", "4"}}
 
 
 async def test_a_cancelled_download_ends_its_threads_and_leaves_no_incomplete_file(bucket, tmp_path):
@@ -185,8 +269,7 @@ async def test_a_cancelled_download_ends_its_threads_and_leaves_no_incomplete_fi
     items = await downloads_of(bucket, tmp_path)
     await cancelled_under_way(lambda tell: bucket.download(items, on_progress=tell))
     assert transfer_threads() == []
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".part", ""}
-    assert all(path.read_bytes() == content for path in tmp_path.iterdir() if not path.suffix)
+    assert all(path.read_bytes() == content for path in complete_files(tmp_path))
 
 
 @pytest_asyncio.fixture(loop_scope="session")

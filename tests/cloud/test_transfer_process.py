@@ -1,6 +1,7 @@
 """What only a whole process shows: its memory, and how it ends."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from awsac_async.cloud.bucket import Bucket, Upload
 from tests.cloud.faults import error
+from tests.waiting import wait_until
 
 CHILD = Path(__file__).parent / "transfer_child.py"
 
@@ -61,4 +63,23 @@ async def test_ctrl_c_stops_a_download_and_the_process_ends_with_nothing_but_a_p
         output, _ = await child.communicate()
     assert child.returncode == 0
     assert output.splitlines()[-1] == b"stopped"
-    assert [path.name for path in tmp_path.iterdir()] == ["back.part"]
+    assert {path.name for path in tmp_path.iterdir()} == {"back.part", "back.part.ranges"}
+
+
+async def test_after_a_kill_only_what_was_not_there_is_fetched(endpoint, proxy, bucket, tmp_path):
+    content = os.urandom(20 << 20)
+    await bucket.upload([Upload(source=content, key="large")])
+    proxy.fail(lambda asked: asked.headers.get("range", "").startswith("bytes=16777216-"), error(503, "SlowDown"))
+    async with transfer(proxy.endpoint, bucket, "download", tmp_path / "back") as (child, _):
+        note = tmp_path / "back.part.ranges"
+        await asyncio.to_thread(wait_until, lambda: note.exists() and note.read_text().endswith("\n0\n"))
+        child.kill()
+        await child.wait()
+    assert not (tmp_path / "back").exists()
+    proxy.reset()
+
+    async with transfer(proxy.endpoint, bucket, "download", tmp_path / "back") as (child, _):
+        await child.communicate()
+    assert {asked.headers["range"] for asked in proxy.asked if "range" in asked.headers} == {"bytes=16777216-20971519"}
+    assert (tmp_path / "back").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["back"]
