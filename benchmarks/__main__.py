@@ -1,19 +1,28 @@
-"""``make bench``: run all benchmarks, or those that are named, and print their tables in Markdown."""
+"""``make bench``: run all benchmarks, or one that is named, with its options, and print their tables in Markdown."""
 
 import asyncio
+import importlib
+import subprocess
 import sys
 
-from benchmarks import finished, output, startup
-
-ALL = {"startup": startup, "output": output, "finished": finished}
+ALL = ("startup", "output", "finished", "transfers")
 
 
 def main() -> None:
-    for name in sys.argv[1:] or ALL:
-        print(f"\n### {(ALL[name].__doc__ or '').splitlines()[0]}\n")
-        head, *rows = asyncio.run(ALL[name].run())
-        for row in (head, ("---",) * len(head), *rows):
-            print(f"| {' | '.join(row)} |", flush=True)
+    """Run one benchmark in this process, or each in one of its own."""
+    if len(sys.argv) > 1:
+        _print(*sys.argv[1:])
+        return
+    for name in ALL:
+        subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
+
+
+def _print(name: str, *options: str) -> None:
+    benchmark = importlib.import_module(f"benchmarks.{name}")
+    print(f"\n### {(benchmark.__doc__ or '').splitlines()[0]}\n", flush=True)
+    head, *rows = asyncio.run(benchmark.run(*options))
+    for row in (head, ("---",) * len(head), *rows):
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import os
 import statistics
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from awsac_async.local.settings import BUCKET, Settings
 from awsac_async.session.model import JobState
 from awsac_async.session.names import job_log_prefix
 from awsac_async.session.record import read_record
+from benchmarks.commands import processor_seconds
 from benchmarks.sessions import Bench, embedded, finish
 
 JOBS = 64
@@ -71,15 +71,9 @@ async def _all_running(bench: Bench, session: Path) -> int:
 
 
 async def _share_of_a_core(process: int, seconds: float) -> float:
-    before = _processor_seconds(process)
+    before = processor_seconds(process)
     await asyncio.sleep(seconds)
-    return (_processor_seconds(process) - before) / seconds
-
-
-def _processor_seconds(process: int) -> float:
-    """Return what the kernel has counted for a process: proc(5), fields utime and stime."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return (processor_seconds(process) - before) / seconds
 
 
 async def _peak_megabytes(process: int) -> float:
