@@ -1,7 +1,7 @@
 """How a client asks something of the agents of a running session: the control document in the session's bucket.
 
-Owns the writing of it, which other clients may do at the same time: read, add, and write only if it is still what was
-read. Nothing here waits for an agent to act.
+Owns the writing of it, which other clients may do at the same time: read, change, and write only if it is still what
+was read. Nothing here waits for an agent to act.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _PATIENCE = 30.0  # seconds; each conflict means that another client got its wor
 
 
 async def amend_control(bucket: Bucket, session_id: str, change: Callable[[Control], Control]) -> Control:
-    """Add commands to a session's control document and return what stands in it then.
+    """Change a session's control document and return what stands in it then; what does not change is not written.
 
     Args:
         bucket: the session's bucket.
@@ -31,7 +31,9 @@ async def amend_control(bucket: Bucket, session_id: str, change: Callable[[Contr
     key = control_key(session_id)
     async for last in attempts(within=_PATIENCE):
         content, etag = await _read(bucket, key)
-        control = change(parse_control(content, file=address(bucket.name, key)) if content else Control())
+        found = parse_control(content, file=address(bucket.name, key)) if content else Control()
+        if (control := change(found)) == found:
+            return control
         try:
             await bucket.write(key, format_control(control), etag=etag)
         except (ConflictError, NotFoundError):  # written, or deleted, since it was read

@@ -1,8 +1,9 @@
 """The control document: what clients ask of the agents of a running session.
 
-Owns its form, ``{"version": 1, "kill": [3, 4], "stop": false, "follow": 7}``, and the rule that commands only grow:
-what was asked once stays asked, so an agent that looks seldom, or again after its death, misses nothing. Members that
-a version does not know are kept as they are, for the agents that know them.
+Owns its form, ``{"version": 1, "kill": [3, 4], "stop": false, "follow": 7}``, and the rule that commands stay: an agent
+that looks seldom, or again after its death, misses nothing. Only ``retry`` withdraws what was asked of jobs that are to
+run again: then no agent is left that has not acted, and the next one must not. Members that a version does not know
+are kept as they are, for the agents that know them.
 """
 
 import json
@@ -38,6 +39,10 @@ class Control:
     def stopping(self) -> "Control":
         """Return the document that asks for the end of the session as well."""
         return replace(self, stop=True)
+
+    def withdrawing(self, jobs: Iterable[int]) -> "Control":
+        """Return the document that asks neither for the end of these jobs nor for that of the session any more."""
+        return replace(self, kill=self.kill.difference(jobs), stop=False)
 
     def following(self) -> "Control":
         """Return the document that tells once more that somebody follows the logs."""

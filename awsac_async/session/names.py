@@ -45,6 +45,8 @@ X_PREFIX = "x_"
 X_ATTEMPT = "x_attempt"
 # Where the rest of a job's log is, if not all of it was sent as chunks before the job's end.
 X_LOG, LOG_PACKED = "x_log", "packed"
+# At which byte of the job's log that packed output begins: those of earlier launches are before it.
+X_LOG_BEGIN = "x_log_begin"
 # How many seconds a job spent in each part of its life: attribute x_seconds_<part>.
 PARTS = ("boot", "fetch", "provide", "queue", "run", "save")
 

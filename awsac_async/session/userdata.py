@@ -5,11 +5,13 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from awsac_async.session import fields, names
 from awsac_async.session.durations import format_seconds, parse_duration, parse_hours
 from awsac_async.session.errors import FormatError
+from awsac_async.session.launches import FIRST_RETRY
 from awsac_async.session.model import JobSettings, StartInfo, UserData
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html: 16 KB, before base64.
@@ -28,6 +30,7 @@ _NUMBERS: Mapping[str, Callable[[str], float]] = {
     names.USER_DATA_JOBS: fields.natural_number,
     names.USER_DATA_OBJECTS: fields.natural_number,
     names.USER_DATA_HOURS: parse_hours,
+    names.USER_DATA_LAUNCH: fields.integer(least=FIRST_RETRY, most=10**9, expected=f"a number from {FIRST_RETRY} on"),
 }
 _key = fields.matching(r"[a-z][a-z0-9_]*", "key=value with a key of small letters, digits and '_'")
 
@@ -76,7 +79,7 @@ def read_settings(user_data: UserData) -> JobSettings:
 
 
 def check_fields(user_data: UserData) -> None:
-    """Raise FormatError if one of our fields cannot be read; the three readers below then take it for missing."""
+    """Raise FormatError if one of our fields cannot be read; the readers below then take it for missing."""
     read_settings(user_data)
     for key, reader in _NUMBERS.items():
         if key in user_data.extra:
@@ -96,6 +99,17 @@ def number_of_data(user_data: UserData) -> int:
 def max_hours(user_data: UserData) -> float:
     """Return how many hours after its boot an instance of the session ends."""
     return _number(user_data, names.USER_DATA_HOURS) or StartInfo.max_hours
+
+
+def launch_number(user_data: UserData) -> int:
+    """Return which launch of its session an instance belongs to: 1 is that of ``start``."""
+    return int(_number(user_data, names.USER_DATA_LAUNCH)) or 1
+
+
+def with_launch(user_data: str, launch: int) -> str:
+    """Return the string for the instances of a further launch; raises FormatError if it is not one of a session."""
+    first = parse_user_data(user_data)
+    return format_user_data(replace(first, extra={**first.extra, names.USER_DATA_LAUNCH: str(launch)}))
 
 
 def _number(user_data: UserData, key: str) -> float:

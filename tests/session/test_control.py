@@ -1,4 +1,4 @@
-"""The control document is read back as it was written, grows, and is refused when it is nonsense."""
+"""The control document is read back as it was written, keeps what was asked, and is refused when it is nonsense."""
 
 import pytest
 from hypothesis import given
@@ -16,12 +16,17 @@ def test_what_is_written_is_read_back(kill, stop, follow):
     assert parse_control(format_control(control), file="control.json") == control
 
 
-def test_commands_only_grow_and_those_of_a_later_version_are_kept():
+def test_commands_stay_and_those_of_a_later_version_are_kept():
     later = parse_control(b'{"version": 2, "kill": [7], "pause": [1]}', file="control.json")
     grown = later.killing({3}).stopping().following().killing({3, 4})
     assert grown == Control(kill=frozenset({3, 4, 7}), stop=True, follow=1, others={"pause": [1]})
     assert b'"pause": [1]' in format_control(grown)
     assert parse_control(format_control(grown), file="control.json") == grown
+
+
+def test_a_retry_withdraws_what_was_asked_of_its_jobs_and_of_the_session_and_nothing_else():
+    asked = Control(kill=frozenset({3, 4, 7}), stop=True, follow=2, others={"pause": [1]})
+    assert asked.withdrawing({3, 7, 9}) == Control(kill=frozenset({4}), follow=2, others={"pause": [1]})
 
 
 def test_an_empty_document_asks_for_nothing():

@@ -10,7 +10,15 @@ from awsac_async.session.durations import MAX_SECONDS
 from awsac_async.session.errors import FormatError
 from awsac_async.session.model import JobSettings, UserData
 from awsac_async.session.startinfo import parse_startinfo
-from awsac_async.session.userdata import format_user_data, parse_user_data, read_settings, settings_fields
+from awsac_async.session.userdata import (
+    check_fields,
+    format_user_data,
+    launch_number,
+    parse_user_data,
+    read_settings,
+    settings_fields,
+    with_launch,
+)
 from tests.session.outcomes import outcome
 from tests.session.test_startinfo import OF_2008 as INI_OF_2008
 
@@ -148,3 +156,16 @@ def test_any_text_is_read_or_refused_with_a_format_error(text):
         assert str(result).startswith("user data")
     else:
         assert result.cores_per_instance > 0
+
+
+def test_the_instances_of_a_further_launch_are_told_its_number_and_all_else_as_before():
+    first = OF_2008 + ";n_jobs=4"
+    assert with_launch(first, 2) == first + ";launch=2"
+    assert with_launch(with_launch(first, 2), 13) == first + ";launch=13"
+    assert [launch_number(parse_user_data(text)) for text in (OF_2008, first + ";launch=13")] == [1, 13]
+
+
+@pytest.mark.parametrize("launch", ["0", "1", "-2", "two", ""])
+def test_a_launch_that_is_none_is_refused(launch):
+    with pytest.raises(FormatError, match="launch"):
+        check_fields(parse_user_data(f"{OF_2008};launch={launch}"))
