@@ -4,24 +4,22 @@ Owns the rule of when a session is over and which of its jobs went wrong. Reads 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
+from awsac_async.client.pace import Pace
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import InstanceInfo, Instances
 from awsac_async.cloud.status import status_store
-from awsac_async.cloud.waiting import attempts, jittered
-from awsac_async.session.errors import CloudError, NotFoundError
+from awsac_async.cloud.waiting import attempts
+from awsac_async.session.errors import CloudError, NotFoundError, ThrottledError
 from awsac_async.session.model import JobRecord, SessionRecord
 from awsac_async.session.record import read_record
 from awsac_async.session.times import now, parse_time
 
-# Who watches wants to see the end of a job within two seconds; but looking at a large session takes seconds itself.
-_FIRST_PAUSE = 0.5  # seconds
-_CALM_PAUSE, _REST = 0.7, 4  # seconds between two looks, or so many times as long as the last one took
 _PATIENCE = 180.0  # seconds for which looks in a row may fail for a passing reason
 _NOT_YET, _NOT_KEPT = "no status yet", "no status was kept"  # of a job that has no item
 _RUNNING = frozenset({"pending", "running", "stopping", "stopped"})
@@ -49,12 +47,18 @@ class SessionStatus:
     @cached_property
     def lost(self) -> tuple[JobRecord, ...]:
         """The jobs that the end of their instance left unfinished; their ``reason`` says why."""
-        return tuple(job for job in self.jobs if _left_behind(job, self.instances, self.over))
+        shown = _by_launch_index(self.instances)
+        return tuple(job for job in self.jobs if _left_behind(job, shown, self.over))
 
     @cached_property
     def lost_numbers(self) -> frozenset[int]:
         """The numbers of the jobs that are lost."""
         return frozenset(job.number for job in self.lost)
+
+    @property
+    def started(self) -> datetime | None:
+        """When the session was started, in UTC; None if a client of 2008 did."""
+        return parse_time(self.record.started)
 
     @property
     def running_instances(self) -> tuple[InstanceInfo, ...]:
@@ -86,36 +90,42 @@ async def watch(
 ) -> AsyncGenerator[SessionStatus]:
     """Yield how the session stands: now, whenever that has changed, and at last when it is over.
 
-    Looks more than once a second, less often at a session that is large, and at most a fifth of the time. A passing
-    failure of the cloud is waited out; ``on_failure`` is told of it, once until the cloud answers again.
+    How often it looks is said in ``pace``. A passing failure of the cloud is waited out; ``on_failure`` is told of it,
+    once until the cloud answers again, and then how the session stands is yielded even if that has not changed.
     """
-    clock = asyncio.get_running_loop().time
     record = await asyncio.to_thread(read_record, session)
     async with connect(region=record.region) as aws:
         status = await read_status(aws, record)
         yield status
-        pause = _FIRST_PAUSE
+        pace, failures = Pace(), list[CloudError]()
+        pause = pace.after(status.jobs, changed=True, took=0.0)
         while not status.over:
-            await asyncio.sleep(jittered(pause))
-            began = clock()
-            latest = await _patiently(aws, record, on_failure)
-            pause = max(_CALM_PAUSE, _REST * (clock() - began))
-            if latest != status:
+            await asyncio.sleep(pause)
+            failures.clear()
+            latest, took = await _patiently(aws, record, on_failure, failures)
+            changed = latest != status
+            throttled = any(isinstance(each, ThrottledError) for each in failures)
+            pause = pace.after(latest.jobs, changed=changed, took=took, throttled=throttled)
+            if changed or failures:
                 yield latest
             status = latest
 
 
-async def _patiently(aws: Aws, record: SessionRecord, on_failure: Callable[[CloudError], None]) -> SessionStatus:
-    told = False
+async def _patiently(
+    aws: Aws, record: SessionRecord, on_failure: Callable[[CloudError], None], failures: list[CloudError]
+) -> tuple[SessionStatus, float]:
+    """Return the status, and how many seconds it took to get; what failed before is added to ``failures``."""
+    clock = asyncio.get_running_loop().time
     async for last in attempts(within=_PATIENCE, longest=10.0):
+        began = clock()
         try:
-            return await read_status(aws, record)
+            return await read_status(aws, record), clock() - began
         except CloudError as error:
             if last or not error.temporary:
                 raise
-            if not told:
+            failures.append(error)
+            if len(failures) == 1:
                 on_failure(error)
-            told = True
     raise AssertionError("attempts() ends with a last one")
 
 
@@ -127,7 +137,8 @@ async def read_status(aws: Aws, record: SessionRecord) -> SessionStatus:
     jobs = [kept.get(number) or JobRecord(number=number) for number in sorted({*range(1, record.n_jobs + 1), *kept})]
     over = _over(record, instances, jobs)
     jobs = [job if job.number in kept else replace(job, reason=_NOT_KEPT if over else _NOT_YET) for job in jobs]
-    jobs = [_with_reason(job, instances) if _left_behind(job, instances, over) else job for job in jobs]
+    shown = _by_launch_index(instances)
+    jobs = [_with_reason(job, shown) if _left_behind(job, shown, over) else job for job in jobs]
     return SessionStatus(record=record, jobs=tuple(jobs), instances=instances, over=over)
 
 
@@ -150,19 +161,22 @@ def _may_still_appear(record: SessionRecord) -> bool:
     return started is not None and now() - started < _APPEARS_WITHIN
 
 
-def _left_behind(job: JobRecord, instances: tuple[InstanceInfo, ...], over: bool) -> bool:
+def _by_launch_index(instances: Iterable[InstanceInfo]) -> Mapping[int | None, InstanceInfo]:
+    return {each.launch_index: each for each in instances}
+
+
+def _left_behind(job: JobRecord, instances: Mapping[int | None, InstanceInfo], over: bool) -> bool:
     """Say whether a job will never get to a final state: its own instance is gone, or all are."""
-    ended = over or any(each.state == "terminated" for each in _instances_of(job, instances))
-    return ended and not job.state.final
+    if job.state.final:
+        return False
+    own = instances.get(job.launch_index)
+    # What an agent has written, and EC2 shows no more, has been terminated for an hour.
+    return over or (own.state == "terminated" if own else bool(job.instance_id))
 
 
-def _instances_of(job: JobRecord, instances: tuple[InstanceInfo, ...]) -> list[InstanceInfo]:
-    return [each for each in instances if each.launch_index == job.launch_index]
-
-
-def _with_reason(job: JobRecord, instances: tuple[InstanceInfo, ...]) -> JobRecord:
+def _with_reason(job: JobRecord, instances: Mapping[int | None, InstanceInfo]) -> JobRecord:
     """Say why a job will never get to a final state."""
     if job.reason:
         return job
-    fates = [f"{each.state}: {each.reason}" for each in _instances_of(job, instances)]
-    return replace(job, reason=f"its instance is {fates[0]}" if fates else "its instance is gone")
+    own = instances.get(job.launch_index)
+    return replace(job, reason=f"its instance is {own.state}: {own.reason}" if own else "its instance is gone")
