@@ -24,6 +24,7 @@ os.environ |= {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWSAC_CONFIG": "",  # nor a configuration of awsac
 }
 
 # Also a run that is told to end takes its clouds down. And one in the background, for which a shell ignores Ctrl-C,

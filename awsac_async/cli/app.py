@@ -1,6 +1,5 @@
 """The commands of ``awsac``, one file a verb, and the options that stand before a verb."""
 
-import os
 from typing import Annotated
 
 import typer
@@ -8,17 +7,24 @@ import typer
 from awsac_async import __version__
 from awsac_async.cli.check import check
 from awsac_async.cli.cleanup import cleanup
+from awsac_async.cli.config import config_file, read_config
 from awsac_async.cli.getresults import getresults
 from awsac_async.cli.kill import kill
 from awsac_async.cli.local import local
 from awsac_async.cli.logs import logs
-from awsac_async.cli.main import DEBUG_VARIABLE
+from awsac_async.cli.options import EndpointUrl, Profile, Quiet, Region, Traceback, Verbose, Verbs, configure
 from awsac_async.cli.pack import pack
+from awsac_async.cli.remarks import say_step
 from awsac_async.cli.start import start
 from awsac_async.cli.stop import stop
 
+HELP_WIDTH = 100  # columns, where a terminal has them
+BEFORE, WHILE, AFTER, ELSE = "Before a session", "While it runs", "After it", "Besides"
+
 # Plain help: rich's panels cost a quarter of a second before the first line.
-app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+app = typer.Typer(
+    cls=Verbs, rich_markup_mode=None, no_args_is_help=True, context_settings={"max_content_width": HELP_WIDTH}
+)
 
 
 def _version(wanted: bool) -> None:
@@ -29,36 +35,44 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     *,
-    version: Annotated[  # noqa: ARG001  its callback has acted before
+    version: Annotated[  # noqa: ARG001  as below: each option has acted before, by its callback
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
-    traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show where an error comes from (AWSAC_DEBUG=1).")
-    ] = False,
+    quiet: Quiet = False,  # noqa: ARG001
+    verbose: Verbose = False,  # noqa: ARG001
+    region: Region = None,  # noqa: ARG001
+    profile: Profile = None,  # noqa: ARG001
+    endpoint_url: EndpointUrl = None,  # noqa: ARG001
+    traceback: Traceback = False,  # noqa: ARG001
 ) -> None:
     """Run batch jobs on EC2 for a short time, by a deadline, without an administrator.
 
-    Example, on the cloud that runs on this machine:
+    A session, from nothing to nothing, on the cloud that runs on this machine:
 
     \b
-      awsac pack jobs -o jobs.tar.bz2
-      awsac start --local -i session.ini -a jobs.tar.bz2
-      awsac check --local -c session-….cfg --watch
-      awsac logs --local -c session-….cfg --follow
-      awsac getresults --local -c session-….cfg -o results
-      awsac cleanup --local -c session-….cfg
+      awsac init first
+      awsac start --local -i first/session.ini -a first/jobs
+      awsac check --local --watch
+      awsac getresults --local -o results
+      awsac cleanup --local
+
+    Without --local it is AWS's own, with the credentials that every AWS tool uses. The options below may stand before a
+    command or behind it; their defaults, and those of each command, are in ~/.config/awsac/config.toml.
     """  # noqa: D301  \b is typer's mark for lines to be kept as they are
-    if traceback:
-        os.environ[DEBUG_VARIABLE] = "1"
+    if (file := config_file()) is not None:
+        say_step(f"defaults are those of {file}")
+        values, ctx.default_map = read_config(file, ctx)
+        configure(values)
 
 
-app.command()(pack)
-app.command()(start)
-app.command()(check)
-app.command()(logs)
-app.command()(kill)
-app.command()(stop)
-app.command()(getresults)
-app.command()(cleanup)
-app.add_typer(local, name="local")
+app.command(rich_help_panel=BEFORE)(pack)
+app.command(rich_help_panel=BEFORE)(start)
+app.command(rich_help_panel=WHILE)(check)
+app.command(rich_help_panel=WHILE)(logs)
+app.command(rich_help_panel=WHILE)(kill)
+app.command(rich_help_panel=WHILE)(stop)
+app.command(rich_help_panel=AFTER)(getresults)
+app.command(rich_help_panel=AFTER)(cleanup)
+app.add_typer(local, name="local", rich_help_panel=ELSE)

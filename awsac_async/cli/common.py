@@ -16,11 +16,15 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from awsac_async.cli import remarks
 from awsac_async.cli.main import EXIT_INTERRUPTED
+from awsac_async.cli.options import refuse_with_local
 from awsac_async.session import names
 from awsac_async.session.errors import AwsacError, InputError
 
 T = TypeVar("T")
+
+say = remarks.say
 
 
 def newest_session_file() -> Path:
@@ -82,6 +86,7 @@ def use_local(*, bring_up: bool = False) -> None:
     """
     from awsac_async.local import cloud
 
+    refuse_with_local()
     directory = cloud.default_directory()
     if bring_up:
         environment = cloud.up(directory)
@@ -93,11 +98,6 @@ def use_local(*, bring_up: bool = False) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # A profile or a token of the real AWS would go before what the embedded one needs.
     os.environ.update(environment)
-
-
-def say(remark: str) -> None:
-    """Tell the user on stderr what is no part of the output."""
-    print(f"awsac: {remark}", file=sys.stderr)
 
 
 def say_trying_again(failure: AwsacError) -> None:

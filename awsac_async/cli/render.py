@@ -6,6 +6,7 @@ Asks nobody and decides nothing. rich is imported where a bar is drawn, since mo
 import sys
 from typing import TYPE_CHECKING, Any
 
+from awsac_async.cli.remarks import quiet
 from awsac_async.session.durations import shown_duration, warning_seconds
 from awsac_async.session.jobs import shown_numbers
 from awsac_async.session.wording import counted
@@ -129,7 +130,7 @@ class ProgressBar:
 
     def update(self, progress: "Progress") -> None:
         """Show how far it is."""
-        if not sys.stderr.isatty():
+        if not sys.stderr.isatty() or quiet():
             return
         bar = self._bar or self._draw()
         files = f"{self._title} {progress.files_done}/{progress.files_total}"

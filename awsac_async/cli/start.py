@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from awsac_async.cli.common import Json, Yes, ask, print_json, run, use_local
+from awsac_async.cli.options import given_region
 from awsac_async.cli.render import ProgressBar, plan_text, plan_values
 from awsac_async.session.wording import counted
 
@@ -53,7 +54,13 @@ def start(
             return yes or await ask("proceed?", "yn") == "y"
 
         verb = start_session(
-            ini=ini, archive=archive, data=data, session=session, proceed=proceed, on_event=shown.event
+            ini=ini,
+            archive=archive,
+            data=data,
+            session=session,
+            region=given_region(),
+            proceed=proceed,
+            on_event=shown.event,
         )
         run(verb, interrupted=shown.interrupted)
     if as_json:

@@ -38,6 +38,7 @@ async def start(
     data: Path | None = None,
     directory: Path = Path(),
     session: Path | None = None,
+    region: str | None = None,
     on_event: OnEvent = lambda _: None,
 ) -> SessionRecord | None:
     """Start a session, or continue one whose start died.
@@ -49,6 +50,7 @@ async def start(
         data: folder of input data.
         directory: where the session file is written, and an uncompleted one of the same inputs is looked for.
         session: the uncompleted session file to continue; ``directory`` is its folder then.
+        region: where, whatever the ini says; a session that is continued stays where it is.
         on_event: told each step when it is done.
 
     Returns:
@@ -62,7 +64,7 @@ async def start(
     find, place = (read_uncompleted, session) if session else (find_uncompleted, directory)
     earlier = await asyncio.to_thread(find, place, inputs.digest)
     directory = session.parent if session else directory
-    async with connect(region=earlier.region if earlier else inputs.startinfo.region) as aws:
+    async with connect(region=earlier.region if earlier else region or inputs.startinfo.region) as aws:
         plan = await make_plan(aws, inputs)
         on_event(events.Planned(plan=plan))
         start = _Start(

@@ -7,7 +7,9 @@ Must never import the SDKs when it is itself imported: `awsac --help` would wait
 """
 
 import asyncio
+import logging
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
@@ -18,6 +20,8 @@ from awsac_async.cloud.failures import EXPIRED_CODES, NO_CREDENTIALS, failure
 from awsac_async.session.errors import CredentialsError, InputError
 from awsac_async.session.redaction import secrets
 
+_log = logging.getLogger(__name__)
+
 USER_AGENT = f"awsac/{__version__}"
 CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 60.0  # seconds
@@ -25,15 +29,21 @@ DEFAULT_ATTEMPTS = 6
 
 
 @contextmanager
-def translated(operation: str, resource: str = "") -> Iterator[None]:
+def translated(operation: str, resource: str = "", *, logged: bool = True) -> Iterator[None]:
     """Turn what AWS, its SDKs and the network raise inside into the errors of ``session.errors``.
+
+    What went well is logged for debugging, with the seconds it took, tries that failed included.
 
     Args:
         operation: what is asked, in the service's own words (``RunInstances``).
         resource: what it is asked of: a key, an ID, a name.
+        logged: False for what asks nobody.
     """
+    began = time.monotonic()
     try:
         yield
+        if logged:
+            _log.debug("%s %s: %.3f s", operation, resource, time.monotonic() - began)
     except Exception as error:
         ours = failure(error, operation=operation, resource=resource)
         if ours is None:
@@ -55,12 +65,15 @@ class Aws:
         self._clients: dict[str, Any] = {}
         self._making = asyncio.Lock()
 
-    async def client(self, service: str) -> Any:
-        """Return the run's client of a service (``ec2``, ``s3``, ``sdb`` …); the first call makes it."""
+    async def client(self, service: str, *, region: str | None = None) -> Any:
+        """Return the run's client of a service (``ec2``, ``s3``, ``sdb`` …); the first call makes it.
+
+        ``region`` is for a service that has all regions' facts in one.
+        """
         async with self._making:
             if service not in self._clients:
                 with translated("connect to", service):
-                    self._clients[service] = await self._make(service)
+                    self._clients[service] = await self._make(service, region or self.region)
             return self._clients[service]
 
     async def credentials(self) -> Any:
@@ -69,7 +82,7 @@ class Aws:
         Raises:
             CredentialsError: there are none.
         """
-        with translated("find", "credentials"):
+        with translated("find", "credentials", logged=False):
             found = await self._session.get_credentials()
             if found is None:
                 raise CredentialsError("find", "credentials", NO_CREDENTIALS)
@@ -109,7 +122,7 @@ class Aws:
         bundle = self._session.get_config_variable("ca_bundle")
         return str(bundle) if bundle else None
 
-    async def _make(self, service: str) -> Any:
+    async def _make(self, service: str, region: str) -> Any:
         # A client keeps the credentials that there are when it is made, also if there are none: it must not be made
         # before the role of a fresh instance is known.
         await self.credentials()
@@ -119,7 +132,7 @@ class Aws:
             self._clients_session = aioboto3.Session(botocore_session=self._session)
         endpoint_url = self._endpoint_of(service)
         making = self._clients_session.client(
-            service, region_name=self.region, endpoint_url=endpoint_url, config=self._config(endpoint_url)
+            service, region_name=region, endpoint_url=endpoint_url, config=self._config(endpoint_url)
         )
         try:
             client = await self._stack.enter_async_context(making)
@@ -182,7 +195,7 @@ async def connect(
     from aiobotocore.session import AioSession  # as above
 
     session = AioSession()
-    with translated("read", "the AWS configuration"):
+    with translated("read", "the AWS configuration", logged=False):
         session.get_scoped_config()  # a profile that does not exist is said at once, not by the first call
         found = region or session.get_config_variable("region") or os.environ.get("AWS_REGION")
     if not found:
