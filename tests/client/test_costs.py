@@ -4,7 +4,7 @@ import pytest
 
 from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times, unknown_instances
 from awsac_async.session.model import JobState
-from tests.client.statuses import at, instance, job, status
+from tests.client.written import at, instance, job, status
 
 PARTS = {"boot": 20.0, "fetch": 3.0, "provide": 6.0, "queue": 1.0, "run": 100.0, "save": 5.0}
 RAN = {"run_start": 30, "run_end": 130, "save_start": 130, "save_end": 135}

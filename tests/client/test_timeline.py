@@ -1,0 +1,86 @@
+import pytest
+
+from awsac_async.client.costs import instance_times
+from awsac_async.client.timeline import timeline
+from awsac_async.session.model import JobState
+from tests.client.written import at, instance, job, status
+
+PARTS = {"boot": 20.0, "fetch": 3.0, "provide": 6.0, "queue": 1.0, "run": 100.0, "save": 5.0}
+RAN = {"run_start": 40, "run_end": 140, "save_start": 140, "save_end": 145}
+BEFORE = [("booting", 0, 30), ("fetching", 30, 33), ("providing", 33, 39), ("queueing", 39, 40)]
+
+
+def drawn(known, *, now: float = 1000):
+    """Return the spans of each core, in seconds."""
+    cores = timeline(known, instance_times(known, at=at(now)))
+
+    def seconds(time):
+        return None if time is None else (time - at(0)).total_seconds()
+
+    return [[(span.phase.value, seconds(span.begin), seconds(span.end)) for span in core.spans] for core in cores]
+
+
+ONE = {"cores_per_instance": 1}
+ENDED = (instance(0, end=150),)
+RUNS = (instance(0),)
+JOBS = {
+    "every part of a job's life has its span, and then the core is idle": (
+        status(job(1, seconds=PARTS, **RAN), instances=ENDED, **ONE),
+        [*BEFORE, ("running", 40, 140), ("saving", 140, 145), ("idle", 145, 150)],
+    ),
+    "what lasts is open": (
+        status(
+            job(1, state=JobState.RUNNING, seconds=PARTS | {"run": 0}, run_start=40), instances=RUNS, over=False, **ONE
+        ),
+        [*BEFORE, ("running", 40, None)],
+    ),
+    "a job that waits for its release has been fetched": (
+        status(job(1, state=JobState.PENDING, seconds={"boot": 20, "fetch": 3}), instances=RUNS, over=False, **ONE),
+        [("booting", 0, 20), ("fetching", 20, 23), ("providing", 23, None)],
+    ),
+    "before the first word of an agent its instance boots": (
+        status(job(1, state=JobState.PENDING, launch_index=None), instances=RUNS, over=False, **ONE),
+        [("booting", 0, None)],
+    ),
+    "attempts before the latest are one span": (
+        status(job(1, attempt=3, seconds=PARTS, run_start=100, run_end=140, save_end=145), instances=ENDED, **ONE),
+        [*BEFORE, ("running", 40, 100), ("running", 100, 140), ("saving", 140, 145), ("idle", 145, 150)],
+    ),
+    "a job that was lost ends with its instance": (
+        status(job(1, state=JobState.RUNNING, seconds=PARTS | {"run": 0}, run_start=40), instances=ENDED, **ONE),
+        [*BEFORE, ("running", 40, 150)],
+    ),
+    "a job that could not be run has no run": (
+        status(job(1, state=JobState.FAILED, seconds={"boot": 20, "fetch": 3, "provide": 60}), instances=ENDED, **ONE),
+        [("booting", 0, 20), ("fetching", 20, 23), ("providing", 23, 83), ("idle", 83, 150)],
+    ),
+    "of an agent of 2008 only runs and savings are known": (
+        status(job(1, **RAN), instances=ENDED, **ONE),
+        [("running", 40, 140), ("saving", 140, 145), ("idle", 145, 150)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("known", "expected"), JOBS.values(), ids=JOBS)
+def test_what_a_core_did(known, expected):
+    assert drawn(known) == [expected]
+
+
+def test_a_core_without_a_job_is_idle_all_the_time():
+    assert drawn(status(job(1, **RAN), instances=ENDED))[1] == [("idle", 0, 150)]
+
+
+def test_of_a_core_whose_job_was_run_again_elsewhere_only_that_is_known():
+    again = status(
+        job(1, seconds=PARTS, launch_index=1, run_start=940, run_end=1040),
+        job(2, **RAN),
+        instances=(*ENDED, instance(1, begin=900, end=1050)),
+    )
+    cores = timeline(again, instance_times(again, at=at(2000)))
+    assert [(core.launch_index, core.core, core.job and core.job.number, core.moved) for core in cores] == [
+        (0, 0, None, 1),
+        (0, 1, 2, None),
+        (1, 0, 1, None),
+        (1, 1, None, None),
+    ]
+    assert cores[0].spans == ()
