@@ -5,13 +5,13 @@ error that names the nearest one: a typing error must not start instances that n
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from awsac_async.session import fields, names
 from awsac_async.session.durations import parse_duration, parse_hours
-from awsac_async.session.errors import FormatError
+from awsac_async.session.errors import FormatError, ProblemsError
 from awsac_async.session.fields import integer, matching
 from awsac_async.session.inifile import Entry, read_section
 from awsac_async.session.model import StartInfo
@@ -58,29 +58,50 @@ _KEYS = {**_REQUIRED, **_OPTIONAL}
 
 
 def read_startinfo(path: Path) -> StartInfo:
-    """Read a ``session.ini``; raises FormatError."""
+    """Read a ``session.ini``; raises as ``parse_startinfo`` does."""
     return parse_startinfo(fields.read_text(path), file=str(path))
 
 
 def parse_startinfo(text: str, *, file: str) -> StartInfo:
-    """Parse the text of a ``session.ini``; ``file`` is its name in errors. Raises FormatError."""
+    """Parse the text of a ``session.ini``; ``file`` is its name in errors.
+
+    Raises:
+        FormatError: it is not right.
+        ProblemsError: several keys or values are not right; each problem is a FormatError.
+    """
     entries = read_section(text, file=file, section=SECTION, interpolation=False, alone=True)
-    _check_keys(entries, file=file)
     values: dict[str, Any] = {"instance_profile": names.DEFAULT_INSTANCE_PROFILE}
+    problems: list[FormatError] = []
     for key, entry in entries.items():
-        field, reader = _KEYS[key]
-        value = fields.without_space(entry.value)
-        values[field] = fields.read_field(reader, value, file=file, field=key, line=entry.line)
+        try:
+            field, value = _read_entry(key, entry, file=file)
+            values[field] = value
+        except FormatError as error:
+            problems.append(error)
+    if problems := [*problems, *_missing(entries, file=file)]:
+        raise problems[0] if len(problems) == 1 else ProblemsError(problems)
     return StartInfo(**values)
 
 
-def _check_keys(entries: Mapping[str, Entry], *, file: str) -> None:
-    for key, entry in entries.items():
-        if key not in _KEYS:
-            nearest = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.0)[0]
-            expected = f"a key that awsac knows; the nearest is {nearest}"
-            raise FormatError(file=file, line=entry.line, found=f"unknown key {fields.shown(key)}", expected=expected)
-    if missing := [key for key in _REQUIRED if key not in entries]:
+def _read_entry(key: str, entry: Entry, *, file: str) -> tuple[str, Any]:
+    """Return field and value of StartInfo; raises FormatError."""
+    if key not in _KEYS:
+        expected = f"a key that awsac knows; the nearest is {_nearest(key)}"
+        raise FormatError(file=file, line=entry.line, found=f"unknown key {fields.shown(key)}", expected=expected)
+    field, reader = _KEYS[key]
+    value = fields.without_space(entry.value)
+    return field, fields.read_field(reader, value, file=file, field=key, line=entry.line)
+
+
+def _nearest(key: str) -> str:
+    (nearest,) = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.0)
+    return nearest
+
+
+def _missing(entries: Mapping[str, Entry], *, file: str) -> Iterator[FormatError]:
+    """Name the required keys that are not there, but for those that a typing error has made unknown ones of."""
+    misspelt = {_nearest(key) for key in entries if key not in _KEYS}
+    if missing := [key for key in _REQUIRED if key not in entries and key not in misspelt]:
         found = "no such key" if len(missing) == 1 else "no such keys"
         expected = f"[{SECTION}] to have all of {', '.join(_REQUIRED)}"
-        raise FormatError(file=file, field=", ".join(missing), found=found, expected=expected)
+        yield FormatError(file=file, field=", ".join(missing), found=found, expected=expected)

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from awsac_async.session.errors import FormatError
+from awsac_async.session.errors import FormatError, ProblemsError
 
 T = TypeVar("T")
 
 
-def outcome(read: Callable[[], T]) -> T | FormatError:
+def outcome(read: Callable[[], T]) -> T | FormatError | ProblemsError:
     """Return what was read, or the refusal; any other exception is a bug and goes on to the test."""
     try:
         return read()
-    except FormatError as error:
+    except (FormatError, ProblemsError) as error:
         return error

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from awsac_async.session.errors import FormatError
+from awsac_async.session.errors import FormatError, ProblemsError
 from awsac_async.session.startinfo import parse_startinfo, read_startinfo
 from tests.session.outcomes import outcome
 
@@ -179,7 +179,19 @@ lines = st.tuples(st.sampled_from(["", " ", "#", "["]), keys, st.sampled_from(["
 @given(st.text() | st.lists(lines).map(lambda each: "[startinfo]\n" + "\n".join(each)) | lines.map(OF_2008.__add__))
 def test_any_text_is_read_or_refused_with_a_format_error(text):
     result = outcome(lambda: parse_startinfo(text, file="session.ini"))
-    if isinstance(result, FormatError):
+    if isinstance(result, (FormatError, ProblemsError)):
         assert str(result).startswith("session.ini")
     else:
         assert result.n_jobs > 0
+
+
+def test_all_that_is_wrong_is_said_at_once_and_a_misspelt_key_is_not_missing_as_well():
+    text = OF_2008.replace("n_jobs = 4", "n_jobs = four").replace("ami_id", "ami_ids").replace("ec2_uid", "# ")
+    with pytest.raises(ProblemsError) as raised:
+        parse_startinfo(text, file="session.ini")
+    lines = str(raised.value).splitlines()
+    assert raised.value.exit_code == 2
+    assert len(lines) == 3
+    assert "unknown key 'ami_ids', expected a key that awsac knows; the nearest is ami_id" in lines[0]
+    assert "n_jobs: found 'four'" in lines[1]
+    assert lines[2].startswith("session.ini, ec2_uid: found no such key")
