@@ -4,12 +4,13 @@ Owns the making of what they share, and ties it to the request to stop; it does 
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from awsac_async.agent.deadline import Deadline
 from awsac_async.agent.devices import Devices
+from awsac_async.agent.launch import OwnLaunch, first_launch
 from awsac_async.agent.logs import LogShipper
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.releases import Place, Releases
@@ -22,7 +23,6 @@ from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.status import StatusStore, status_store
 from awsac_async.cloud.volumes import Volumes
-from awsac_async.session.jobs import select_jobs
 from awsac_async.session.model import Job, JobRecord, JobState, UserData
 from awsac_async.session.names import InstancePaths
 
@@ -33,8 +33,9 @@ _LEAVING_SHARE = 0.25  # of the time from the jobs' end to the machine's
 class Agent:
     """One agent in one session. ``n_jobs``, ``jobs``, ``kept`` and ``releases`` are learned on the way.
 
-    ``began`` is the uptime at which this agent did, ``stops`` the request to stop of each job, ``kept`` what a
-    predecessor kept of them, and ``followed`` what clients last said of following the logs.
+    ``launch`` is None as long as a further launch of the session is not known by its document. ``began`` is the uptime
+    at which this agent did, ``stops`` the request to stop of each job, ``kept`` what a predecessor kept of them, and
+    ``followed`` what clients last said of following the logs.
     """
 
     paths: InstancePaths
@@ -55,10 +56,11 @@ class Agent:
 
     def __post_init__(self) -> None:
         session_id = self.user_data.session_id
+        self.launch: OwnLaunch | None = first_launch(self.user_data, self.instance.launch_index)
         self.state = State(directory=self.paths.state)
         self.bucket = Bucket(self.aws, self.user_data.bucket)
         self.store: StatusStore = status_store(self.aws, session_id)
-        self.reporter = StatusReporter(self.store)
+        self.reporter = StatusReporter(self.store, on_end_written=self.state.keep_told)
         # Before the machine's end there must be time to say what was not saved, and to send the log.
         left = self.deadline.left() - _LEAVING_SHARE * self.deadline.warning()
         saved_until = asyncio.get_running_loop().time() + left
@@ -70,6 +72,13 @@ class Agent:
         """The instance is being taken away; for any other reason to stop, saving has the time it always has."""
         if self.stop.state is JobState.INTERRUPTED:
             self.saver.hurry()
+
+    @property
+    def known_launch(self) -> OwnLaunch:
+        """The launch of this instance, for whoever comes after the phase that learns it."""
+        if self.launch is None:
+            raise ValueError("the launch of this instance is not known yet")
+        return self.launch
 
     @property
     def interrupt_at(self) -> Path:
@@ -95,13 +104,5 @@ class Agent:
             number=number,
             script=script,
             instance_id=self.instance.instance_id,
-            launch_index=self.instance.launch_index,
-        )
-
-    def own(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return those of a session's jobs that are this instance's."""
-        return select_jobs(
-            jobs,
-            launch_index=self.instance.launch_index,
-            cores_per_instance=self.user_data.cores_per_instance,
+            launch_index=self.known_launch.launch_index,
         )

@@ -1,7 +1,8 @@
 """What clients ask while the session runs: the control document, looked at every few seconds.
 
 Owns the watching and nothing of what is done about it. A look that fails ends nothing: the jobs go on, and the next
-look finds all that was asked, since commands are never taken back. What a look costs is in ``docs/protocol.md``.
+look finds all that was asked, since commands stay as long as an agent may act on them. What a look costs is in
+``docs/protocol.md``.
 """
 
 import asyncio

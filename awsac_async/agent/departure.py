@@ -51,6 +51,8 @@ def _last_known(agent: Agent, number: int) -> JobRecord:
 
 async def _own_numbers(agent: Agent) -> list[int]:
     """Return the numbers of this instance's jobs when ``jobs.cfg`` cannot tell: from user data, else the store."""
+    if agent.launch is None:  # nobody knows whose they are: they end as lost
+        return []
     n_jobs = number_of_jobs(agent.user_data)
     if n_jobs is not None:
         numbers: Sequence[int] = range(1, n_jobs + 1)
@@ -59,7 +61,7 @@ async def _own_numbers(agent: Agent) -> list[int]:
             numbers = [record.number for record in await agent.store.read() if record.state is JobState.PENDING]
         except NotFoundError:
             numbers = []
-    return [job.number for job in agent.own([Job(number=n, script="", snapshot_id=None) for n in numbers])]
+    return [job.number for job in agent.launch.own([Job(number=n, script="", snapshot_id=None) for n in numbers])]
 
 
 async def remove_releases(agent: Agent, _: str) -> None:
@@ -77,8 +79,10 @@ async def write_status(agent: Agent, _: str) -> None:
 
 async def upload_log(agent: Agent, _: str) -> None:
     """Send the rest of the live logs, and pack and upload the agent's own as it is now."""
-    key = agent_log_key(agent.user_data.session_id, agent.instance.launch_index)
     await flush_log()
+    if agent.launch is None:  # it has no name that is not another agent's
+        return
+    key = agent_log_key(agent.user_data.session_id, agent.launch.launch_index)
     async with asyncio.TaskGroup() as group:
         group.create_task(agent.logs.finish_all(within=_within(agent, _CHUNKS_SECONDS)), name="live logs")
         files = log_files(agent.paths.session_info / AGENT_LOG_FILE)

@@ -24,7 +24,7 @@ from awsac_async.agent.stopping import Stop, StoppedError
 from awsac_async.agent.timings import Timings, uptime
 from awsac_async.agent.workplace import Workplace
 from awsac_async.session.model import Job, JobState
-from awsac_async.session.names import LOG_PACKED, X_LOG, job_log_prefix
+from awsac_async.session.names import LOG_PACKED, X_LOG, X_LOG_BEGIN, job_log_prefix
 from awsac_async.session.times import now
 from awsac_async.session.timings import read_attempt, timing_attributes
 
@@ -71,9 +71,10 @@ class _JobRun:
         self._record, self._end = kept.record, kept.end
         self._timings = Timings(kept.record, part=kept.part, since=kept.since)
         self._needs = job.snapshot_id if runs_or_will(kept) else None
-        self._attempt = self._numbered_attempt(read_attempt(kept.record) or 1)
+        self._first = place.launch.first_attempt(job.number)
+        self._attempt = self._numbered_attempt(read_attempt(kept.record) or self._first)
         self._begun_before = kept.record.state is JobState.SAVING
-        self._ran = self._attempt.files.attempt > 1 or not runs_or_will(kept)
+        self._ran = self._attempt.files.attempt > self._first or not runs_or_will(kept)
 
     async def live(self) -> None:
         """Run it, attempt by attempt, save what it left, say how it ended."""
@@ -89,7 +90,8 @@ class _JobRun:
             self._save(), self._place.logs.finish(self._log_prefix, within=_LOG_SECONDS)
         )
         if not sent:
-            self._record = replace(self._record, extra={**self._record.extra, X_LOG: LOG_PACKED})
+            packed = {X_LOG: LOG_PACKED, X_LOG_BEGIN: str(self._place.launch.log_begin(self._job.number))}
+            self._record = replace(self._record, extra={**self._record.extra, **packed})
         self.finish(self._end or _FINISHED, remark)
 
     def update(self, **changes: object) -> None:
@@ -157,7 +159,7 @@ class _JobRun:
             await attempt.start(release)
         except (NotRunError, ReleaseError, DataError, StoppedError):
             if await attempt.give_up():
-                self._attempt = self._numbered_attempt(max(1, attempt.files.attempt - 1))
+                self._attempt = self._numbered_attempt(max(self._first, attempt.files.attempt - 1))
                 raise
             await attempt.adopt()  # what a dead agent had begun to start has come to its claim
 
@@ -172,11 +174,11 @@ class _JobRun:
         if full := await asyncio.to_thread(_full_disk, self._attempt.files.directory):
             self._end = End(state=JobState.FAILED, reason=full)
             return False
-        return self._attempt.files.attempt <= self._place.settings.retries
+        return self._attempt.files.attempt - self._first < self._place.settings.retries
 
     async def _next_attempt(self) -> None:
         number = self._attempt.files.attempt + 1
-        _log.info("job %d: attempt %d of %d", self._job.number, number, self._place.settings.retries + 1)
+        _log.info("job %d: attempt %d of %d", self._job.number, number, self._first + self._place.settings.retries)
         self._attempt = self._numbered_attempt(number)
         await self._follow(self._attempt.files)
         self._timings.enter("queue")
@@ -205,9 +207,9 @@ class _JobRun:
         return job_log_prefix(self._place.session_id, self._job.number)
 
     def _attempts(self) -> list[JobFiles]:
-        """Return the files of all attempts so far."""
-        last = self._attempt.files.attempt
-        return [JobFiles.of(self._job.number, number, self._place.paths) for number in range(1, last + 1)]
+        """Return the files of all attempts of this launch so far."""
+        numbers = range(self._first, self._attempt.files.attempt + 1)
+        return [JobFiles.of(self._job.number, number, self._place.paths) for number in numbers]
 
     async def _follow_output(self) -> None:
         for files in self._attempts():
@@ -215,7 +217,8 @@ class _JobRun:
 
     async def _follow(self, files: JobFiles) -> None:
         shown = await asyncio.to_thread(files.shown_output)
-        await self._place.logs.add(self._log_prefix, LogFile(path=files.kept_output, shown=shown))
+        begin = self._place.launch.log_begin(self._job.number)
+        await self._place.logs.add(self._log_prefix, LogFile(path=files.kept_output, shown=shown), begin=begin)
 
     async def _save(self) -> str:
         """Save what the job left; returns what is to be said of it, or ""."""
@@ -224,6 +227,7 @@ class _JobRun:
             self._attempts(),
             on_trouble=lambda error: self.update(reason=f"saving is delayed: {error}"),
             again=self._begun_before,
+            replaces=self._place.launch.document is not None,
         )
 
 

@@ -21,11 +21,15 @@ Phase = Callable[[Agent], Awaitable[None]]
 BOOT: tuple[Phase, ...] = (
     phases.check,
     phases.remember,
+    phases.learn_launch,
     phases.fetch,
     phases.unpack_archive,
 )
 # How awsac-agent run begins, when such a script calls it.
-CALLED: tuple[Phase, ...] = (phases.check,)
+CALLED: tuple[Phase, ...] = (
+    phases.check,
+    phases.learn_launch,
+)
 # "work" takes each job through: provide, run, save, release.
 RUN: tuple[Phase, ...] = (
     phases.select,

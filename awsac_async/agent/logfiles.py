@@ -91,11 +91,12 @@ class LogStream:
     Args:
         note: the file that holds how far it has been read; its folder exists. Of a stream that was followed before, it
             is read, and the last chunk counts as sent.
+        begin: where in the log it begins, if it was not followed before.
     """
 
-    def __init__(self, note: Path) -> None:
+    def __init__(self, note: Path, *, begin: int = 0) -> None:
         self._note = note
-        self._read, self._sent = _read_note(note)
+        self._read, self._sent = _read_note(note) or (_Reached(offset=begin), None)
         self._files: list[LogFile] = []
         self._paths: list[Path] = []
         self._looked: dict[Path, tuple[int, int]] = {}  # size and time of change
@@ -286,9 +287,9 @@ def _to_json(reached: _Reached) -> dict[str, object]:
     return {"offset": reached.offset, "marks": marks}
 
 
-def _read_note(note: Path) -> tuple[_Reached, _Reached | None]:
+def _read_note(note: Path) -> tuple[_Reached, _Reached | None] | None:
     if not note.exists():
-        return _Reached(), None
+        return None
     values = json.loads(note.read_text())
     read, sent = (value and _of_json(value) for value in (values["read"], values["sent"]))
     return read, sent

@@ -85,14 +85,16 @@ class LogShipper:
         # Of its own: the disk of a log must not wait until results are packed, nor they for it.
         self._threads = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="logs")
 
-    async def add(self, prefix: str, file: LogFile) -> None:
+    async def add(self, prefix: str, file: LogFile, *, begin: int = 0) -> None:
         """Ship a file as chunks below ``prefix``; the bytes of one more file there come after those before.
+
+        ``begin`` is where in the log the first of them begins: behind what earlier launches have sent.
 
         To be called by a successor as well, with the same files in the same order; and before the directory of an
         attempt at a job is moved away, since that is the last look at ``shown`` of the attempt.
         """
         if prefix not in self._logs:
-            self._logs[prefix] = await self._on_disk(lambda: self._open(prefix))
+            self._logs[prefix] = await self._on_disk(lambda: self._open(prefix, begin))
         await self._on_disk(lambda: self._logs[prefix].stream.add(file))
 
     def follow(self) -> None:
@@ -133,10 +135,10 @@ class LogShipper:
         finished = await asyncio.gather(*(self.finish(prefix, within=within) for prefix in list(self._logs)))
         return all(finished)
 
-    def _open(self, prefix: str) -> _Log:
+    def _open(self, prefix: str, begin: int) -> _Log:
         self._directory.mkdir(parents=True, exist_ok=True)
         name = prefix.rstrip("/").rpartition("/")[2]
-        return _Log(prefix=prefix, stream=LogStream(self._directory / f"{name}.json"))
+        return _Log(prefix=prefix, stream=LogStream(self._directory / f"{name}.json", begin=begin))
 
     def _look(self) -> list[tuple[_Log, int]]:
         return [(log, log.stream.look()) for log in list(self._logs.values())]

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
+from awsac_async.agent import launch
 from awsac_async.agent.boot import fetch_archive, keep_user_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.data import DataError, fetch_data
@@ -40,6 +41,16 @@ async def remember(agent: Agent) -> None:
     await asyncio.to_thread(keep_user_data, agent.user_data, agent.paths)
 
 
+async def learn_launch(agent: Agent) -> None:
+    """Learn from its document of which further launch of the session this instance is, if it is of one."""
+    if agent.launch is not None:
+        return
+    learning = launch.learn_launch(
+        agent.bucket, agent.user_data, ami_launch_index=agent.instance.launch_index, state=agent.state
+    )
+    agent.launch = await agent.stop.unless(learning, name="learn the launch")
+
+
 async def fetch(agent: Agent) -> None:
     """Fetch the session archive, unless a predecessor has fetched and unpacked it."""
     if agent.state.unpacked() is not None:
@@ -59,20 +70,24 @@ async def unpack_archive(agent: Agent) -> None:
 async def select(agent: Agent) -> None:
     """Find out which jobs are this instance's and how they stand, and say so."""
     jobs = expand(await asyncio.to_thread(read_jobs, agent.jobs_file))
-    agent.n_jobs, agent.jobs = len(jobs), agent.own(jobs)
+    agent.n_jobs, agent.jobs = len(jobs), agent.known_launch.own(jobs)
     began = _seconds_to_begin(agent)
     for job in agent.jobs:
         kept = agent.state.job(job.number) or _new(agent, job, began)
         agent.kept[job.number], agent.stops[job.number] = kept, agent.stop.child()
         agent.state.keep_job(kept)
-        agent.reporter.report(kept.record)
+        if kept.record.state.final and agent.state.told(job.number):
+            agent.reporter.know(kept.record)
+        else:
+            agent.reporter.report(kept.record)
     _log.info("jobs of this instance: %s of %d", shown_numbers([job.number for job in agent.jobs]), agent.n_jobs)
 
 
 def _new(agent: Agent, job: Job, began: Mapping[str, float]) -> KeptJob:
     """Return a job that no agent has known before."""
     record = agent.new_record(job.number, str(agent.paths.awsac_working / job.script))
-    return KeptJob(record=replace(record, extra=timing_attributes(began, attempt=1)))
+    attributes = timing_attributes(began, attempt=agent.known_launch.first_attempt(job.number))
+    return KeptJob(record=replace(record, extra=attributes))
 
 
 def _seconds_to_begin(agent: Agent) -> dict[str, float]:
@@ -124,7 +139,7 @@ def _run_job(agent: Agent, group: asyncio.TaskGroup, core: int, job: Job, place:
 
 
 async def _ship_own_log(agent: Agent) -> None:
-    prefix = agent_log_prefix(agent.user_data.session_id, agent.instance.launch_index)
+    prefix = agent_log_prefix(agent.user_data.session_id, agent.known_launch.launch_index)
     await agent.logs.add(prefix, LogFile(path=agent.paths.session_info / AGENT_LOG_FILE))
 
 
@@ -150,6 +165,7 @@ def _workplace(
         has_data=number_of_data(agent.user_data) > 0,
         interrupt_at=agent.interrupt_at,
         settings=settings,
+        launch=agent.known_launch,
         state=agent.state,
         reporter=agent.reporter,
         releases=releases,

@@ -7,7 +7,7 @@ job is not queued: readers want to know how it stands, not how it stood.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from awsac_async.agent.log import describe
@@ -22,10 +22,15 @@ _LAST_PAUSE_SECONDS = 2.0
 
 
 class StatusReporter:
-    """Writes job records to the status store, from the first report until :meth:`close`."""
+    """Writes job records to the status store, from the first report until :meth:`close`.
 
-    def __init__(self, store: StatusStore) -> None:
-        self._store = store
+    Args:
+        store: the status store.
+        on_end_written: told of each job whose end is written there.
+    """
+
+    def __init__(self, store: StatusStore, *, on_end_written: Callable[[int], None] = lambda _: None) -> None:
+        self._store, self._on_end_written = store, on_end_written
         self._records: dict[int, JobRecord] = {}
         self._unwritten: set[int] = set()
         self._news = asyncio.Event()
@@ -49,6 +54,10 @@ class StatusReporter:
         self._news.set()
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all(), name="status reporter")
+
+    def know(self, record: JobRecord) -> None:
+        """Take over a job whose end a predecessor has written: it may have begun anew elsewhere since."""
+        self._records[record.number] = record
 
     def records(self) -> list[JobRecord]:
         """Return how each job stands, by number."""
@@ -84,6 +93,8 @@ class StatusReporter:
         for record in records:
             if self._records[record.number] is record:  # else there is newer news to write
                 self._unwritten.discard(record.number)
+                if record.state.final:
+                    self._on_end_written(record.number)
         return True
 
     async def _put(self, records: list[JobRecord]) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from awsac_async.agent.command import JobFiles
 from awsac_async.agent.leftovers import Source, find_output, find_results
 from awsac_async.agent.log import describe
 from awsac_async.agent.packing import Remarks, packed_files, size_of_tree
-from awsac_async.agent.retry import Hurry, foreseen, keep_trying
+from awsac_async.agent.retry import Hurry, foreseen, keep_trying, passing
 from awsac_async.cloud.bucket import Bucket, Upload
 from awsac_async.cloud.objects import Stream
 from awsac_async.session import names
@@ -29,6 +29,7 @@ _LONGEST_PAUSE_SECONDS = 300.0
 _INTERRUPTED_SECONDS = 100.0  # a spot instance is taken away two minutes after its notice
 _MANIFEST_SECONDS = 30.0  # at least: what was saved is to be listed also if the deadline came before the rest
 _DROP_SECONDS = 10.0
+_REMOVE_SECONDS = 60.0  # how long what an earlier launch has saved may resist: what this one did counts more
 # How long a request may stand still: some parts of 8 MiB are sent in that time on any line of EC2, and whoever has to
 # hurry waits for no longer than this until another request can be made.
 _PATIENCE = timedelta(seconds=20)
@@ -58,7 +59,13 @@ class Saver:
         self._hurry.request(by=asyncio.get_running_loop().time() + _INTERRUPTED_SECONDS)
 
     async def save_job(
-        self, job: int, attempts: Sequence[JobFiles], *, on_trouble: OnTrouble, again: bool = False
+        self,
+        job: int,
+        attempts: Sequence[JobFiles],
+        *,
+        on_trouble: OnTrouble,
+        again: bool = False,
+        replaces: bool = False,
     ) -> str:
         """Upload a job's results, if it made any, its packed output, and then the manifest of these.
 
@@ -67,6 +74,7 @@ class Saver:
             attempts: the files of all its attempts, in order: the results are those of the last.
             on_trouble: told of each failed try.
             again: an agent that died may have begun to save this job.
+            replaces: what an earlier launch has saved of it must not stay beside this.
 
         Returns:
             What is not as it should be in what was saved, or "".
@@ -82,8 +90,13 @@ class Saver:
         sources = {names.output_key(self._session_id, job): output}
         if results:
             sources[names.results_key(self._session_id, job)] = results
+        if replaces:  # from now on the objects are no more those that it lists
+            await self._remove([names.manifest_key(self._session_id, job)])
         saved, troubles = await self._save_all(sources, on_trouble)
         if saved:
+            if replaces:
+                keys = {names.results_key(self._session_id, job), names.output_key(self._session_id, job)}
+                remark = "; ".join(filter(None, [remark, await self._remove(keys - {each.key for each in saved})]))
             try:
                 await self._save_manifest(job, attempts[-1].attempt, saved, on_trouble)
             except SaveError as error:
@@ -171,6 +184,21 @@ class Saver:
                 await foreseen("upload", upload.key, self._bucket.upload([upload], patience=_PATIENCE))
         except TimeoutError as error:
             raise CloudError("upload", upload.key, "it was not complete when time was up") from error
+
+    async def _remove(self, keys: Collection[str]) -> str:
+        """Delete what an earlier launch has saved under these keys; returns what could not be, or ""."""
+
+        async def remove() -> None:
+            found = [each.key for key in keys for each in await self._bucket.list(key) if each.key == key]
+            await self._bucket.delete(found)
+
+        try:
+            until = min(self._deadline, asyncio.get_running_loop().time() + _REMOVE_SECONDS)
+            await keep_trying(f"delete {' '.join(keys)}", remove, until=until, hurry=self._hurry, again=passing)
+        except CloudError as error:
+            _log.warning("what an earlier launch has saved may be left: %s", describe(error))
+            return f"what an earlier attempt has saved may be left: {error}"
+        return ""
 
     async def _drop_parts(self, key: str) -> None:
         """Drop the parts that a try left which could not, or an agent that died: they cost some cents until cleanup."""

@@ -1,8 +1,9 @@
 """What the agent keeps on disk so that its successor can go on: how each job stands, and how the agent was called.
 
-Owns ``run.json``, ``unpacked``, ``handed-over``, ``faults`` and each job's ``record.json`` in the state directory; the
-claims of jobs' processes there are ``process``'s. Everything is written atomically and small enough to be written on
-the loop. A write that fails, on a full disk say, is logged and never fails the agent: a successor then knows less.
+Owns ``run.json``, ``launch``, ``unpacked``, ``handed-over``, ``faults`` and each job's ``record.json`` and ``told`` in
+the state directory; the claims of jobs' processes there are ``process``'s. Everything is written atomically and small
+enough to be written on the loop. A write that fails, on a full disk say, is logged and never fails the agent: a
+successor then knows less.
 """
 
 import json
@@ -14,7 +15,9 @@ from typing import Any
 
 from awsac_async.agent.log import describe
 from awsac_async.session.atomic import replacing
+from awsac_async.session.errors import FormatError
 from awsac_async.session.items import from_attributes, to_attributes
+from awsac_async.session.launches import LaunchDocument, format_launch, parse_launch
 from awsac_async.session.model import JobRecord, JobState
 from awsac_async.session.names import item_name
 
@@ -94,6 +97,32 @@ class State:
             instance_id=texts.get("instanceID"),
         )
 
+    def keep_launch(self, document: LaunchDocument, log_begins: Mapping[int, int]) -> None:
+        """Keep of which launch this instance is, and where in its log each of its jobs goes on, by number."""
+        begins = {str(number): begin for number, begin in log_begins.items()}
+        self._write(self.directory / "launch", {"document": format_launch(document).decode(), "log_begins": begins})
+
+    def launch(self) -> tuple[LaunchDocument, dict[int, int]] | None:
+        """Return what ``keep_launch`` kept, or None if nothing that can be read was."""
+        file = self.directory / "launch"
+        kept = _read(file)
+        try:
+            if kept is None:
+                return None
+            begins = {int(number): int(begin) for number, begin in kept["log_begins"].items()}
+            return parse_launch(str(kept["document"]).encode(), file=str(file)), begins
+        except (FormatError, KeyError, TypeError, ValueError, AttributeError) as error:
+            _log.warning("%s cannot be read: %s", file, describe(error))
+            return None
+
+    def keep_told(self, job: int) -> None:
+        """Keep that the end of a job stands in the status store, where a later launch may have begun it anew."""
+        self._write(self._told_file(job), {})
+
+    def told(self, job: int) -> bool:
+        """Whether the end of a job stands in the status store."""
+        return self._told_file(job).exists()
+
     def keep_unpacked(self, *, seconds: float) -> None:
         """Keep that the session archive is fetched and unpacked, and how long that took."""
         self._write(self.directory / "unpacked", {"seconds": round(seconds, 3)})
@@ -123,6 +152,9 @@ class State:
 
     def _record_file(self, number: int) -> Path:
         return self.directory / "jobs" / str(number) / "record.json"
+
+    def _told_file(self, number: int) -> Path:
+        return self.directory / "jobs" / str(number) / "told"
 
     def _write(self, file: Path, document: Mapping[str, Any]) -> bool:
         try:

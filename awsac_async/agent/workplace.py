@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.agent.data import DataError
+from awsac_async.agent.launch import OwnLaunch
 from awsac_async.agent.logs import LogShipper
 from awsac_async.agent.releases import Releases
 from awsac_async.agent.reporter import StatusReporter
@@ -31,6 +32,7 @@ class Workplace:
     has_data: bool
     interrupt_at: Path
     settings: JobSettings
+    launch: OwnLaunch
     state: State
     reporter: StatusReporter
     releases: Releases

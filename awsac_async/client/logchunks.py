@@ -11,7 +11,17 @@ import shutil
 import tarfile
 import tempfile
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -118,14 +128,18 @@ class LogReader:
                 log.extents.append(_Extent(offset=int(offset), size=each.size, read=read))
                 log.last_key = each.key
 
-    async def look_for_packed(self, cut: Collection[int]) -> None:
-        """Go on from the packed file, if there is one, in each log that has no chunks, or is of a job in ``cut``."""
+    async def look_for_packed(self, cut: Mapping[int, int]) -> None:
+        """Go on from the packed file, if there is one, in each log that has no chunks, or is of a job in ``cut``.
+
+        ``cut`` says at which byte of the log the packed file begins, by the job's number.
+        """
         missing = [log for log in self._logs if not log.extents or log.source.job in cut]
         prefix = names.session_prefix(self._session_id)
         found = {each.key: each for each in await self._bucket.list(prefix)} if missing else {}
         for log in missing:
             if packed := found.get(log.source.packed_key(self._session_id)):
-                log.extents.append(await self._unpacked(packed, behind=log.end))
+                begin = cut.get(log.source.job, 0) if log.source.job else 0
+                log.extents.append(await self._unpacked(packed, begin=begin, behind=log.end))
 
     async def skip_to_last(self, lines: int) -> None:
         """Begin each log of which nothing was given out with its last ``lines`` lines."""
@@ -143,14 +157,15 @@ class LogReader:
     async def _read(self, key: str, start: int, end: int) -> bytes:
         return await self._bucket.read_part(key, start=start, end=end)
 
-    async def _unpacked(self, packed: ObjectInfo, *, behind: int) -> _Extent:
-        """Return what a packed log holds behind an offset: it is the same stream of bytes as the chunks."""
+    async def _unpacked(self, packed: ObjectInfo, *, begin: int, behind: int) -> _Extent:
+        """Return what a packed log, which begins at ``begin``, holds behind an offset: the same bytes as the chunks."""
         name = packed.key.rpartition("/")[2]
         archive, log = self._folder / name, self._folder / f"{name}.log"
         await self._bucket.download([Download(key=packed.key, target=archive, size=packed.size, etag=packed.etag)])
         size = await asyncio.to_thread(_unpack, archive, log)
-        read = partial(_read_file, log, behind)
-        return _Extent(offset=behind, size=max(0, size - behind), read=partial(asyncio.to_thread, read))
+        skipped = max(0, behind - begin)
+        read = partial(_read_file, log, skipped)
+        return _Extent(offset=behind, size=max(0, size - skipped), read=partial(asyncio.to_thread, read))
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from awsac_async.client.check import read_status
 from awsac_async.client.control import amend_control
+from awsac_async.client.launches import count_instances
 from awsac_async.client.logchunks import LogBytes, LogReader, LogSource, opened
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
@@ -21,8 +22,8 @@ from awsac_async.cloud.waiting import jittered
 from awsac_async.session.control import Control
 from awsac_async.session.errors import CloudError, InputError, NotFoundError
 from awsac_async.session.jobs import shown_numbers
-from awsac_async.session.model import SessionRecord
-from awsac_async.session.names import LOG_PACKED, X_LOG
+from awsac_async.session.model import JobRecord, SessionRecord
+from awsac_async.session.names import LOG_PACKED, X_LOG, X_LOG_BEGIN
 from awsac_async.session.record import read_record
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 4.0  # seconds between two looks; the agents send every two
@@ -60,9 +61,10 @@ async def logs(
         CloudError: the cloud could not be asked; also after all chunks, if it cannot say whether there is more.
     """
     record = await asyncio.to_thread(read_record, session)
-    sources = _sources(record, jobs, agents)
+    numbers = _numbers(record, jobs, agents)
     async with connect(region=record.region) as aws:
         bucket = Bucket(aws, record.bucket)
+        sources = await _sources(bucket, record, numbers, agents)
         async with opened(bucket, record.session_id, sources) as reader:
             if follow:
                 following = _Following(aws=aws, bucket=bucket, record=record, sources=sources, tail=tail)
@@ -85,34 +87,50 @@ async def logs(
 
 
 async def log_sources(session: Path, *, jobs: Collection[int] | None = None, agents: bool = False) -> list[LogSource]:
-    """Return whose logs :func:`logs` yields; the arguments are the same."""
-    return _sources(await asyncio.to_thread(read_record, session), jobs, agents)
+    """Return whose logs :func:`logs` yields; the arguments are the same, and so is what it raises."""
+    record = await asyncio.to_thread(read_record, session)
+    numbers = _numbers(record, jobs, agents)
+    async with connect(region=record.region) as aws:
+        return await _sources(Bucket(aws, record.bucket), record, numbers, agents)
 
 
-def _sources(record: SessionRecord, jobs: Collection[int] | None, agents: bool) -> list[LogSource]:
+async def _sources(bucket: Bucket, record: SessionRecord, jobs: Collection[int], agents: bool) -> list[LogSource]:
+    launch_indexes = range(await count_instances(bucket, record)) if agents else ()
+    return [LogSource(job=number) for number in jobs] + [LogSource(agent=each) for each in launch_indexes]
+
+
+def _numbers(record: SessionRecord, jobs: Collection[int] | None, agents: bool) -> list[int]:
+    """Return the numbers of the jobs that are meant, checked, in order."""
     if jobs is None:
         jobs = [] if agents else range(1, record.n_jobs + 1)
     unknown = sorted(number for number in jobs if not 1 <= number <= record.n_jobs)
     if unknown:
         known = shown_numbers(range(1, record.n_jobs + 1))
         raise InputError(f"there is no job {shown_numbers(unknown)}: session {record.session_id} has {known}")
-    launch_indexes = range(record.n_instances) if agents else ()
-    return [LogSource(job=number) for number in sorted(set(jobs))] + [LogSource(agent=each) for each in launch_indexes]
+    return sorted(set(jobs))
 
 
 async def _cut_logs(
     aws: Aws, record: SessionRecord, sources: Sequence[LogSource]
-) -> tuple[frozenset[int], CloudError | None]:
-    """Return the jobs that have ended before all of their log was sent, or why that is not known."""
+) -> tuple[dict[int, int], CloudError | None]:
+    """Return the jobs that have ended before all of their log was sent, or why that is not known.
+
+    Of each, by its number, at which byte of its log the packed output begins that has the rest.
+    """
     if all(source.job is None for source in sources):
-        return frozenset(), None
+        return {}, None
     try:
         jobs = await status_store(aws, record.session_id).read()
     except NotFoundError:  # cleanup deletes it
-        return frozenset(), None
+        return {}, None
     except CloudError as error:
-        return frozenset(), error
-    return frozenset(job.number for job in jobs if job.extra.get(X_LOG) == LOG_PACKED), None
+        return {}, error
+    return {job.number: _log_begin(job) for job in jobs if job.extra.get(X_LOG) == LOG_PACKED}, None
+
+
+def _log_begin(job: JobRecord) -> int:
+    begin = job.extra.get(X_LOG_BEGIN, "")
+    return int(begin) if begin.isdecimal() else 0
 
 
 @dataclass(kw_only=True)
