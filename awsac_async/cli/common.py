@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from awsac_async.cli import remarks
+from awsac_async.cli.completion import session_files
 from awsac_async.cli.main import EXIT_INTERRUPTED
 from awsac_async.cli.options import refuse_with_local
 from awsac_async.session import names
@@ -46,7 +47,13 @@ def only_session_file() -> Path:
 def _session_file(help_text: str, default: Callable[[], Path]) -> Any:
     option = ("-c", "--session")
     return typer.Option(
-        *option, metavar="FILE", readable=False, help=help_text, default_factory=default, show_default=False
+        *option,
+        metavar="FILE",
+        readable=False,
+        help=help_text,
+        default_factory=default,
+        show_default=False,
+        autocompletion=session_files,
     )
 
 

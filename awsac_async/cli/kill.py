@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from awsac_async.cli.common import ChangedSession, Json, Local, print_json, run, use_local
+from awsac_async.cli.completion import job_numbers
 from awsac_async.cli.render import killed_remarks, killed_values
 from awsac_async.session.errors import EXIT_INPUT
 from awsac_async.session.jobs import named_jobs, parse_numbers
@@ -14,7 +15,10 @@ from awsac_async.session.jobs import named_jobs, parse_numbers
 def kill(
     *,
     session: ChangedSession,
-    jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="Numbers and ranges of jobs: 2 or 1,3-7.")],
+    jobs: Annotated[
+        list[str],
+        typer.Argument(metavar="JOB...", help="Numbers and ranges of jobs: 2 or 1,3-7.", autocompletion=job_numbers),
+    ],
     as_json: Json = False,
     local: Local = False,
 ) -> None:

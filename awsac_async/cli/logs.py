@@ -9,6 +9,7 @@ import typer
 
 from awsac_async.cli import streams
 from awsac_async.cli.common import Local, SessionFile, run, say_trying_again, use_local
+from awsac_async.cli.completion import job_numbers
 from awsac_async.cli.loglines import Lines
 from awsac_async.session.jobs import named_jobs, parse_numbers
 
@@ -21,7 +22,10 @@ def logs(
     session: SessionFile,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until these jobs have ended.")] = False,
     jobs: Annotated[
-        list[str] | None, typer.Option("--job", metavar="JOB", help="Numbers and ranges of jobs: 2 or 1,3-7.")
+        list[str] | None,
+        typer.Option(
+            "--job", metavar="JOB", help="Numbers and ranges of jobs: 2 or 1,3-7.", autocompletion=job_numbers
+        ),
     ] = None,
     agent: Annotated[bool, typer.Option("--agent", help="Show the agents' own logs.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", metavar="K", min=0, help="Begin with the last K lines.")] = None,

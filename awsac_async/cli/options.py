@@ -7,7 +7,7 @@ them, through the environment.
 
 import copy
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from awsac_async.cli.main import DEBUG_VARIABLE
 from awsac_async.cli.remarks import Volume, set_volume
-from awsac_async.session.errors import InputError
+from awsac_async.session.errors import AwsacError, InputError
 
 # What the command line itself says, by the option's name: it wins over a file of the user's, and contradicts --local.
 given: dict[str, str | bool] = {}
@@ -31,7 +31,7 @@ class Verbs(TyperGroup):
         """Begin with nothing given if this is the command line itself."""
         if ctx.parent is None:
             given.clear()
-            set_volume(Volume.NORMAL)
+            set_volume(Volume.QUIET if ctx.resilient_parsing else Volume.NORMAL)  # nothing is said after Tab
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
@@ -39,6 +39,8 @@ class Verbs(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             _adopt(command, ctx.find_root().command.params)
+        if command is not None and ctx.resilient_parsing:
+            _tolerate(command)
         return name, command, rest
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -67,6 +69,20 @@ def _hidden(option: Any) -> Any:
     twin = copy.copy(option)
     twin.hidden, twin.expose_value, twin.required = True, False, False
     return twin
+
+
+def _tolerate(command: Any) -> None:
+    """Let a default that cannot be found be nothing: after Tab the rest of the line counts."""
+    for param in command.params:
+        if callable(find := param.default):
+            param.default = lambda find=find: _found(find)
+
+
+def _found(find: Callable[[], Any]) -> Any:
+    try:
+        return find()
+    except AwsacError:
+        return None
 
 
 def _set_volume(param: typer.CallbackParam, value: bool) -> bool:
