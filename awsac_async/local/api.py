@@ -21,7 +21,7 @@ from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from awsac_async.local import simpledb
+from awsac_async.local import simpledb, uploads
 from awsac_async.local.ebs import EmbeddedVolume
 from awsac_async.local.ec2 import InstanceBackend
 from awsac_async.local.facts import PARTITION
@@ -51,8 +51,9 @@ class ApiHandler(MotoRequestHandler, QuietHandler):
 
 
 def install() -> None:
-    """Replace moto's EC2 and SimpleDB back ends by ours. Comes before the first request."""
+    """Replace moto's EC2 and SimpleDB back ends, and its multipart uploads, by ours. Comes before the first request."""
     simpledb.install()
+    uploads.install()
     moto.ec2.models.ec2_backends.backend = InstanceBackend
     moto.ec2.models.elastic_block_store.Volume = EmbeddedVolume  # type: ignore[misc]  # moto makes volumes by this name
 
