@@ -132,7 +132,11 @@ async def _patiently(
 async def read_status(aws: Aws, record: SessionRecord) -> SessionStatus:
     """Read the status over a connection that is there; every job of the session is in it."""
     # In this order: once an instance is seen to be gone, its last status has been written.
-    instances = tuple(await Instances(aws).of_session(record.session_id))
+    return await status_with(aws, record, tuple(await Instances(aws).of_session(record.session_id)))
+
+
+async def status_with(aws: Aws, record: SessionRecord, instances: tuple[InstanceInfo, ...]) -> SessionStatus:
+    """Read the status of a session whose instances have been asked for, as ``read_status``."""
     kept = {job.number: job for job in await _read_jobs(aws, record)}
     jobs = [kept.get(number) or JobRecord(number=number) for number in sorted({*range(1, record.n_jobs + 1), *kept})]
     over = _over(record, instances, jobs)

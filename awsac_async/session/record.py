@@ -7,6 +7,7 @@ replaced as a whole, never written in place: it is what leads back to instances 
 import configparser
 import hashlib
 import io
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,8 @@ from awsac_async.session.model import SessionRecord
 
 SECTION = "sessionconfig"
 _EXPECTED = "the session file that start has written (a session that was cleaned up has none)"
+_ID_TIME = "%y%m%d_%H%M"
+_NEW_ID = re.compile(r"([0-9]{6}_[0-9]{4})--[A-Za-z0-9_.-]{1,8}--[0-9a-f]{4}", re.ASCII)
 
 
 def _any_text(text: str) -> str:
@@ -86,7 +89,19 @@ _COLUMNS = {**_KEYS_2008, **{key: (key, reader) for key, (_, reader) in _OUR_KEY
 def new_session_id(shortdescr: str, local_time: datetime, entropy: bytes) -> str:
     """Return ``YYMMDD_HHMM--<shortdescr>--<4 hex digits>``, e.g. ``081215_1646--eventgen--1816``."""
     digits = hashlib.sha256(entropy).hexdigest()[:4]
-    return f"{local_time:%y%m%d_%H%M}--{shortdescr[:8]}--{digits}"
+    return f"{local_time:{_ID_TIME}}--{shortdescr[:8]}--{digits}"
+
+
+def session_id_time(session_id: str) -> datetime | None:
+    """Return the local time, of a place that is not known, in an ID that ``new_session_id`` may have made; else None.
+
+    Whoever looks for sessions by name may find what is none: it has no such ID.
+    """
+    found = _NEW_ID.fullmatch(session_id)
+    try:
+        return datetime.strptime(found[1], _ID_TIME) if found else None
+    except ValueError:
+        return None
 
 
 def read_record(path: Path) -> SessionRecord:
