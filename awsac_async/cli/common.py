@@ -4,7 +4,6 @@ A question is read from the file descriptor by a thread of its own: the loop goe
 thread holds a lock of ``sys.stdin`` when the interpreter ends.
 """
 
-import asyncio
 import contextlib
 import json
 import os
@@ -82,6 +81,8 @@ def interruptible(sentence: Callable[[], str]) -> Iterator[None]:
 
 def run(verb: Coroutine[Any, Any, T], *, interrupted: Callable[[], str]) -> T:
     """Run a verb of the client; Ctrl-C cancels it, so that it can clear up, and ends with the sentence."""
+    import asyncio  # a tenth of the start-up, of which help and Tab need none
+
     with interruptible(interrupted):
         return asyncio.run(verb)
 
@@ -136,6 +137,8 @@ async def ask(question: str, answers: str) -> str:
 
 async def _read_line() -> str:
     """Return a line of standard input with its end, or "" when there is no more."""
+    import asyncio  # as above
+
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
 

@@ -8,8 +8,6 @@ import logging
 import sys
 from enum import IntEnum
 
-from awsac_async.session.redaction import secrets
-
 
 class Volume(IntEnum):
     """How much is said, as a level of the log."""
@@ -23,6 +21,8 @@ class _Stderr(logging.Handler):
     """Writes to whatever is stderr now: a live display of a terminal takes its place while it draws."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        from awsac_async.session.redaction import secrets  # most commands have nothing to say
+
         print(secrets.redact(f"awsac: {record.getMessage()}"), file=sys.stderr)
 
 
