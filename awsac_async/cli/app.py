@@ -9,6 +9,7 @@ from awsac_async.cli.check import check
 from awsac_async.cli.cleanup import cleanup
 from awsac_async.cli.config import config_file, read_config
 from awsac_async.cli.getresults import getresults
+from awsac_async.cli.init import init
 from awsac_async.cli.kill import kill
 from awsac_async.cli.local import local
 from awsac_async.cli.logs import logs
@@ -67,6 +68,7 @@ def options(
         configure(values)
 
 
+app.command(rich_help_panel=BEFORE)(init)
 app.command(rich_help_panel=BEFORE)(pack)
 app.command(rich_help_panel=BEFORE)(start)
 app.command(rich_help_panel=WHILE)(check)

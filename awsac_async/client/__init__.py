@@ -4,6 +4,7 @@ from awsac_async.client import events
 from awsac_async.client.check import SessionStatus, check, watch
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
 from awsac_async.client.events import StartEvent
+from awsac_async.client.init import init
 from awsac_async.client.kill import Killed, kill, stop
 from awsac_async.client.logchunks import LogBytes, LogSource
 from awsac_async.client.logs import log_sources, logs
@@ -34,6 +35,7 @@ __all__ = [
     "cleanup",
     "events",
     "get_results",
+    "init",
     "kill",
     "log_sources",
     "logs",

@@ -1,0 +1,177 @@
+"""The keys of ``session.ini``: how each is read, and how it is explained.
+
+The one list of them: `startinfo` reads by it, ``awsac init`` writes a file from it, and the table in docs/protocol.md
+is compared with it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from awsac_async.session import fields, names
+from awsac_async.session.durations import parse_duration, parse_hours
+from awsac_async.session.fields import integer, matching
+
+SHORTDESCR_LENGTH = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """A key of ``session.ini``.
+
+    ``field`` is that of StartInfo, ``read`` makes its value of the text or raises ValueError. ``example`` is a value
+    that runs on the embedded cloud. ``default`` says in words what counts if the key is left out; "" if it must be
+    there.
+    """
+
+    field: str
+    read: Callable[[str], Any]
+    meaning: str
+    example: str
+    default: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Whether every file has it, as in 2008."""
+        return not self.default
+
+
+def _shortdescr(text: str) -> str:
+    """Cut a description at 8 characters, silently, as 2008 did."""
+    return fields.short_description(text[:SHORTDESCR_LENGTH])
+
+
+def _security_groups(text: str) -> tuple[str, ...]:
+    read = matching(r"sg-[0-9a-f]{8,17}", "security group IDs like sg-0123abcd, separated by commas")
+    return tuple(read(group) for group in text.split(","))
+
+
+KEYS: Mapping[str, Key] = {
+    "instance_type": Key(
+        field="instance_type",
+        read=matching(r"[a-z0-9-]+\.[a-z0-9-]+", "an instance type like c1.medium"),
+        meaning="any EC2 type; its cores are those EC2 reports",
+        example="c1.medium",
+    ),
+    "ami_id": Key(
+        field="ami_id",
+        read=matching(r"ami-[0-9a-f]{8,17}", "an image ID like ami-c97591a0"),
+        meaning="the image that the instances boot",
+        example="ami-0a35ac00000000001",
+    ),
+    "sessionsbucket": Key(
+        field="bucket",
+        read=fields.bucket,
+        meaning="the S3 bucket that holds the session; it must exist",
+        example="awsac-sessions",
+    ),
+    "ec2_uid": Key(
+        field="ec2_uid",
+        read=matching(r"[0-9]{12}", "the 12 digits of the account that owns the image"),
+        meaning="the account that owns the image",
+        example="123456789012",
+    ),
+    "shortdescr": Key(
+        field="shortdescr",
+        read=_shortdescr,
+        meaning="a word for people, part of the session ID; cut after 8 characters",
+        example="first",
+    ),
+    "n_jobs": Key(
+        field="n_jobs",
+        read=fields.number_of_jobs,
+        meaning="number of jobs; must equal the sum in `jobs.cfg`",
+        example="4",
+    ),
+    "region": Key(
+        field="region",
+        read=matching(r"[a-z]+(-[a-z0-9]+)+", "a region like us-east-1"),
+        meaning="AWS region",
+        default="what the AWS tools are set to",
+        example="us-east-1",
+    ),
+    "instance_profile": Key(
+        field="instance_profile",
+        read=matching(r"[\w+=,.@-]{1,128}", "the name of an instance profile"),
+        meaning="the role that gives the agent its credentials",
+        default=f"`{names.DEFAULT_INSTANCE_PROFILE}`",
+        example=names.DEFAULT_INSTANCE_PROFILE,
+    ),
+    "key_name": Key(
+        field="key_name",
+        read=matching(r"[!-~]{1,255}", "the name of a key pair"),
+        meaning="key pair for logging in",
+        default="none",
+        example="my-key",
+    ),
+    "security_group_ids": Key(
+        field="security_group_ids",
+        read=_security_groups,
+        meaning="comma-separated list",
+        default="the VPC's default",
+        example="sg-0123abcd,sg-4567cdef",
+    ),
+    "subnet_id": Key(
+        field="subnet_id",
+        read=matching(r"subnet-[0-9a-f]{8,17}", "a subnet ID like subnet-0123abcd"),
+        meaning="subnet, and so the availability zone",
+        default="EC2's choice",
+        example="subnet-0123abcd",
+    ),
+    "market": Key(
+        field="market",
+        read=fields.market,
+        meaning="`on-demand` or `spot`",
+        default="`on-demand`",
+        example="on-demand",
+    ),
+    "cores_per_instance": Key(
+        field="cores_per_instance",
+        read=integer(least=1, most=1024, expected="a number from 1 to 1024"),
+        meaning="cores to use on each instance",
+        default="the type's default vCPUs",
+        example="2",
+    ),
+    "max_hours": Key(
+        field="max_hours",
+        read=parse_hours,
+        meaning="hours after its boot at which each instance powers itself off, whatever happens",
+        default="48",
+        example="48",
+    ),
+    "job_timeout": Key(
+        field="job_timeout",
+        read=parse_duration,
+        meaning="how long an attempt of a job may run",
+        default="no limit",
+        example="30m",
+    ),
+    "retries": Key(
+        field="retries",
+        read=fields.retries,
+        meaning="how often a job that exits non-zero is run again, 0 to 100",
+        default="0",
+        example="0",
+    ),
+    "job_user": Key(
+        field="job_user",
+        read=fields.job_user,
+        meaning="the user of the instance as whom the jobs run",
+        default="`root`",
+        example="root",
+    ),
+    "release_mount": Key(
+        field="release_mount",
+        read=fields.release_mount,
+        meaning="how releases are mounted, `rw` or `ro`",
+        default="`rw`",
+        example="rw",
+    ),
+    "price_per_hour": Key(
+        field="price_per_hour",
+        read=fields.price,
+        meaning="USD for one instance, where AWS cannot be asked",
+        default="asked of AWS",
+        example="0.17",
+    ),
+}
