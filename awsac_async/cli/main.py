@@ -7,6 +7,7 @@ itself, 130 interrupted. Imports nothing heavy, so that Ctrl-C finds it in charg
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import NoReturn
 
 from awsac_async.cli import streams
@@ -17,13 +18,13 @@ EXIT_INTERRUPTED = 130
 DEBUG_VARIABLE = "AWSAC_DEBUG"
 
 
-def main() -> NoReturn:
-    """Run the command line, and leave with its exit code."""
+def main(words: Callable[[], list[str]] = lambda: sys.argv[1:]) -> NoReturn:
+    """Run the command line, and leave with its exit code; ``words`` returns its arguments, or raises an AwsacError."""
     streams.secure()
     try:
         from awsac_async.cli.app import app
 
-        app(prog_name="awsac")
+        app(words(), prog_name="awsac")
     except KeyboardInterrupt:
         sys.exit(_say("interrupted: nothing was done", EXIT_INTERRUPTED))
     except SystemExit as leaving:
