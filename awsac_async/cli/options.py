@@ -21,6 +21,7 @@ from awsac_async.session.errors import AwsacError, InputError
 given: dict[str, str | bool] = {}
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+_THIS_MACHINE = ("http://127.", "http://localhost")  # as far as `awsac local env` names it
 _REGIONS = ("AWS_DEFAULT_REGION", "AWS_REGION")
 
 
@@ -108,7 +109,17 @@ def _set_region(value: str | None) -> str | None:
 
 
 def _set_profile(value: str | None) -> str | None:
-    """Choose a profile; keys in the environment would go before it."""
+    """Choose a profile; keys in the environment would go before it.
+
+    Raises:
+        InputError: the environment is that of `awsac local env`: what signs for AWS must not be sent there.
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if value and "endpoint_url" not in given and endpoint.startswith(_THIS_MACHINE):
+        raise InputError(
+            f"--profile is for AWS, and AWS_ENDPOINT_URL in the environment is {endpoint}: "
+            "unset it, or name the address with --endpoint-url if it is meant"
+        )
     if value:
         given["profile"] = value
         _set({"AWS_PROFILE": value}, without=_KEYS)
@@ -176,5 +187,6 @@ Profile = Annotated[
     str | None, typer.Option(metavar="NAME", callback=_set_profile, help="Profile of your AWS configuration.")
 ]
 EndpointUrl = Annotated[
-    str | None, typer.Option(metavar="URL", callback=_set_endpoint, help="Address of every service, instead of AWS's.")
+    str | None,
+    typer.Option(metavar="URL", callback=_set_endpoint, is_eager=True, help="Address of every service, not AWS's."),
 ]

@@ -72,13 +72,13 @@ def test_the_environment_wins_over_the_configuration_and_the_command_line_over_b
     seen: dict[str, str | None], tmp_path: Path
 ) -> None:
     configure(tmp_path, 'region = "eu-west-1"\nprofile = "physics"\nendpoint_url = "http://127.0.0.1:1"\n')
-    os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:2"
+    os.environ["AWS_ENDPOINT_URL"] = "http://storage.example:2"
 
     awsac_in_process("look", "--profile", "chemistry")
 
     assert seen["AWS_DEFAULT_REGION"] == "us-east-1"
     assert seen["AWS_PROFILE"] == "chemistry"
-    assert seen["AWS_ENDPOINT_URL"] == "http://127.0.0.1:2"
+    assert seen["AWS_ENDPOINT_URL"] == "http://storage.example:2"
 
 
 def test_the_configuration_counts_where_nothing_else_is_said(seen: dict[str, str | None], tmp_path: Path) -> None:
@@ -115,6 +115,19 @@ def test_another_place_than_the_cloud_on_this_machine_contradicts_local(option: 
 
     assert isinstance(done.exception, InputError)
     assert option.partition("=")[0] in str(done.exception)
+
+
+def test_a_profile_is_not_used_where_the_environment_is_that_of_the_cloud_on_this_machine(
+    seen: dict[str, str | None],
+) -> None:
+    os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:5000"
+
+    refused = awsac_in_process("look", "--profile", "physics")
+    meant = awsac_in_process("look", "--profile", "physics", "--endpoint-url", "http://127.0.0.1:9000")
+
+    assert "AWS_ENDPOINT_URL in the environment is http://127.0.0.1:5000" in str(refused.exception)
+    assert meant.exit_code == 0
+    assert seen["AWS_ENDPOINT_URL"] == "http://127.0.0.1:9000"
 
 
 @pytest.mark.parametrize(
