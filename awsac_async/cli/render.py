@@ -14,7 +14,7 @@ from awsac_async.session.wording import counted
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from awsac_async.client import Cleaned, Killed, Plan, Progress, Results, SessionStatus
+    from awsac_async.client import Cleaned, Killed, Plan, Progress, SessionStatus
 
 
 def plan_values(plan: "Plan") -> dict[str, Any]:
@@ -90,28 +90,6 @@ def stopped_values(status: "SessionStatus | None") -> dict[str, Any]:
     }
 
 
-def results_values(results: "Results") -> dict[str, Any]:
-    """Return what was downloaded as values of JSON."""
-    return {
-        "directory": str(results.directory),
-        "downloaded": [path.name for path in results.downloaded],
-        "complete": [path.name for path in results.complete],
-        "kept": [path.name for path in results.kept],
-        "refused": list(results.refused),
-        "bytes": results.size,
-    }
-
-
-def results_text(results: "Results") -> str:
-    """Return what was downloaded, a line a file, and the sum."""
-    lines = [f"downloaded {path}" for path in results.downloaded]
-    lines += [f"complete   {path}" for path in results.complete]
-    lines += [f"kept       {path}" for path in results.kept]
-    return "\n".join(
-        [*lines, f"{counted(len(results.downloaded), 'file')}, {results.size} bytes, in {results.directory}"]
-    )
-
-
 def cleaned_values(cleaned: "Cleaned") -> dict[str, Any]:
     """Return what was deleted as values of JSON."""
     return {
@@ -133,7 +111,7 @@ class ProgressBar:
         if not sys.stderr.isatty() or quiet():
             return
         bar = self._bar or self._draw()
-        files = f"{self._title} {progress.files_done}/{progress.files_total}"
+        files = f"{self._title}, {progress.files_done} of {counted(progress.files_total, 'file')}"
         bar.update(bar.task_ids[0], description=files, completed=progress.bytes_done, total=progress.bytes_total)
 
     def close(self) -> None:
@@ -144,9 +122,17 @@ class ProgressBar:
 
     def _draw(self) -> "Bar":
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
 
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        left = TimeRemainingColumn(compact=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), left)
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
         self._bar.add_task(self._title, total=None)
         self._bar.start()

@@ -8,9 +8,11 @@ from awsac_async.client.init import init
 from awsac_async.client.kill import Killed, kill, stop
 from awsac_async.client.logchunks import LogBytes, LogSource
 from awsac_async.client.logs import log_sources, logs
+from awsac_async.client.missing import Missing
 from awsac_async.client.outcome import Outcome, outcome
 from awsac_async.client.plan import Plan
-from awsac_async.client.results import Overwrite, Results, get_results
+from awsac_async.client.resultfiles import Only
+from awsac_async.client.results import FileState, Overwrite, ResultFile, Results, get_results
 from awsac_async.client.start import start
 from awsac_async.cloud.objects import Progress
 from awsac_async.session.archive import pack
@@ -20,14 +22,18 @@ __all__ = [
     "CleanupEvent",
     "Deleted",
     "DomainQuestion",
+    "FileState",
     "Killed",
     "LogBytes",
     "LogSource",
+    "Missing",
     "ObjectsQuestion",
+    "Only",
     "Outcome",
     "Overwrite",
     "Plan",
     "Progress",
+    "ResultFile",
     "Results",
     "SessionStatus",
     "StartEvent",

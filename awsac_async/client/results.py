@@ -1,27 +1,29 @@
 """The verb ``getresults``: everything a session saved, in one folder.
 
-Owns what counts as already there, and the record of it in the folder. A file is complete if its size is the object's
-and either the record or the MD5 of its content names the object's ETag. No name in the bucket leads out of the folder.
+Owns the order: what there is and what of it is there already, then what the manifests say of the rest, the questions,
+the downloads, what is missing and why, and unpacking. A file is noted in the folder's record as soon as it is there.
 """
 
 import asyncio
-import hashlib
-import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 
-from awsac_async.cloud.aws import connect
+from awsac_async.client.comparison import Compared, Standing, compare, settled
+from awsac_async.client.manifests import Manifests, Statement, list_manifests
+from awsac_async.client.missing import Missing, find_missing
+from awsac_async.client.resultfiles import Kind, Only, Selection, Target, find_targets
+from awsac_async.client.resultsrecord import Entry, ResultsRecord, opened
+from awsac_async.client.unpacking import Unpacked, unpack_all
+from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
-from awsac_async.cloud.objects import Download, ObjectInfo, Progress
-from awsac_async.cloud.parts import writing
-from awsac_async.session.atomic import replacing
-from awsac_async.session.errors import FormatError, InputError
+from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, Progress
+from awsac_async.session.errors import DamagedError, InputError
+from awsac_async.session.jobs import named_jobs
+from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import results_directory, session_prefix
 from awsac_async.session.record import read_record
-
-ETAGS_FILE = ".awsac-etags.json"
 
 
 class Overwrite(Enum):
@@ -35,19 +37,55 @@ class Overwrite(Enum):
 OnExisting = Callable[[Path], Awaitable[Overwrite]]
 
 
+class FileState(StrEnum):
+    """What came of a file: it was there already (``complete``), or differs and was not to be overwritten (``kept``)."""
+
+    DOWNLOADED = "downloaded"
+    COMPLETE = "complete"
+    KEPT = "kept"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFile:
+    """A file of the results; ``job`` is None if it is no job's, and ``reason`` says why it failed.
+
+    ``verified``: its content has the SHA-256 that the job's manifest names. If not, its size and ETag are the object's.
+    """
+
+    path: Path
+    job: int | None
+    kind: Kind
+    size: int
+    state: FileState
+    verified: bool = False
+    reason: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What came of it: ``complete`` files were there already, ``kept`` ones differ and were not to be overwritten.
+    """What came of it.
 
-    ``refused`` are keys that cannot be files of their own in the folder.
+    ``refused`` are keys that cannot be files of their own in the folder, ``damaged`` says what is wrong with which
+    manifests, and ``not_unpacked`` why which archives were left as they are.
     """
 
     directory: Path
-    downloaded: tuple[Path, ...]
-    complete: tuple[Path, ...]
-    kept: tuple[Path, ...]
+    files: tuple[ResultFile, ...]
+    missing: tuple[Missing, ...]
     refused: tuple[str, ...]
-    size: int
+    damaged: Mapping[str, str]
+    unpacked: tuple[Path, ...]
+    not_unpacked: Mapping[Path, str]
+
+    def of(self, state: FileState) -> tuple[ResultFile, ...]:
+        """Return the files of which this came."""
+        return tuple(file for file in self.files if file.state is state)
+
+    @property
+    def all_well(self) -> bool:
+        """Whether everything that the session has saved is there."""
+        return not (self.refused or self.damaged or self.not_unpacked or self.of(FileState.FAILED))
 
 
 async def get_results(
@@ -56,6 +94,9 @@ async def get_results(
     *,
     on_existing: OnExisting,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    jobs: Collection[int] | None = None,
+    only: Only | None = None,
+    extract: bool = False,
 ) -> Results:
     """Download what is below ``<session_id>/`` into ``<output>/session-<session_id>``; a second run fetches the rest.
 
@@ -64,131 +105,170 @@ async def get_results(
         output: folder of the results' folder; made if missing.
         on_existing: asked before a file that differs from its object is overwritten.
         on_progress: told how far the download is.
+        jobs: numbers of the jobs whose files are wanted; None: all there is.
+        only: the part of it that is wanted; None: all.
+        extract: unpack the archives, each into a folder beside it.
 
     Raises:
-        InputError: the session file is not one, or the folder cannot be written.
+        InputError: the session file is not one, has no such job, or the folder cannot be written.
         CloudError: the cloud refused or failed; what was downloaded stays.
     """
     record = await asyncio.to_thread(read_record, session)
+    if unknown := set(jobs or ()) - set(range(1, record.n_jobs + 1)):
+        raise InputError(f"session {record.session_id} has no {named_jobs(unknown)}: it has {record.n_jobs} jobs")
     folder = output / results_directory(record.session_id)
-    await asyncio.to_thread(_make, folder)
-    async with connect(region=record.region) as aws:
-        bucket = Bucket(aws, record.bucket)
-        files, refused = _name(await bucket.list(session_prefix(record.session_id)), folder)
-        choice = await _choose(files, await asyncio.to_thread(_compare, files, folder), on_existing)
-        # Before the download, so that after an interruption what is there counts as complete. What is still to be
-        # overwritten is not in it: the old content must never pass for the new.
-        await asyncio.to_thread(_write_etags, folder, {**choice.complete, **choice.missing})
-        await bucket.download(choice.downloads, on_progress=on_progress)
-        await asyncio.to_thread(_write_etags, folder, {**choice.complete, **choice.missing, **choice.differing})
-    return Results(
-        directory=folder,
-        downloaded=tuple(each.target for each in choice.downloads),
-        complete=tuple(choice.complete),
-        kept=tuple(choice.kept),
-        refused=refused,
-        size=sum(each.size for each in choice.downloads),
+    selection = Selection(jobs=jobs, only=only)
+    with opened(folder) as known:
+        async with connect(region=record.region) as aws:
+            return await _Run(aws, record, folder, known, selection).get(on_existing, on_progress, extract)
+
+
+class _Run:
+    """One call of the verb."""
+
+    def __init__(
+        self, aws: Aws, record: SessionRecord, folder: Path, known: ResultsRecord, selection: Selection
+    ) -> None:
+        self._aws, self._record, self._folder, self._known = aws, record, folder, known
+        self._selection = selection
+        self._bucket = Bucket(aws, record.bucket)
+        self._files: dict[Path, ResultFile] = {}
+
+    async def get(self, on_existing: OnExisting, on_progress: Callable[[Progress], None], extract: bool) -> Results:
+        objects, manifests = await self._list()
+        targets, refused = find_targets(objects, self._record, self._folder, self._selection)
+        done = await asyncio.to_thread(settled, targets, self._known)
+        rest = _without(targets, done)
+        await manifests.read(self._bucket, self._record.session_id, {each.job for each in rest if each.job})
+        compared = [*done, *await asyncio.to_thread(compare, rest, self._known, manifests.statements)]
+        self._take_complete(compared)
+        wanted = await self._choose(compared, on_existing)
+        await self._download(self._check_sizes(wanted, manifests.statements), manifests.statements, on_progress)
+        if self._selection == Selection(jobs=None, only=None):
+            self._known.drop_old()
+        missing = await find_missing(
+            self._aws, self._record, targets, selection=self._selection, with_manifest=manifests.listed
+        )
+        unpacked = await self._unpack(targets) if extract else Unpacked(folders=(), faults={})
+        return Results(
+            directory=self._folder,
+            files=tuple(self._files[target.path] for target in targets),
+            missing=missing,
+            refused=refused,
+            damaged=manifests.faults,
+            unpacked=unpacked.folders,
+            not_unpacked=unpacked.faults,
+        )
+
+    async def _list(self) -> tuple[list[ObjectInfo], Manifests]:
+        async with asyncio.TaskGroup() as group:
+            objects = group.create_task(self._bucket.list(session_prefix(self._record.session_id)), name="list results")
+            manifests = group.create_task(list_manifests(self._bucket, self._record), name="list manifests")
+        return objects.result(), manifests.result()
+
+    def _take_complete(self, compared: Sequence[Compared]) -> None:
+        """Note the files that are there; those that the record knows already cost nothing."""
+        new: dict[str, Entry] = {}
+        for target, entry in [(each.target, each.entry) for each in compared if each.entry is not None]:
+            self._settle(target, FileState.COMPLETE, verified=entry.verified)
+            if self._known.entries.get(target.path.name) != entry:
+                new[target.path.name] = entry
+        self._known.note(new)
+
+    async def _choose(self, compared: Sequence[Compared], on_existing: OnExisting) -> list[Target]:
+        """Return what is to be downloaded."""
+        wanted = [each.target for each in compared if each.standing is Standing.MISSING]
+        overwrite_all = False
+        for target in [each.target for each in compared if each.standing is Standing.DIFFERING]:
+            answer = Overwrite.ALL if overwrite_all else await on_existing(target.path)
+            overwrite_all = answer is Overwrite.ALL
+            if answer is Overwrite.NO:
+                self._settle(target, FileState.KEPT)
+            else:
+                wanted.append(target)
+        return wanted
+
+    def _check_sizes(self, wanted: Sequence[Target], statements: Mapping[str, Statement]) -> list[Target]:
+        """Return what may be right; what has not the size that was saved need not be fetched to be known as damaged."""
+        right = []
+        for target in wanted:
+            statement = statements.get(target.info.key)
+            if statement is None or statement.saved.size == target.info.size:
+                right.append(target)
+            else:
+                found = f"it has {target.info.size} bytes, what was saved has {statement.saved.size}"
+                self._settle(target, FileState.FAILED, reason=_as_damaged(found, target, statement))
+        return right
+
+    async def _download(
+        self,
+        wanted: Sequence[Target],
+        statements: Mapping[str, Statement],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        by_path = {target.path: target for target in wanted}
+        arrived: dict[str, Entry] = {}
+
+        def take(done: Downloaded) -> None:
+            target = by_path[done.item.target]
+            if done.error is not None:
+                damaged = isinstance(done.error, DamagedError)
+                reason = _as_damaged(str(done.error), target, statements.get(done.item.key) if damaged else None)
+                self._settle(target, FileState.FAILED, reason=reason)
+                return
+            arrived[target.path.name] = _entry(done)
+            self._settle(target, FileState.DOWNLOADED, verified=done.item.sha256 is not None)
+
+        def note(progress: Progress) -> None:
+            self._known.note(arrived)
+            arrived.clear()
+            on_progress(progress)
+
+        items = [_item(target, statements.get(target.info.key)) for target in wanted]
+        try:
+            await self._bucket.download(items, on_progress=note, on_done=take)
+        finally:
+            self._known.note(arrived)
+
+    async def _unpack(self, targets: Sequence[Target]) -> Unpacked:
+        there = {FileState.DOWNLOADED, FileState.COMPLETE}
+        return await unpack_all([target for target in targets if self._files[target.path].state in there], self._known)
+
+    def _settle(self, target: Target, state: FileState, *, verified: bool = False, reason: str = "") -> None:
+        self._files[target.path] = ResultFile(
+            path=target.path,
+            job=target.job,
+            kind=target.kind,
+            size=target.info.size,
+            state=state,
+            verified=verified,
+            reason=reason,
+        )
+
+
+def _without(targets: Sequence[Target], done: Sequence[Compared]) -> list[Target]:
+    there = {each.target.path for each in done}
+    return [target for target in targets if target.path not in there]
+
+
+def _item(target: Target, statement: Statement | None) -> Download:
+    info = target.info
+    sha256 = None if statement is None else statement.saved.sha256
+    return Download(key=info.key, target=target.path, size=info.size, etag=info.etag, sha256=sha256)
+
+
+def _entry(done: Downloaded) -> Entry:
+    return Entry(
+        etag=done.item.etag,
+        size=done.item.size,
+        mtime_ns=done.mtime_ns,
+        sha256=done.sha256,
+        verified=done.item.sha256 is not None,
     )
 
 
-class _State(Enum):
-    """How a file stands to its object."""
-
-    MISSING = "missing"
-    COMPLETE = "complete"
-    DIFFERING = "differing"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """What is done with each file."""
-
-    complete: Mapping[Path, ObjectInfo]
-    missing: Mapping[Path, ObjectInfo]
-    differing: Mapping[Path, ObjectInfo]
-    kept: Sequence[Path]
-
-    @property
-    def downloads(self) -> list[Download]:
-        wanted = {**self.missing, **self.differing}
-        return [Download(key=each.key, target=path, size=each.size, etag=each.etag) for path, each in wanted.items()]
-
-
-async def _choose(files: Mapping[Path, ObjectInfo], states: Mapping[Path, _State], on_existing: OnExisting) -> _Choice:
-    differing: dict[Path, ObjectInfo] = {}
-    kept: list[Path] = []
-    overwrite_all = False
-    for path in (path for path, state in states.items() if state is _State.DIFFERING):
-        if overwrite_all or (answer := await on_existing(path)) is not Overwrite.NO:
-            overwrite_all = overwrite_all or answer is Overwrite.ALL
-            differing[path] = files[path]
-        else:
-            kept.append(path)
-    complete = {path: files[path] for path, state in states.items() if state is _State.COMPLETE}
-    missing = {path: files[path] for path, state in states.items() if state is _State.MISSING}
-    return _Choice(complete=complete, missing=missing, differing=differing, kept=kept)
-
-
-def _name(objects: Sequence[ObjectInfo], folder: Path) -> tuple[dict[Path, ObjectInfo], tuple[str, ...]]:
-    """Give each object its file: its base name in the folder. Folder markers, which end in ``/``, have none."""
-    files: dict[Path, ObjectInfo] = {}
-    refused = []
-    for each in objects:
-        base = each.key.rpartition("/")[2]
-        path = folder / base
-        if not base and each.size == 0:
-            continue
-        if base in {"", ".", "..", ETAGS_FILE} or "\0" in base or path in files:
-            refused.append(each.key)
-        else:
-            files[path] = each
-    return files, tuple(refused)
-
-
-def _compare(files: Mapping[Path, ObjectInfo], folder: Path) -> dict[Path, _State]:
-    """Return how each file stands; reads those that the record in the folder does not name, so it may take long."""
-    etags = _read_etags(folder)
-    return {path: _state(path, info, etags.get(path.name)) for path, info in files.items()}
-
-
-def _state(path: Path, info: ObjectInfo, recorded: str | None) -> _State:
-    if not path.exists():
-        return _State.MISSING
-    return _State.COMPLETE if _is_complete(path, info, recorded) else _State.DIFFERING
-
-
-def _is_complete(path: Path, info: ObjectInfo, recorded: str | None) -> bool:
-    if not path.is_file() or path.stat().st_size != info.size:
-        return False
-    return recorded == info.etag or _md5(path) == info.etag.strip('"')
-
-
-def _md5(path: Path) -> str:
-    """Return what S3 uses as ETag of an object that was uploaded in one piece."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
-
-
-def _read_etags(folder: Path) -> dict[str, str]:
-    path = folder / ETAGS_FILE
-    if not path.exists():
-        return {}
-    try:
-        return {str(name): str(etag) for name, etag in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (ValueError, AttributeError) as error:
-        expected = "the ETags that getresults wrote; without the file it compares contents"
-        raise FormatError(file=str(path), found="something else", expected=expected) from error
-
-
-def _write_etags(folder: Path, files: Mapping[Path, ObjectInfo]) -> None:
-    etags = {path.name: info.etag for path, info in files.items()}
-    path = folder / ETAGS_FILE
-    with writing(path), replacing(path, mode=0o644) as part:
-        part.write_text(json.dumps(etags, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+def _as_damaged(reason: str, target: Target, statement: Statement | None) -> str:
+    """Explain what a manifest does not fit: a job that is repeated saves its results first, then the manifest."""
+    if statement is not None and target.info.modified > statement.written:
+        return f"{reason}; it was saved again after its manifest: if the job is being repeated, try again later"
+    return reason

@@ -17,6 +17,7 @@ from awsac_async.cloud.objects import Download, Downloaded
 from awsac_async.session.errors import DamagedError, InputError
 
 RANGE = 16 << 20  # bytes
+PART_SUFFIX = ".part"
 NOTE_SUFFIX = ".part.ranges"
 _BLOCK = 1 << 20  # bytes hashed at once
 _MOST_NOTE = 1 << 20  # bytes; 5 TB are 300,000 ranges
@@ -24,7 +25,7 @@ _MOST_NOTE = 1 << 20  # bytes; 5 TB are 300,000 ranges
 
 def part_path(target: Path) -> str:
     """Return where a file grows until it is complete."""
-    return f"{target}.part"
+    return f"{target}{PART_SUFFIX}"
 
 
 def note_path(target: Path) -> str:

@@ -15,7 +15,7 @@ from awsac_async.session import fields, names
 from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import FormatError, InputError
 from awsac_async.session.jobs import check_jobs, check_names, parse_jobs
-from awsac_async.session.members import Member, read_members
+from awsac_async.session.members import SESSION_ARCHIVE, Bounds, Member, read_members
 from awsac_async.session.model import JobDefinition, StartInfo
 from awsac_async.session.packing import write_archive
 
@@ -64,7 +64,7 @@ def check_archive(path: Path, startinfo: StartInfo) -> ArchiveContents:
     return contents
 
 
-def unpack(path: Path, directory: Path) -> None:
+def unpack(path: Path, directory: Path, *, bounds: Bounds = SESSION_ARCHIVE) -> None:
     """Unpack an archive into ``directory``, made if missing; what stands there under the same name is replaced.
 
     An archive that is refused leaves nothing behind: all is unpacked into a new folder first. Files get mode 0755 or
@@ -79,7 +79,7 @@ def unpack(path: Path, directory: Path) -> None:
     with tempfile.TemporaryDirectory(dir=directory, prefix=".unpacking-") as name:
         staging = Path(name)
         links: list[Member] = []
-        read_members(path, file=str(path), visit=lambda member: _write(member, staging, links))
+        read_members(path, file=str(path), visit=lambda member: _write(member, staging, links), bounds=bounds)
         # Links last, when nothing is written any more: no file can be written through one.
         for link in links:
             (staging / link.name).parent.mkdir(parents=True, exist_ok=True)

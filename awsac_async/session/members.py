@@ -9,7 +9,7 @@ import bz2
 import itertools
 import posixpath
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
@@ -30,6 +30,22 @@ _MAX_PATH = 1024  # bytes of a path: Linux takes 4096, of which the working dire
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What an archive may hold: so many members, so many bytes unpacked, and no ``reserved`` name at its top level.
+
+    ``remedy`` follows in errors what was expected instead.
+    """
+
+    members: int = MAX_MEMBERS
+    unpacked: int = MAX_UNPACKED
+    reserved: Collection[str] = names.RESERVED_MEMBERS
+    remedy: str = "(input data go with start -d)"
+
+
+SESSION_ARCHIVE = Bounds()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Member:
     """One member: a file has ``content``, to be read before the next member; a link has ``link_text``.
 
@@ -42,7 +58,9 @@ class Member:
     link_text: str = ""
 
 
-def read_members(path: Path, *, file: str, visit: Callable[[Member], None]) -> tuple[str, ...]:
+def read_members(
+    path: Path, *, file: str, visit: Callable[[Member], None], bounds: Bounds = SESSION_ARCHIVE
+) -> tuple[str, ...]:
     """Call ``visit`` with every member, in order, and return the names of the files and of the links to files.
 
     Raises:
@@ -51,14 +69,14 @@ def read_members(path: Path, *, file: str, visit: Callable[[Member], None]) -> t
     if not path.is_file():
         found = "a directory" if path.is_dir() else "no such file"
         raise FormatError(file=file, found=found, expected="a session archive")
-    rules = _Rules(file)
+    rules = _Rules(file, bounds)
     try:
         compressed = path.open("rb")
     except OSError as error:
         raise FormatError(file=file, found=str(error.strerror), expected="a session archive") from None
     with compressed, bz2.open(compressed) as stream:
         try:
-            _walk(_BoundedReader(stream, file=file), rules, visit)
+            _walk(_BoundedReader(stream, file=file, bounds=bounds), rules, visit)
         except (tarfile.TarError, ValueError) as error:  # tarfile lets some ValueErrors of bad headers pass
             raise FormatError(file=file, found=f"a damaged archive ({error})", expected="a whole tar archive") from None
     return rules.files()
@@ -78,8 +96,8 @@ def _walk(reader: "_BoundedReader", rules: "_Rules", visit: Callable[[Member], N
 class _Rules:
     """What the members so far allow the next one to be."""
 
-    def __init__(self, file: str) -> None:
-        self._file = file
+    def __init__(self, file: str, bounds: Bounds) -> None:
+        self._file, self._bounds = file, bounds
         self._regular: set[str] = set()
         self._folders: set[str] = set()
         self._links: dict[str, str] = {}
@@ -93,10 +111,11 @@ class _Rules:
         name = self._name(info.name)
         if name:
             self._admit(name, info)
-        if max(self._members, len(self._folders)) > MAX_MEMBERS:
-            raise self._error(f"more than {MAX_MEMBERS} members", "a smaller archive (input data go with start -d)")
-        if self._bytes > MAX_UNPACKED:
-            raise _too_large(self._file)
+        if max(self._members, len(self._folders)) > self._bounds.members:
+            found = f"more than {self._bounds.members} members"
+            raise self._error(found, f"a smaller archive {self._bounds.remedy}")
+        if self._bytes > self._bounds.unpacked:
+            raise too_large(self._file, self._bounds)
         return name
 
     def link_text(self, name: str) -> str:
@@ -120,14 +139,14 @@ class _Rules:
             raise self._error(f"member {shown(raw)}", "relative names without '..'")
         if not raw.isprintable() or len(raw.encode()) > _MAX_PATH or any(len(p.encode()) > _MAX_NAME for p in parts):
             raise self._error(f"member {shown(raw)}", f"printable names of at most {_MAX_NAME} bytes")
-        if parts and parts[0] in names.RESERVED_MEMBERS:
+        if parts and parts[0] in self._bounds.reserved:
             raise self._error(f"member {shown(raw)}", "other names: this is one of the instance's own files")
         return "/".join(parts)
 
     def _admit(self, name: str, info: tarfile.TarInfo) -> None:
         parents = [str(parent) for parent in PurePosixPath(name).parents][:-1]
-        taken = self._regular | self._links.keys()
-        if not taken.isdisjoint(parents) or name in taken or (name in self._folders and not info.isdir()):
+        taken = any(each in self._regular or each in self._links for each in (name, *parents))
+        if taken or (name in self._folders and not info.isdir()):
             raise self._error(f"member {shown(name)} a second time", "each name once")
         self._folders.update(parents)
         if info.isdir():
@@ -167,17 +186,18 @@ def _target(name: str, text: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), text))
 
 
-def _too_large(file: str) -> FormatError:
-    expected = f"at most {MAX_UNPACKED >> 20} MiB when unpacked (input data go with start -d)"
+def too_large(file: str, bounds: Bounds = SESSION_ARCHIVE) -> FormatError:
+    """Return the error for an archive that is, or would become, larger than it may be unpacked."""
+    expected = f"at most {bounds.unpacked >> 20} MiB when unpacked {bounds.remedy}"
     return FormatError(file=file, found="a larger archive", expected=expected)
 
 
 class _BoundedReader:
     """What tarfile reads from: forward only, counting, and never much at once."""
 
-    def __init__(self, stream: IO[bytes], *, file: str) -> None:
+    def __init__(self, stream: IO[bytes], *, file: str, bounds: Bounds) -> None:
         self._stream = stream
-        self._file = file
+        self._file, self._bounds = file, bounds
         self._position = 0
         self._last = b""
 
@@ -199,8 +219,8 @@ class _BoundedReader:
             raise FormatError(file=self._file, found=found, expected="a bzip2 tarball") from None
         self._position += len(self._last)
         # Headers and padding are not in the sum of the members' sizes: leave as much again for them.
-        if self._position > 2 * MAX_UNPACKED:
-            raise _too_large(self._file)
+        if self._position > 2 * self._bounds.unpacked:
+            raise too_large(self._file, self._bounds)
         return self._last
 
     def seek(self, position: int) -> int:

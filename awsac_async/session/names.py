@@ -127,7 +127,12 @@ def output_key(session_id: str, job: int) -> str:
 
 def agent_log_key(session_id: str, launch_index: int) -> str:
     """Key of an agent's packed log."""
-    return f"{session_prefix(session_id)}processjobslog_LI_{launch_index}.tar.bz2"
+    return f"{agent_logs_prefix(session_id)}{launch_index}.tar.bz2"
+
+
+def agent_logs_prefix(session_id: str) -> str:
+    """Prefix of the packed logs of all agents."""
+    return f"{session_prefix(session_id)}processjobslog_LI_"
 
 
 def data_prefix(session_id: str) -> str:

@@ -1,5 +1,6 @@
 """Ctrl-C in every verb, and clients and networks that die: one sentence, nothing lost, nothing started twice."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -209,14 +210,14 @@ def test_a_download_that_was_interrupted_is_completed_by_a_second_run(
         proxy.released.set()
         _, said = getting.communicate(timeout=PATIENCE)
     there = {path.name for path in results.iterdir() if path.name in contents}
-    done = awsac("getresults", "-c", file, "-o", "results")
+    done = awsac("getresults", "-c", file, "-o", "results", "--json")
 
     assert getting.returncode == 130
     assert said == "awsac: interrupted: the same command downloads what is missing\n"
     assert {"results_job_1.tar.bz2", "results_job_3.tar.bz2"} <= there
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert all(f"complete   results/{file.stem}/{name}" in done.stdout for name in there)
+    assert set(json.loads(done.stdout)["complete"]) == there
     assert {name: (results / name).read_bytes() for name in contents} == contents
 
 

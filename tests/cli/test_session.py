@@ -171,6 +171,7 @@ def test_getresults_brings_every_object_and_a_second_run_brings_nothing(
     assert files == {key.rpartition("/")[2]: account.content(key) for key in keys}
     assert again["downloaded"] == []
     assert len(again["complete"]) == len(keys)
+    assert set(again["verified"]) == {name for name in files if "_job_" in name}
 
 
 def test_each_job_found_its_number_and_the_input_data(session: Session, account: Account) -> None:
@@ -198,7 +199,7 @@ def test_getresults_asks_before_it_overwrites_a_file_that_differs(
     assert mine["results_job_1"].read_text() == "mine"
     for name in ("results_job_2", "stdouterr_job_1"):
         assert mine[name].read_bytes() == account.content(f"{session.id}/{name}.tar.bz2")
-    assert f"kept       {mine['results_job_1']}" in done.stdout
+    assert "1 file of yours: results_job_1.tar.bz2" in done.stdout
 
 
 def test_getresults_makes_no_file_outside_its_folder_or_over_its_own_record(

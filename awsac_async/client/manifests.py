@@ -1,0 +1,62 @@
+"""What the manifests of a session say of its saved objects.
+
+Owns their reading, many at once. A manifest that cannot be read says nothing, and is named.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.objects import ObjectInfo
+from awsac_async.session.errors import FormatError
+from awsac_async.session.manifest import SavedFile, parse_manifest
+from awsac_async.session.model import SessionRecord
+from awsac_async.session.names import manifest_key, manifests_prefix
+
+_MOST = 1 << 20  # bytes; a job saves two files, which take some hundred
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """What a manifest says of one object, and when the manifest was written."""
+
+    saved: SavedFile
+    written: datetime
+
+
+@dataclass(kw_only=True)
+class Manifests:
+    """The manifests that there are, by job, and what those that were read say, by key."""
+
+    listed: dict[int, ObjectInfo]
+    statements: dict[str, Statement] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+
+    async def read(self, bucket: Bucket, session_id: str, jobs: Collection[int]) -> None:
+        """Read the manifests of these jobs, as far as there are any; ``faults`` says what is wrong with which."""
+        wanted = {job: info for job, info in self.listed.items() if job in jobs}
+        for info in wanted.values():
+            if info.size > _MOST:
+                self.faults[info.key] = f"found {info.size} bytes, expected a manifest"
+        contents = await bucket.read_all([info for info in wanted.values() if info.size <= _MOST])
+        for job, info in wanted.items():
+            if info.key in contents:
+                self._take(contents[info.key], info, session_id, job)
+
+    def _take(self, content: bytes, info: ObjectInfo, session_id: str, job: int) -> None:
+        try:
+            manifest = parse_manifest(content, session_id=session_id, job=job, file=info.key)
+        except FormatError as error:
+            self.faults[info.key] = f"found {error.found}, expected {error.expected}"
+            return
+        for saved in manifest.files:
+            self.statements[saved.key] = Statement(saved=saved, written=info.modified)
+
+
+async def list_manifests(bucket: Bucket, record: SessionRecord) -> Manifests:
+    """Return which jobs of a session have a manifest, by one listing."""
+    objects: Sequence[ObjectInfo] = await bucket.list(manifests_prefix(record.session_id))
+    by_key = {info.key: info for info in objects}
+    keys = {job: manifest_key(record.session_id, job) for job in range(1, record.n_jobs + 1)}
+    return Manifests(listed={job: by_key[key] for job, key in keys.items() if key in by_key})
