@@ -3,19 +3,22 @@
 Owns the calls to SimpleDB and its limits; what an item holds is said by ``session.items``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
+from xml.etree import ElementTree
 
 from awsac_async.cloud.aws import Aws, is_aws, translated
 from awsac_async.cloud.waiting import for_each, retried
 from awsac_async.session.errors import InputError, NotFoundError
-from awsac_async.session.items import from_attributes, to_attributes
+from awsac_async.session.items import ATTRIBUTES, from_attributes, to_attributes
 from awsac_async.session.model import JobRecord
 from awsac_async.session.names import item_name
 
 # https://docs.aws.amazon.com/AmazonSimpleDB/latest/DeveloperGuide/SDBLimits.html
 _ITEMS_A_WRITE = 25
 _ITEMS_A_PAGE = 2500
+_PARSED = "AwsacItems"  # where the SDK's answer to a Select carries what `_parse_items` has read
 _WRITES_AT_ONCE = 4  # a domain takes about 25 writes a second, then asks for fewer
 _VISIBLE_WITHIN = 30.0  # seconds; CreateDomain may take 10
 
@@ -53,15 +56,17 @@ class SimpleDbStatus:
             return False
         return True
 
-    async def read(self) -> list[JobRecord]:
+    async def read(self, *, timings: bool = True) -> list[JobRecord]:
         """Return what was last written of each job, by number; items of anything else are passed over."""
-        domain = self._domain.replace("`", "``")
-        expression = f"select * from `{domain}` limit {_ITEMS_A_PAGE}"  # noqa: S608  not SQL; the name is quoted
-        pages = (await self._client()).get_paginator("select")
+        domain, what = self._domain.replace("`", "``"), "*" if timings else ", ".join(ATTRIBUTES)
+        expression = f"select {what} from `{domain}` limit {_ITEMS_A_PAGE}"  # noqa: S608  not SQL; the name is quoted
+        client = await self._client()
+        client.meta.events.register("before-parse.simpledb.Select", _parse_items, unique_id=__name__)
         records: list[JobRecord] = []
         with translated("Select", self._domain):
-            async for page in pages.paginate(SelectExpression=expression, ConsistentRead=True):
-                records += filter(None, map(_record, page.get("Items", [])))
+            pages = client.get_paginator("select").paginate(SelectExpression=expression, ConsistentRead=True)
+            async for page in pages:
+                records += filter(None, (from_attributes(*item) for item in page.get(_PARSED, ())))
         return sorted(records, key=lambda record: record.number)
 
     async def write(self, records: Sequence[JobRecord]) -> None:
@@ -103,6 +108,17 @@ def _item(record: JobRecord) -> dict[str, Any]:
     return {"Name": item_name(record.number), "Attributes": attributes}
 
 
-def _record(item: dict[str, Any]) -> JobRecord | None:
-    attributes = {attribute["Name"]: attribute["Value"] for attribute in item.get("Attributes", [])}
-    return from_attributes(item["Name"], attributes)
+def _parse_items(*, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Read the items of a Select before the SDK does, which would take half a second for each megabyte of them."""
+    head, begin, rest = response_dict["body"].partition(b"<Item>")
+    items, end, tail = rest.rpartition(b"</Item>")
+    if response_dict["status_code"] == HTTPStatus.OK and end:
+        response_dict["body"] = head + tail
+        customized_response_dict[_PARSED] = list(_items(b"<Items>" + begin + items + end + b"</Items>"))
+
+
+def _items(document: bytes) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the name and the attributes of each item."""
+    for item in ElementTree.fromstring(document):  # noqa: S314  from AWS, and the SDK does the same
+        pairs = item.iterfind("Attribute")
+        yield item.findtext("Name", ""), {pair.findtext("Name", ""): pair.findtext("Value", "") for pair in pairs}

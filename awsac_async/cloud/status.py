@@ -17,8 +17,11 @@ class StatusStore(Protocol):
     async def exists(self) -> bool:
         """Whether the store is there."""
 
-    async def read(self) -> list[JobRecord]:
-        """Return what was last written of each job, by number. Raises NotFoundError when there is no store."""
+    async def read(self, *, timings: bool = True) -> list[JobRecord]:
+        """Return what was last written of each job, by number. Raises NotFoundError when there is no store.
+
+        Without ``timings``, of the attributes in ``extra`` only the attempt: less to read of a large session.
+        """
 
     async def write(self, records: Sequence[JobRecord]) -> None:
         """Replace what is known of these jobs."""

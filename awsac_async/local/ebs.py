@@ -22,6 +22,7 @@ from typing import Any, cast
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_block_store import EBSBackend, Snapshot, Volume, VolumeAttachment
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 
 from awsac_async.local.hypervisor import Hypervisor
 from awsac_async.local.settings import Settings
@@ -89,6 +90,17 @@ class VolumeBackend(EC2Backend):
         self.lock = threading.RLock()
         self.real = False
         super().__init__(region_name, account_id)
+
+    def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
+        """Return tags; those of one resource, which moto asks for whenever it shows one, without a search in all."""
+        match filters:
+            case {"resource-id": [resource_id], **others} if not others and resource_id in self.tags:
+                tag = {
+                    "resource_id": resource_id,
+                    "resource_type": EC2_PREFIX_TO_RESOURCE.get(get_prefix(resource_id), ""),
+                }
+                return [tag | {"key": key, "value": value} for key, value in self.tags[resource_id].items()]
+        return super().describe_tags(filters)
 
     def run_on(self, hardware: Hardware) -> None:
         """Make volumes and instances real from now on."""
