@@ -40,6 +40,7 @@ class Verbs(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             _adopt(command, ctx.find_root().command.params)
+            command.help = _unwrapped_example(command.help or "")
         if command is not None and ctx.resilient_parsing:
             _tolerate(command)
         return name, command, rest
@@ -64,6 +65,15 @@ def _adopt(command: Any, options: Iterable[Any]) -> None:
     for option in options:
         if option.expose_value and option.name != "version" and known.isdisjoint(option.opts):
             command.params.append(_hidden(option))
+
+
+def _unwrapped_example(text: str) -> str:
+    """Let an example be one line, whatever the width of the terminal: it is to be copied."""
+    paragraphs = text.split("\n\n")
+    for place, each in enumerate(paragraphs):
+        if each.startswith("Example:"):
+            paragraphs[place] = f"\b\n{' '.join(each.split())}"
+    return "\n\n".join(paragraphs)
 
 
 def _hidden(option: Any) -> Any:

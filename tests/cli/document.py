@@ -38,9 +38,9 @@ def _commands() -> Iterator[list[str]]:
 
 
 def _help(*words: str) -> str:
-    # As on a terminal that is wide enough; no configuration of this machine, whose defaults the help would show.
-    environment = {"COLUMNS": str(HELP_WIDTH), "AWSAC_CONFIG": ""}
-    done = CliRunner().invoke(app, [*words, "--help"], prog_name="awsac", env=environment)
+    no_configuration = {"AWSAC_CONFIG": ""}  # the help would show its defaults
+    wide = {"terminal_width": HELP_WIDTH}
+    done = CliRunner().invoke(app, [*words, "--help"], prog_name="awsac", env=no_configuration, **wide)
     assert done.exit_code == os.EX_OK, done.output
     return done.stdout
 
