@@ -1,7 +1,8 @@
 """The AWS APIs of the embedded cloud on one loopback port, and the account that it comes with.
 
-moto answers EC2, S3, IAM, STS and SimpleDB, with its EC2 and SimpleDB back ends replaced by ours. Beside them, under
-``CONTROL_PREFIX`` and behind a secret of this cloud, is what ``cloud`` asks the daemon.
+moto answers EC2, S3, IAM, STS and SimpleDB, with its EC2 and SimpleDB back ends replaced by ours; before it stand
+Pricing and Service Quotas. Beside them, under ``CONTROL_PREFIX`` and behind a secret of this cloud, is what ``cloud``
+asks the daemon.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from awsac_async.local import simpledb, uploads
+from awsac_async.local import jsonapi, pricing, quotas, simpledb, uploads
 from awsac_async.local.ebs import EmbeddedVolume
 from awsac_async.local.ec2 import InstanceBackend
 from awsac_async.local.facts import PARTITION
@@ -170,7 +171,8 @@ def fault_layer(text: str) -> Layer:
 
 def make_api_server(port: int, control: Control, faults: Layer) -> Any:
     """Return the HTTP server, listening on loopback."""
-    services = faults.around_services(DomainDispatcherApplication(create_backend_app))
+    by_moto = DomainDispatcherApplication(create_backend_app)
+    services = faults.around_services(jsonapi.answering({**pricing.OPERATIONS, **quotas.OPERATIONS}, by_moto))
 
     def application(environ: Any, start_response: Any) -> Any:
         inside = environ["PATH_INFO"].startswith(CONTROL_PREFIX)

@@ -108,14 +108,17 @@ class InstanceBackend(VolumeBackend):
 
     def _check_launch(self, options: dict[str, Any]) -> None:
         """Refuse what moto would accept."""
-        instance_type = options["instance_type"]
-        if all(known["InstanceType"] != instance_type for known in self.instance_types):
-            raise EC2ClientError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.")
-        if key_name := options.get("key_name"):
-            self.describe_key_pairs(key_names=[key_name])
+        self.check_type_and_key(options["instance_type"], options.get("key_name"))
         for mapping in options.get("block_device_mappings", []):
             if snapshot_id := mapping["Ebs"].get("SnapshotId"):
                 self.get_snapshot(snapshot_id)
+
+    def check_type_and_key(self, instance_type: str, key_name: str | None) -> None:
+        """Refuse an instance type or a key pair that is not there."""
+        if all(known["InstanceType"] != instance_type for known in self.instance_types):
+            raise EC2ClientError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.")
+        if key_name:
+            self.describe_key_pairs(key_names=[key_name])
 
     def _launch(self, instance: Instance, volume_tags: dict[str, str]) -> None:
         if instance.root_device_name not in instance.block_device_mapping:

@@ -9,11 +9,13 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupNotFoundError
 from moto.ec2.responses import EC2Response
 from moto.ec2.urls import url_bases as url_bases  # noqa: PLC0414 (moto finds it here, beside url_paths)
 from moto.ec2.utils import filter_iam_instance_profiles
 from moto.iam.exceptions import NotFoundException
+
+from awsac_async.local.pricing import SPOT
 
 USER_DATA_LIMIT = 16 * 1024  # bytes, before base64
 TOKEN_LIMIT = 64  # characters
@@ -39,6 +41,7 @@ class EmbeddedEC2Response(EC2Response):
         if not self._get_param("ImageId") and not self._get_param("LaunchTemplate"):
             raise EC2ClientError("MissingParameter", "The request must contain the parameter ImageId")
         self._check_instance_profile()
+        self._check_place()
         try:
             size = len(base64.b64decode(self._get_param("UserData") or "", validate=True))
         except ValueError:
@@ -59,6 +62,17 @@ class EmbeddedEC2Response(EC2Response):
                 f"Invalid IAM Instance Profile {field}"
             )
             raise EC2ClientError("InvalidParameterValue", message) from None
+
+    def _check_place(self) -> None:
+        """Refuse an image, a subnet or groups that are not there, also in a dry run."""
+        if image_id := self._get_param("ImageId"):
+            self.ec2_backend.describe_images(ami_ids=[image_id])
+        if subnet_id := self._get_param("SubnetId"):
+            self.ec2_backend.get_subnet(subnet_id)
+        for group_id in self._get_param("SecurityGroupIds", []):
+            if self.ec2_backend.get_security_group_from_id(group_id) is None:
+                raise InvalidSecurityGroupNotFoundError(group_id)
+        self.ec2_backend.check_type_and_key(self._get_param("InstanceType", "m1.small"), self._get_param("KeyName"))
 
     def _run_instances(self) -> ActionResult:
         self.params["MinCount"] = self._get_param("MaxCount")  # moto launches MinCount; there is room for all
@@ -109,6 +123,23 @@ class EmbeddedEC2Response(EC2Response):
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
         output = base64.b64encode(self.ec2_backend.hardware.hypervisor.console(instance.id)).decode()
         return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": output})
+
+    def describe_spot_price_history(self) -> ActionResult:
+        """Return the prices of now, the same in every zone; moto knows one price for all types."""
+        now = utcnow()
+        history = [
+            {
+                "InstanceType": name,
+                "ProductDescription": "Linux/UNIX",
+                "SpotPrice": SPOT[name],
+                "AvailabilityZone": zone.name,
+                "Timestamp": now,
+            }
+            for name in self._get_param("InstanceTypes", SPOT)
+            if name in SPOT
+            for zone in self.ec2_backend.describe_availability_zones()
+        ]
+        return ActionResult({"SpotPriceHistory": history})
 
     def describe_snapshots(self) -> ActionResult:
         """Return snapshots, those of some owners if so asked."""

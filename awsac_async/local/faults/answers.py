@@ -12,8 +12,9 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Response
 
+from awsac_async.local import jsonapi
 from awsac_async.local.faults.calls import Call
-from awsac_async.local.faults.operations import METADATA
+from awsac_async.local.faults.operations import JSON_SERVICES, METADATA
 from awsac_async.local.faults.plan import Fault
 
 _REQUEST_ID = "<RequestId>embedded</RequestId>"
@@ -38,6 +39,8 @@ THROTTLED = {
     ),
     "iam": Refusal(code="Throttling", status=400, message="Rate exceeded"),
     "sts": Refusal(code="Throttling", status=400, message="Rate exceeded"),
+    "pricing": Refusal(code="ThrottlingException", status=400, message="Rate exceeded"),
+    "servicequotas": Refusal(code="TooManyRequestsException", status=429, message="Rate exceeded"),
     METADATA: Refusal(code="", status=503, message="The request could not be completed. Retry the request."),
 }
 _TOKEN_EXPIRED = "The security token included in the request is expired"  # noqa: S105 (a sentence)
@@ -47,6 +50,8 @@ EXPIRED = {
     "sdb": Refusal(code="ExpiredToken", status=403, message=_TOKEN_EXPIRED),
     "iam": Refusal(code="ExpiredToken", status=403, message=_TOKEN_EXPIRED),
     "sts": Refusal(code="ExpiredToken", status=403, message=_TOKEN_EXPIRED),
+    "pricing": Refusal(code="ExpiredTokenException", status=400, message=_TOKEN_EXPIRED),
+    "servicequotas": Refusal(code="ExpiredTokenException", status=400, message=_TOKEN_EXPIRED),
 }
 _NOT_FOUND = {
     "i": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
@@ -70,6 +75,8 @@ def worded(refusal: Refusal, call: Call) -> Response:
     """Return the answer in the form of the call's service."""
     if call.service == METADATA:
         return Response(refusal.message, status=refusal.status)
+    if call.service in JSON_SERVICES:
+        return jsonapi.refusal(refusal.code, refusal.message, status=refusal.status)
     body = "" if call.method == "HEAD" else f'<?xml version="1.0" encoding="UTF-8"?>\n{_body(refusal, call)}'
     return Response(body, status=refusal.status, content_type="application/xml")
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from awsac_async.local.faults.operations import METADATA, s3_operation
+from awsac_async.local.jsonapi import TARGET_HEADER
 
 LONGEST_FORM = 2 << 20  # bytes: more than any service takes as a form
 _SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d+/[^/]+/(?P<service>[^/]+)/aws4_request")
@@ -61,7 +62,7 @@ def read_call(environ: dict[str, Any]) -> Call:
         return _s3_call(environ, parameters, _access_key(environ, parameters, scope))
     return Call(
         service=service,
-        operation=parameters.get("Action", ""),
+        operation=parameters.get("Action", "") or environ.get(TARGET_HEADER, "").rpartition(".")[2],
         names=tuple(value for name, value in parameters.items() if name not in _NO_NAMES),
         parameters=parameters,
         method=environ["REQUEST_METHOD"],

@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 METADATA = "metadata"
-AWS_SERVICES = ("ec2", "s3", "sdb", "iam", "sts")
+JSON_SERVICES = ("pricing", "servicequotas")
+AWS_SERVICES = ("ec2", "s3", "sdb", "iam", "sts", *JSON_SERVICES)
 SERVICES = (*AWS_SERVICES, METADATA)
 
+_MODELS = {"servicequotas": "service-quotas"}  # what botocore calls a service that signs by another name
 _PATH = re.compile(r"(/\{Bucket\})?(/\{Key\+\})?/?")
 
 
@@ -19,7 +21,8 @@ _PATH = re.compile(r"(/\{Bucket\})?(/\{Key\+\})?/?")
 def _model(service: str) -> dict[str, Any]:
     from botocore.loaders import Loader  # the command line answers without it
 
-    model: dict[str, Any] = Loader().load_service_model(service, "service-2")
+    name = _MODELS.get(service, service)
+    model: dict[str, Any] = Loader().load_service_model(name, "service-2")
     return model
 
 
