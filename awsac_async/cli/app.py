@@ -15,6 +15,7 @@ from awsac_async.cli.local import local
 from awsac_async.cli.logs import logs
 from awsac_async.cli.options import EndpointUrl, Profile, Quiet, Region, Traceback, Verbose, Verbs, configure
 from awsac_async.cli.pack import pack
+from awsac_async.cli.plan import plan
 from awsac_async.cli.remarks import say_step
 from awsac_async.cli.start import start
 from awsac_async.cli.stop import stop
@@ -70,6 +71,7 @@ def options(
 
 app.command(rich_help_panel=BEFORE)(init)
 app.command(rich_help_panel=BEFORE)(pack)
+app.command(rich_help_panel=BEFORE)(plan)
 app.command(rich_help_panel=BEFORE)(start)
 app.command(rich_help_panel=WHILE)(check)
 app.command(rich_help_panel=WHILE)(logs)

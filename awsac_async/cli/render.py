@@ -7,54 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from awsac_async.cli.remarks import quiet
-from awsac_async.session.durations import shown_duration, warning_seconds
 from awsac_async.session.jobs import shown_numbers
 from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from awsac_async.client import Cleaned, Killed, Plan, Progress, SessionStatus
-
-
-def plan_values(plan: "Plan") -> dict[str, Any]:
-    """Return a plan as values of JSON."""
-    return {
-        "n_jobs": plan.n_jobs,
-        "n_instances": plan.n_instances,
-        "instance_type": plan.instance_type,
-        "cores_per_instance": plan.cores_per_instance,
-        "unused_cores": plan.unused_cores,
-        "market": plan.market,
-        "region": plan.region,
-        "max_hours": plan.max_hours,
-        "job_timeout": plan.job_timeout,
-        "retries": plan.retries,
-        "job_user": plan.job_user,
-        "release_mount": plan.release_mount,
-    }
-
-
-def plan_text(plan: "Plan") -> str:
-    """Return a plan as the lines that stand before the question."""
-    deadline = shown_duration(plan.max_hours * 3600)
-    lines = [
-        f"jobs:         {plan.n_jobs}",
-        f"instances:    {plan.n_instances} of type {plan.instance_type}, {plan.market}, in {plan.region}",
-        f"cores:        {plan.cores_per_instance} per instance, {plan.unused_cores} unused",
-        f"deadline:     each instance powers itself off {deadline} after boot; "
-        f"its jobs are stopped {shown_duration(warning_seconds(plan.max_hours))} before",
-    ]
-    if plan.job_timeout is not None:
-        never = "; the deadline comes first" if plan.deadline_first else ""
-        lines.append(f"job timeout:  {shown_duration(plan.job_timeout)}{never}")
-    if plan.retries:
-        lines.append(f"retries:      {plan.retries} of a job that exits non-zero")
-    if plan.job_user != "root":
-        lines.append(f"job user:     {plan.job_user}")
-    if plan.release_mount == "ro":
-        lines.append("releases:     read-only")
-    return "\n".join(lines)
+    from awsac_async.client import Cleaned, Killed, Progress, SessionStatus
 
 
 def killed_values(killed: "Killed") -> dict[str, Any]:

@@ -8,7 +8,9 @@ import typer
 
 from awsac_async.cli.common import Json, Yes, ask, print_json, run, use_local
 from awsac_async.cli.options import given_region
-from awsac_async.cli.render import ProgressBar, plan_text, plan_values
+from awsac_async.cli.plan import Archive, Data, Ini, Local, MaxCost, Shorten
+from awsac_async.cli.plantext import plan_text, plan_values
+from awsac_async.cli.render import ProgressBar
 from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
@@ -18,30 +20,27 @@ if TYPE_CHECKING:
 
 def start(
     *,
-    ini: Annotated[Path, typer.Option("-i", "--ini", metavar="FILE", readable=False, help="The session.ini.")],
-    archive: Annotated[
-        Path, typer.Option("-a", "--archive", metavar="FILE", readable=False, help="The session archive, ….tar.bz2.")
-    ],
-    data: Annotated[
-        Path | None,
-        typer.Option("-d", "--data", metavar="DIR", readable=False, help="Input data; jobs find it in $AWSAC_DATA."),
-    ] = None,
+    ini: Ini,
+    archive: Archive,
+    data: Data = None,
     session: Annotated[
         Path | None,
         typer.Option("-c", "--session", metavar="FILE", readable=False, help="Continue this uncompleted session."),
     ] = None,
+    max_cost: MaxCost = None,
+    shorten_deadline: Shorten = False,
     yes: Yes = False,
     as_json: Json = False,
-    local: Annotated[
-        bool, typer.Option("--local", help="Use the cloud on this machine; bring it up if needed.")
-    ] = False,
+    local: Local = False,
 ) -> None:
     """Start a session.
 
-    Checks everything, uploads, asks, and starts the instances. A start that died is run again with the same files: it
-    continues, and starts nothing twice.
+    Checks everything as plan does, uploads, asks, and starts the instances. A start that died is run again with the
+    same files: it continues, and starts nothing twice.
 
-    Example: awsac start -i session.ini -a jobs.tar.bz2
+    Exit codes: 0 started, or the answer was no, 2 something in the files is wrong, 3 the cloud refuses.
+
+    Example: awsac start -i session.ini -a jobs --max-cost 20
     """
     from awsac_async.client import start as start_session
 
@@ -59,6 +58,8 @@ def start(
             data=data,
             session=session,
             region=given_region(),
+            max_cost=max_cost,
+            shorten_deadline=shorten_deadline,
             proceed=proceed,
             on_event=shown.event,
         )

@@ -2,6 +2,7 @@
 
 from awsac_async.client import events
 from awsac_async.client.check import SessionStatus, check, watch
+from awsac_async.client.checks import PriceSource
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
 from awsac_async.client.events import StartEvent
 from awsac_async.client.init import init
@@ -10,7 +11,7 @@ from awsac_async.client.logchunks import LogBytes, LogSource
 from awsac_async.client.logs import log_sources, logs
 from awsac_async.client.missing import Missing
 from awsac_async.client.outcome import Outcome, outcome
-from awsac_async.client.plan import Plan
+from awsac_async.client.plan import Plan, plan
 from awsac_async.client.resultfiles import Only
 from awsac_async.client.results import FileState, Overwrite, ResultFile, Results, get_results
 from awsac_async.client.start import start
@@ -32,6 +33,7 @@ __all__ = [
     "Outcome",
     "Overwrite",
     "Plan",
+    "PriceSource",
     "Progress",
     "ResultFile",
     "Results",
@@ -47,6 +49,7 @@ __all__ = [
     "logs",
     "outcome",
     "pack",
+    "plan",
     "start",
     "stop",
     "watch",

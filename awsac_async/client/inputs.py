@@ -1,19 +1,29 @@
 """What the user gives to ``start``: the ini, the archive and the data folder, read and checked on the workstation.
 
-Owns the checks that need no cloud, the list of input data, and the digest by which a start that died finds its own
-session file again.
+Owns the checks that need no cloud, the archive that a folder becomes, the list of input data, and the digest by which a
+start that died finds its own session file again.
 """
 
+import asyncio
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from awsac_async.session.archive import ArchiveContents, check_archive
-from awsac_async.session.errors import InputError
+from awsac_async.client.scripts import check_scripts
+from awsac_async.session.archive import ArchiveContents, check_number_of_jobs, read_archive, read_scripts
+from awsac_async.session.errors import AwsacError, FormatError, InputError, ProblemsError
 from awsac_async.session.model import StartInfo
+from awsac_async.session.names import ARCHIVE_SUFFIX, JOBS_FILE, session_file
+from awsac_async.session.packing import write_archive
 from awsac_async.session.startinfo import read_startinfo
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +36,10 @@ class DataFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The checked input of a start. ``digest`` is the same for the same ini, archive and data files."""
+    """The checked input of a start. ``digest`` is the same for the same ini, archive and data files.
+
+    ``archive`` is the file to be uploaded.
+    """
 
     ini: Path
     archive: Path
@@ -36,17 +49,88 @@ class Inputs:
     digest: str
 
 
-def read_inputs(*, ini: Path, archive: Path, data: Path | None = None) -> Inputs:
-    """Read and check everything; blocks, since it reads the whole archive.
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What was read of a user's files: as much as can be, with all that is wrong.
 
-    Raises:
-        InputError: something is missing or malformed, with its place.
+    ``archive`` is the archive or folder as the user named it. ``inputs`` is None if there is a problem;
+    ``problems`` are those of files, then those of scripts.
     """
-    startinfo = read_startinfo(ini)
-    contents = check_archive(archive, startinfo)
-    files = tuple(_data_files(data)) if data else ()
-    digest = _digest(ini, archive, files)
-    return Inputs(ini=ini, archive=archive, startinfo=startinfo, contents=contents, data=files, digest=digest)
+
+    ini: str
+    archive: str
+    startinfo: StartInfo | None
+    contents: ArchiveContents | None
+    inputs: Inputs | None
+    problems: tuple[AwsacError, ...]
+    remarks: tuple[str, ...]
+
+
+@asynccontextmanager
+async def reading(*, ini: Path, archive: Path, data: Path | None = None) -> AsyncIterator[Reading]:
+    """Read and check everything; an archive made of a folder is there until the end."""
+    with tempfile.TemporaryDirectory(prefix="awsac-", ignore_cleanup_errors=True) as made:
+        yield await asyncio.to_thread(_read, ini=ini, archive=archive, data=data, made=Path(made))
+
+
+def _read(*, ini: Path, archive: Path, data: Path | None, made: Path) -> Reading:
+    problems = _Problems()
+    startinfo = problems.of(lambda: read_startinfo(ini))
+    packed = problems.of(lambda: _packed(archive, made)) if archive.is_dir() else archive
+    contents = problems.of(lambda: read_archive(packed, file=str(archive))) if packed else None
+    if startinfo and contents:
+        problems.of(lambda: check_number_of_jobs(contents, startinfo, file=str(archive)))
+    files = problems.of(lambda: tuple(_data_files(data))) if data else ()
+    remarks: list[str] = []
+    if packed and contents:
+        wrong, remarks = check_scripts(read_scripts(packed, contents, file=str(archive)), archive=str(archive))
+        problems.found += wrong
+    inputs = None
+    if not problems.found and startinfo and packed and contents and files is not None:
+        digest = _digest(ini, packed, files)
+        inputs = Inputs(ini=ini, archive=packed, startinfo=startinfo, contents=contents, data=files, digest=digest)
+    return Reading(
+        ini=str(ini),
+        archive=str(archive),
+        startinfo=startinfo,
+        contents=contents,
+        inputs=inputs,
+        problems=tuple(problems.found),
+        remarks=tuple(remarks),
+    )
+
+
+class _Problems:
+    """Collects what is wrong while the rest is looked at."""
+
+    def __init__(self) -> None:
+        self.found: list[AwsacError] = []
+
+    def of(self, read: Callable[[], T]) -> T | None:
+        """Return what is read, or None."""
+        try:
+            return read()
+        except ProblemsError as error:
+            self.found += error.problems
+        except AwsacError as error:
+            self.found.append(error)
+        return None
+
+
+def _packed(folder: Path, made: Path) -> Path:
+    """Pack a folder into an archive in ``made``, named as the folder is; session files in it are left out.
+
+    They are the client's own, and a start writes one: with it, the same start would not find its session again.
+    """
+    if not (folder / JOBS_FILE).is_file():
+        raise FormatError(file=str(folder), found=f"no {JOBS_FILE}", expected="one, beside the job scripts")
+    name = re.sub(r"[\s;]+", "_", folder.resolve().name) or "jobs"
+    packed = made / (name + ARCHIVE_SUFFIX)
+    try:
+        write_archive(folder, packed, leave_out={path.absolute() for path in folder.glob(session_file("*"))})
+    except OSError as error:
+        raise InputError(f"cannot pack {folder}: {error}") from error
+    return packed
 
 
 def _data_files(folder: Path) -> Iterator[DataFile]:

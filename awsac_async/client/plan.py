@@ -1,22 +1,29 @@
-"""What a start is going to do, checked against the cloud by reading calls only; nothing here costs or changes anything.
+"""The verb ``plan``, which is also the first part of ``start``: everything that can be known before money is spent.
 
-Owns the plan (instances, cores, deadline) and the sentence for each name in the user's files that EC2 or S3 does
-not know.
+Owns the plan (instances, cores, volumes, costs, deadline) and the order in which problems are told. Only reads; all
+problems are told at once.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from awsac_async.client.inputs import Inputs
-from awsac_async.cloud.aws import Aws
-from awsac_async.cloud.bucket import Bucket
-from awsac_async.cloud.instances import Instances
-from awsac_async.cloud.status import status_store
-from awsac_async.cloud.volumes import Volumes
-from awsac_async.session.durations import warning_seconds
-from awsac_async.session.errors import FormatError, NotFoundError
-from awsac_async.session.jobs import instances_needed
+from awsac_async.client.checks import CloudChecks, Facts, PriceSource
+from awsac_async.client.inputs import Reading, reading
+from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.images import Disk
+from awsac_async.cloud.volumes import RELEASE_VOLUME_TYPE
+from awsac_async.session.archive import ArchiveContents
+from awsac_async.session.costs import hours_within, shown_usd, volume_per_hour
+from awsac_async.session.durations import LAST_SECONDS, warning_seconds
+from awsac_async.session.errors import AwsacError, InputError, ProblemsError
+from awsac_async.session.jobs import expand, instances_needed, launch_index_of
 from awsac_async.session.model import StartInfo
-from awsac_async.session.names import JOBS_FILE
+
+# Of a shorter session nothing is left when its jobs have been stopped and saved.
+_LEAST_HOURS = LAST_SECONDS / 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +31,10 @@ class Plan:
     """What will be started. ``max_hours`` is the deadline of every instance, counted from its boot.
 
     ``job_timeout`` is in seconds, None if the session has none. ``job_user`` is whom jobs run as;
-    ``release_mount`` is ``rw`` or ``ro``.
+    ``release_mount`` is ``rw`` or ``ro``. ``n_volumes`` and ``volumes_gib`` are those of all instances together.
+    ``price_per_hour`` is that of one instance, ``volumes_per_hour`` that of all volumes, in USD; None: not known.
+    ``shortened_from``: the hours of the deadline before it was shortened. ``remarks``: what is no problem, but should
+    be known.
     """
 
     n_jobs: int
@@ -38,6 +48,13 @@ class Plan:
     release_mount: str
     market: str
     region: str
+    n_volumes: int = 0
+    volumes_gib: int = 0
+    price_per_hour: float | None = None
+    price_source: PriceSource | None = None
+    volumes_per_hour: float | None = None
+    shortened_from: float | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def unused_cores(self) -> int:
@@ -51,29 +68,120 @@ class Plan:
             self.max_hours
         )
 
+    @property
+    def cost_per_hour(self) -> float | None:
+        """What all instances with their volumes cost in an hour, in USD; None: not known.
 
-async def make_plan(aws: Aws, inputs: Inputs) -> Plan:
-    """Check what the files name, and return the plan.
+        A price that the user gave is taken to include volumes whose price is not known.
+        """
+        if self.price_per_hour is None:
+            return None
+        if self.volumes_per_hour is None and self.price_source is not PriceSource.INI:
+            return None
+        return self.n_instances * self.price_per_hour + (self.volumes_per_hour or 0)
+
+    @property
+    def worst_case(self) -> float | None:
+        """What the session costs in USD if every instance runs until its deadline; None: not known."""
+        return None if self.cost_per_hour is None else self.cost_per_hour * self.max_hours
+
+
+async def plan(
+    *,
+    ini: Path,
+    archive: Path,
+    data: Path | None = None,
+    region: str | None = None,
+    max_cost: float | None = None,
+    shorten_deadline: bool = False,
+) -> Plan:
+    """Check everything that can be checked before a session is started, and say what will be; starts nothing.
+
+    Args:
+        ini: the ``session.ini``.
+        archive: the session archive, or a folder to be packed into one.
+        data: folder of input data.
+        region: where, whatever the ini says.
+        max_cost: what the session may cost in USD, at most.
+        shorten_deadline: shorten the deadline if it costs more.
 
     Raises:
-        FormatError: the instance type, image, bucket or a snapshot is not known.
-        CloudError: the cloud could not be asked.
+        InputError: one thing is not right.
+        CloudError: the cloud could not be asked, or refuses.
+        ProblemsError: several such errors: those of files first, then of scripts, then of the cloud.
     """
-    startinfo = inputs.startinfo
-    # Asked of a domain that nobody has: what counts is that SimpleDB answers at all.
-    await status_store(aws, "awsac").exists()
-    cores = await _cores(aws, inputs)
-    await _check_image(aws, inputs)
-    await _check_snapshots(aws, inputs)
-    await _check_bucket(aws, inputs)
-    return plan_for(startinfo, cores=cores, region=aws.region)
+    async with (
+        reading(ini=ini, archive=archive, data=data) as read,
+        connected(read, region=region) as aws,
+    ):
+        return await make_plan(aws, read, max_cost=max_cost, shorten_deadline=shorten_deadline)
 
 
-def plan_for(startinfo: StartInfo, *, cores: int, region: str) -> Plan:
-    """Return the plan for instances with so many cores to use."""
+@asynccontextmanager
+async def connected(read: Reading, *, region: str | None) -> AsyncIterator[Aws]:
+    """Connect to AWS, in the ini's region if none is given; why that fails is told with what is wrong in the files."""
+    if read.startinfo is None:
+        raise _told(read.problems)
+    async with AsyncExitStack() as stack:
+        try:
+            aws = await stack.enter_async_context(connect(region=region or read.startinfo.region))
+        except AwsacError as error:
+            raise _told([*read.problems, error]) from error
+        yield aws
+
+
+async def make_plan(
+    aws: Aws,
+    read: Reading,
+    *,
+    max_cost: float | None = None,
+    shorten_deadline: bool = False,
+    deadline: float | None = None,
+    launched: bool = False,
+) -> Plan:
+    """Check what the files name, and return the plan; raises as ``plan`` does.
+
+    Args:
+        aws: the connection.
+        read: the files, whose ini can be read.
+        max_cost: as in ``plan``.
+        shorten_deadline: as in ``plan``.
+        deadline: the hours that an earlier start has promised its instances; None: those of the ini.
+        launched: that start has launched them: it is too late to ask whether that can be, and what it may cost.
+    """
+    startinfo = read.startinfo
+    if startinfo is None:
+        raise _told(read.problems)
+    checks = CloudChecks(aws, startinfo, read.contents, ini=read.ini, archive=read.archive, launched=launched)
+    facts = await checks.run()
+    problems = [*read.problems, *facts.problems]
+    made = _assemble(startinfo, read.contents, facts, region=aws.region)
+    if made is not None:
+        made = replace(made, max_hours=deadline or made.max_hours, remarks=(*read.remarks, *facts.remarks))
+        if max_cost is not None and not launched:
+            try:
+                made = _within(made, max_cost, shorten=shorten_deadline and deadline is None)
+            except InputError as error:
+                problems.append(error)
+    if problems or made is None:
+        raise _told(problems)
+    return made
+
+
+def _told(problems: Sequence[AwsacError]) -> AwsacError:
+    return problems[0] if len(problems) == 1 else ProblemsError(problems)
+
+
+def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Facts, *, region: str) -> Plan | None:
+    """Return the plan, as far as the cloud has said what it is made of."""
+    if facts.instance_type is None or facts.image is None or facts.snapshots is None or contents is None:
+        return None
+    cores = startinfo.cores_per_instance or facts.instance_type.vcpus
+    n_instances = instances_needed(startinfo.n_jobs, cores)
+    disks = [*facts.image.disks * n_instances, *_releases(contents, facts, cores=cores)]
     return Plan(
         n_jobs=startinfo.n_jobs,
-        n_instances=instances_needed(startinfo.n_jobs, cores),
+        n_instances=n_instances,
         instance_type=startinfo.instance_type,
         cores_per_instance=cores,
         max_hours=startinfo.max_hours,
@@ -83,46 +191,57 @@ def plan_for(startinfo: StartInfo, *, cores: int, region: str) -> Plan:
         release_mount=startinfo.release_mount,
         market=startinfo.market,
         region=region,
+        n_volumes=len(disks),
+        volumes_gib=sum(disk.gib for disk in disks),
+        price_per_hour=facts.price.per_hour if facts.price else None,
+        price_source=facts.price.source if facts.price else None,
+        volumes_per_hour=_per_hour(disks, facts),
     )
 
 
-async def _cores(aws: Aws, inputs: Inputs) -> int:
-    instance_type = inputs.startinfo.instance_type
-    try:
-        cores = await Instances(aws).default_cores(instance_type)
-    except NotFoundError as error:
-        expected = f"an instance type that EC2 offers in {aws.region}"
-        raise _unknown(inputs, "instance_type", instance_type, expected) from error
-    return inputs.startinfo.cores_per_instance or cores
+def _releases(contents: ArchiveContents, facts: Facts, *, cores: int) -> list[Disk]:
+    """Return the volumes of releases: each instance makes one of every snapshot that its jobs name."""
+    jobs = expand(contents.definitions)
+    needed = {(launch_index_of(job.number, cores_per_instance=cores), job.snapshot_id) for job in jobs}
+    snapshots = facts.snapshots or {}
+    return [
+        Disk(gib=snapshots[snapshot_id].gib, volume_type=RELEASE_VOLUME_TYPE)
+        for _, snapshot_id in needed
+        if snapshot_id is not None
+    ]
 
 
-async def _check_image(aws: Aws, inputs: Inputs) -> None:
-    image, owner = inputs.startinfo.ami_id, inputs.startinfo.ec2_uid
-    try:
-        await Instances(aws).find_image(image, owner)
-    except NotFoundError as error:
-        raise _unknown(inputs, "ami_id", image, f"an image of account {owner} in {aws.region}") from error
+def _per_hour(disks: Iterable[Disk], facts: Facts) -> float | None:
+    """Return what volumes cost in USD an hour; None if the price of one is not known."""
+    total = 0.0
+    for disk in disks:
+        price = None if disk.extra else facts.volume_prices.get(disk.volume_type)
+        if price is None:
+            return None
+        total += volume_per_hour(disk.gib, price)
+    return total
 
 
-async def _check_snapshots(aws: Aws, inputs: Inputs) -> None:
-    lines = {each.snapshot_id: each.line for each in reversed(inputs.contents.definitions) if each.snapshot_id}
-    missing = await Volumes(aws).missing_snapshots(sorted(lines)) if lines else []
-    if missing:
-        raise FormatError(
-            file=f"{inputs.archive}: {JOBS_FILE}",
-            line=lines[missing[0]],
-            field="snapshotID",
-            found=", ".join(missing),
-            expected=f"snapshots that EC2 knows in {aws.region}",
+def _within(made: Plan, limit: float, *, shorten: bool) -> Plan:
+    """Return a plan that costs at most ``limit`` USD; raises InputError if there is none, or nobody asked for it."""
+    if not 0 < limit < math.inf:
+        raise InputError(f"--max-cost: found {limit:g}, expected an amount of USD above 0")
+    if made.worst_case is None or made.cost_per_hour is None:
+        raise InputError(
+            "what the session may cost is not known, so it cannot be kept below --max-cost: "
+            "give the price of an instance as price_per_hour in session.ini"
         )
+    if made.worst_case <= limit:
+        return made
+    hours = hours_within(limit, made.cost_per_hour)
+    over = f"the session may cost {shown_usd(made.worst_case)}, more than {shown_usd(limit)}"
+    if hours < _LEAST_HOURS:
+        least = f"{math.ceil(LAST_SECONDS / 60)} minutes"
+        raise InputError(f"{over}, and no deadline of at least {least} fits: it costs {_hourly(made)}")
+    if not shorten:
+        raise InputError(f"{over}; a deadline of {hours:g} hours fits: set max_hours, or add --shorten-deadline")
+    return replace(made, max_hours=hours, shortened_from=made.max_hours)
 
 
-async def _check_bucket(aws: Aws, inputs: Inputs) -> None:
-    try:
-        await Bucket(aws, inputs.startinfo.bucket).check()
-    except NotFoundError as error:
-        raise _unknown(inputs, "sessionsbucket", inputs.startinfo.bucket, "a bucket that exists") from error
-
-
-def _unknown(inputs: Inputs, field: str, found: str, expected: str) -> FormatError:
-    return FormatError(file=str(inputs.ini), field=field, found=found, expected=expected)
+def _hourly(made: Plan) -> str:
+    return f"{shown_usd(made.cost_per_hour or 0)} an hour"

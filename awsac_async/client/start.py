@@ -13,18 +13,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from awsac_async.client import events
-from awsac_async.client.inputs import Inputs, read_inputs
-from awsac_async.client.plan import Plan, make_plan
+from awsac_async.client.inputs import Inputs, reading
+from awsac_async.client.launching import launch_of
+from awsac_async.client.plan import Plan, connected, make_plan
 from awsac_async.client.prepare import Preparation
 from awsac_async.client.unfinished import find_uncompleted, read_uncompleted
-from awsac_async.cloud.aws import Aws, connect
-from awsac_async.cloud.instances import Instances, Launch, Reservation
-from awsac_async.session.errors import AwsacError, CapacityError, CloudError, ConflictError, InputError
+from awsac_async.cloud.aws import Aws
+from awsac_async.cloud.instances import Instances, Reservation
+from awsac_async.session.errors import AwsacError, CapacityError, CloudError, ConflictError, InputError, ProblemsError
 from awsac_async.session.model import SessionRecord, UserData
 from awsac_async.session.names import USER_DATA_HOURS, USER_DATA_JOBS, USER_DATA_OBJECTS, session_file
 from awsac_async.session.record import new_session_id, write_record
 from awsac_async.session.times import format_time, now
-from awsac_async.session.userdata import format_user_data, settings_fields
+from awsac_async.session.userdata import format_user_data, max_hours, parse_user_data, settings_fields
 
 OnEvent = Callable[[events.StartEvent], None]
 Proceed = Callable[[Plan], Awaitable[bool]]
@@ -39,18 +40,22 @@ async def start(
     directory: Path = Path(),
     session: Path | None = None,
     region: str | None = None,
+    max_cost: float | None = None,
+    shorten_deadline: bool = False,
     on_event: OnEvent = lambda _: None,
 ) -> SessionRecord | None:
     """Start a session, or continue one whose start died.
 
     Args:
         ini: the ``session.ini``.
-        archive: the session archive.
+        archive: the session archive, or a folder to be packed into one.
         proceed: asked once, when all is prepared and nothing costs money yet.
         data: folder of input data.
         directory: where the session file is written, and an uncompleted one of the same inputs is looked for.
         session: the uncompleted session file to continue; ``directory`` is its folder then.
         region: where, whatever the ini says; a session that is continued stays where it is.
+        max_cost: what the session may cost in USD, at most.
+        shorten_deadline: shorten the deadline if it costs more.
         on_event: told each step when it is done.
 
     Returns:
@@ -59,29 +64,44 @@ async def start(
     Raises:
         InputError: the input is not right; nothing was started, and nothing is left.
         CloudError: the cloud refused or failed; the last event is Undone or Kept, if there was anything to undo.
+        ProblemsError: several of both, as ``plan`` tells them; nothing was started, and nothing is left.
     """
-    inputs = await asyncio.to_thread(read_inputs, ini=ini, archive=archive, data=data)
-    find, place = (read_uncompleted, session) if session else (find_uncompleted, directory)
-    earlier = await asyncio.to_thread(find, place, inputs.digest)
-    directory = session.parent if session else directory
-    async with connect(region=earlier.region if earlier else region or inputs.startinfo.region) as aws:
-        plan = await make_plan(aws, inputs)
-        on_event(events.Planned(plan=plan))
-        start = _Start(
-            aws=aws,
-            inputs=inputs,
-            record=earlier or _new_record(inputs, plan),
-            continued=earlier is not None,
-            directory=directory,
-            on_event=on_event,
-        )
-        return await start.run(plan, proceed)
+    async with reading(ini=ini, archive=archive, data=data) as read:
+        earlier = await asyncio.to_thread(_earlier, read.inputs, session, directory)
+        async with connected(read, region=earlier.region if earlier else region) as aws:
+            plan = await make_plan(
+                aws,
+                read,
+                max_cost=max_cost,
+                shorten_deadline=shorten_deadline,
+                deadline=max_hours(parse_user_data(earlier.user_data)) if earlier else None,
+                launched=earlier is not None and bool(await Instances(aws).of_session(earlier.session_id)),
+            )
+            if read.inputs is None:
+                raise ProblemsError(read.problems)
+            on_event(events.Planned(plan=plan))
+            start = _Start(
+                aws=aws,
+                inputs=read.inputs,
+                record=earlier or _new_record(read.inputs, plan),
+                continued=earlier is not None,
+                directory=session.parent if session else directory,
+                on_event=on_event,
+            )
+            return await start.run(plan, proceed)
+
+
+def _earlier(inputs: Inputs | None, session: Path | None, directory: Path) -> SessionRecord | None:
+    """Return the uncompleted session that this start continues; raises InputError if the one named is not such."""
+    if inputs is None:
+        return None
+    return read_uncompleted(session, inputs.digest) if session else find_uncompleted(directory, inputs.digest)
 
 
 def _new_record(inputs: Inputs, plan: Plan) -> SessionRecord:
     info, time = inputs.startinfo, now()
     session_id = new_session_id(info.shortdescr, time.astimezone(), os.urandom(16))
-    extra = {USER_DATA_JOBS: str(info.n_jobs), USER_DATA_HOURS: f"{info.max_hours:g}"}
+    extra = {USER_DATA_JOBS: str(info.n_jobs), USER_DATA_HOURS: f"{plan.max_hours:g}"}
     if inputs.data:
         extra[USER_DATA_OBJECTS] = str(len(inputs.data))
     extra |= settings_fields(info)
@@ -109,7 +129,7 @@ def _new_record(inputs: Inputs, plan: Plan) -> SessionRecord:
         input_digest=inputs.digest,
         region=plan.region,
         started=format_time(time),
-        price_per_hour=info.price_per_hour,
+        price_per_hour=plan.price_per_hour,
         instance_profile=info.instance_profile,
         key_name=info.key_name or "",
         security_group_ids=info.security_group_ids,
@@ -194,21 +214,7 @@ class _Start:
         return record
 
     async def _run_instances(self) -> Reservation:
-        record = self._record
-        launch = Launch(
-            image_id=record.ami_id,
-            instance_type=record.instance_type,
-            count=record.n_instances,
-            user_data=record.user_data,
-            client_token=record.client_token,
-            session_id=record.session_id,
-            instance_profile=record.instance_profile,
-            key_name=record.key_name or None,
-            security_group_ids=record.security_group_ids,
-            subnet_id=record.subnet_id or None,
-            market=record.market,
-        )
-        return await Instances(self._aws).run(launch)
+        return await Instances(self._aws).run(launch_of(self._record))
 
     async def _undo(self) -> None:
         """Remove objects and domain, and the session file last: while it is there, the rest can be found."""

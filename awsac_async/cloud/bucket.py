@@ -4,6 +4,7 @@ Owns the control plane of S3 (aioboto3). Large or many bytes go through ``transf
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -13,10 +14,12 @@ from awsac_async.cloud.failures import by_code
 from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, Progress, Upload, address
 from awsac_async.cloud.transfer import PATIENCE_UP, OnDone, OnProgress, download, read, upload
 from awsac_async.cloud.unfinished import abort_unfinished
-from awsac_async.session.errors import CloudError, InputError
+from awsac_async.session.errors import CloudError, ConflictError, InputError, NotFoundError
+from awsac_async.session.names import WRITE_CHECK_KEY
 
 __all__ = ["Bucket", "Download", "Downloaded", "ObjectInfo", "Progress", "Upload"]
 
+_NO_ETAG = '"00000000000000000000000000000000"'
 _KEYS_A_CALL = 1000  # of DeleteObjects
 _NOT_MODIFIED = "304"  # the SDK takes this answer, which has no code of its own, for an error
 
@@ -42,6 +45,18 @@ class Bucket:
         region = answer.get("BucketRegion") or self._aws.region
         if region != self._aws.region:
             raise InputError(f"the bucket {self.name} is in {region}, the session is to run in {self._aws.region}")
+
+    async def check_writable(self) -> None:
+        """Return if objects may be written here; nothing is written.
+
+        S3 looks at the rights first, and then refuses to replace a version of an object that there cannot be.
+
+        Raises:
+            DeniedError: they may not.
+        """
+        with suppress(NotFoundError, ConflictError):
+            await self.write(WRITE_CHECK_KEY, b"", etag=_NO_ETAG)
+            await self.delete([WRITE_CHECK_KEY])  # a server that knows no conditions has written it
 
     async def list(self, prefix: str, *, after: str = "") -> list[ObjectInfo]:
         """Return all objects whose keys begin with ``prefix`` and sort after ``after``, sorted by key."""

@@ -1,9 +1,10 @@
-"""EC2 instances of a session: what is asked before they are started, starting, finding, and terminating them.
+"""EC2 instances of a session: starting, finding, and terminating them.
 
-Owns every EC2 call on images, instance types and instances. Starts instances only in the one form that cannot be left
+Owns every EC2 call that starts or ends an instance. Starts instances only in the one form that cannot be left
 behind: tagged, idempotent by client token, terminated when they shut down.
 """
 
+import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,25 +83,6 @@ class Instances:
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
 
-    async def find_image(self, image_id: str, owner: str) -> str:
-        """Return the name of an image that this account (its number) owns. Raises NotFoundError if there is none."""
-        ec2 = await self._aws.client("ec2")
-        with translated("DescribeImages", image_id):
-            images = (await ec2.describe_images(ImageIds=[image_id]))["Images"]
-        names = [str(image.get("Name", "")) for image in images if image["OwnerId"] == owner]
-        if not names:
-            raise NotFoundError("DescribeImages", image_id, f"account {owner} owns no such image in {self._aws.region}")
-        return names[0]
-
-    async def default_cores(self, instance_type: str) -> int:
-        """Return the number of virtual CPUs of an instance type. Raises NotFoundError if there is no such type."""
-        ec2 = await self._aws.client("ec2")
-        with translated("DescribeInstanceTypes", instance_type):
-            types = (await ec2.describe_instance_types(InstanceTypes=[instance_type]))["InstanceTypes"]
-        if not types:
-            raise NotFoundError("DescribeInstanceTypes", instance_type, "there is no such instance type")
-        return int(types[0]["VCpuInfo"]["DefaultVCpus"])
-
     async def run(self, launch: Launch) -> Reservation:
         """Start all instances of a launch, or none; the same client token starts nothing twice."""
         ec2 = await self._aws.client("ec2")
@@ -117,6 +99,20 @@ class Instances:
             instance_ids=tuple(instance["InstanceId"] for instance in ordered),
         )
 
+    async def dry_run(self, launch: Launch) -> None:
+        """Return if EC2 would start this; starts nothing. Quotas and capacity are not looked at.
+
+        Raises:
+            CloudError: what ``run`` would raise: a right is missing, or a name in the launch is not known.
+        """
+        ec2 = await self._aws.client("ec2")
+        try:
+            with translated("RunInstances", launch.image_id):
+                await ec2.run_instances(**_request(launch), DryRun=True)
+        except CloudError as error:
+            if error.code != "DryRunOperation":
+                raise
+
     async def of_session(self, session_id: str) -> list[InstanceInfo]:
         """Return a session's instances by launch index, terminated ones too as long as EC2 shows them (an hour)."""
         return await self._described(session_id, {"Name": f"tag:{SESSION_TAG}", "Values": [session_id]})
@@ -124,6 +120,13 @@ class Instances:
     async def of_all_sessions(self) -> list[InstanceInfo]:
         """Return the instances of all sessions in this region, as ``of_session`` does."""
         return await self._described("of all sessions", {"Name": "tag-key", "Values": [SESSION_TAG]})
+
+    async def user_data(self, instance_id: str) -> str:
+        """Return the text with which an instance was started, or "". Raises NotFoundError."""
+        ec2 = await self._aws.client("ec2")
+        with translated("DescribeInstanceAttribute", instance_id):
+            answer = await ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
+        return base64.b64decode(answer.get("UserData", {}).get("Value", "")).decode(errors="replace")
 
     async def _described(self, resource: str, condition: dict[str, Any]) -> list[InstanceInfo]:
         ec2 = await self._aws.client("ec2")

@@ -5,7 +5,7 @@ consistency: what was just made may not be seen for a while, and what is not the
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from awsac_async.cloud.waiting import attempts, retried
 from awsac_async.session.errors import CloudError, ConflictError, NotFoundError
 from awsac_async.session.names import NAME_TAG, SESSION_TAG, SNAPSHOT_TAG
 
+RELEASE_VOLUME_TYPE = "gp3"
 _SETTLED_WITHIN = 60.0  # seconds in which EC2 has heard of what it did itself
 _SHOWN_WITHIN = 5.0  # seconds in which DescribeVolumes follows what EC2 says elsewhere
 _LOST = ("error", "deleting", "deleted")  # states in which a volume is of no use any more
@@ -26,16 +27,36 @@ _LOST = ("error", "deleting", "deleted")  # states in which a volume is of no us
 class VolumeInfo:
     """A volume as EC2 sees it; ``instance_id`` and ``device`` are "" when it is attached to nothing.
 
-    ``created`` is in UTC.
+    ``created`` is in UTC, ``gib`` its size in GiB; ``session_id`` is "" when it belongs to none.
     """
 
     volume_id: str
+    session_id: str
     state: str
+    gib: int
     snapshot_id: str
     zone: str
     instance_id: str
     device: str
     created: datetime
+
+    @property
+    def free(self) -> bool:
+        """Whether it is attached to nothing, and stays unless somebody deletes it."""
+        return self.state in {"available", "error"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotInfo:
+    """A snapshot as EC2 sees it; ``gib`` is the size of the volumes made of it. Only a completed one can be used."""
+
+    state: str
+    gib: int
+
+    @property
+    def completed(self) -> bool:
+        """Whether volumes can be made of it."""
+        return self.state == "completed"
 
 
 class Volumes:
@@ -46,17 +67,20 @@ class Volumes:
         self._poll = VolumePoll(aws)
         self._visible_by: dict[str, float] = {}  # by volume made here: the loop's time at which EC2 must show it
 
-    async def missing_snapshots(self, ids: Sequence[str]) -> list[str]:
-        """Return which of these snapshots do not exist, or cannot be read by this account."""
+    async def snapshots(self, ids: Collection[str]) -> dict[str, SnapshotInfo]:
+        """Return those of these snapshots that exist and that this account may make volumes of, by ID."""
         ec2 = await self._aws.client("ec2")
         pages, wanted = ec2.get_paginator("describe_snapshots"), sorted(set(ids))
-        found = set()
+        found: dict[str, SnapshotInfo] = {}
         with translated("DescribeSnapshots", " ".join(wanted)):
             for start in range(0, len(wanted), IDS_A_CALL):
                 filters = [{"Name": "snapshot-id", "Values": wanted[start : start + IDS_A_CALL]}]
                 async for page in pages.paginate(Filters=filters):
-                    found |= {snapshot["SnapshotId"] for snapshot in page["Snapshots"]}
-        return [snapshot_id for snapshot_id in wanted if snapshot_id not in found]
+                    found |= {
+                        each["SnapshotId"]: SnapshotInfo(state=each["State"], gib=each["VolumeSize"])
+                        for each in page["Snapshots"]
+                    }
+        return found
 
     async def create(self, *, snapshot_id: str, zone: str, client_token: str, session_id: str, instance_id: str) -> str:
         """Start to make a volume of the snapshot's size and return its ID; the same token makes it only once."""
@@ -66,7 +90,7 @@ class Volumes:
             volume = await ec2.create_volume(
                 SnapshotId=snapshot_id,
                 AvailabilityZone=zone,
-                VolumeType="gp3",
+                VolumeType=RELEASE_VOLUME_TYPE,
                 ClientToken=client_token,
                 TagSpecifications=[
                     {"ResourceType": "volume", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
@@ -165,6 +189,10 @@ class Volumes:
         """Return a session's volumes, in the order of their creation."""
         return await self._find(f"tag:{SESSION_TAG}", session_id)
 
+    async def of_all_sessions(self) -> list[VolumeInfo]:
+        """Return the volumes of all sessions in this region, in the order of their creation."""
+        return await self._find("tag-key", SESSION_TAG)
+
     async def of_instance(self, instance_id: str) -> list[VolumeInfo]:
         """Return the volumes that are attached to an instance, or being so, in the order of their creation."""
         return await self._find("attachment.instance-id", instance_id)
@@ -209,9 +237,12 @@ def _has_code(*codes: str) -> Callable[[Exception], bool]:
 
 def _info(volume: dict[str, Any]) -> VolumeInfo:
     attachment: dict[str, str] = next(iter(volume.get("Attachments") or []), {})
+    tags = {tag["Key"]: tag["Value"] for tag in volume.get("Tags") or []}
     return VolumeInfo(
         volume_id=volume["VolumeId"],
+        session_id=tags.get(SESSION_TAG, ""),
         state=volume["State"],
+        gib=volume["Size"],
         snapshot_id=volume.get("SnapshotId", ""),
         zone=volume["AvailabilityZone"],
         instance_id=attachment.get("InstanceId", ""),

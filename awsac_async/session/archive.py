@@ -56,12 +56,41 @@ def check_archive(path: Path, startinfo: StartInfo) -> ArchiveContents:
     Raises:
         FormatError: its name, compression, members, ``jobs.cfg``, scripts or number of jobs are not right.
     """
-    _check_name(path)
-    contents = _read_contents(path, file=str(path))
-    scripts = {name for name in contents.members if "/" not in name}
-    file = _inner(str(path))
-    check_jobs(contents.definitions, n_jobs=startinfo.n_jobs, scripts=scripts, file=file)
+    contents = read_archive(path, file=str(path))
+    check_number_of_jobs(contents, startinfo, file=str(path))
     return contents
+
+
+def read_archive(path: Path, *, file: str) -> ArchiveContents:
+    """Check what can be wrong with an archive whatever its ``session.ini`` says; ``file`` is its name in errors.
+
+    Raises:
+        FormatError: its name, compression, members, ``jobs.cfg`` or scripts are not right.
+    """
+    _check_name(path)
+    return _read_contents(path, file=file)
+
+
+def check_number_of_jobs(contents: ArchiveContents, startinfo: StartInfo, *, file: str) -> None:
+    """Raise FormatError if an archive's jobs are not as many as the ``session.ini`` says."""
+    scripts = {name for name in contents.members if "/" not in name}
+    check_jobs(contents.definitions, n_jobs=startinfo.n_jobs, scripts=scripts, file=inner_name(file, names.JOBS_FILE))
+
+
+def read_scripts(path: Path, contents: ArchiveContents, *, file: str) -> dict[str, bytes]:
+    """Return the shell scripts of a checked archive by name: those of its jobs, and what takes over at boot.
+
+    One that is a link is passed over, and so is what is larger than any text file of a session.
+    """
+    wanted = {each.script for each in contents.definitions} | {names.AUTOSTART_FILE}
+    found: dict[str, bytes] = {}
+
+    def visit(member: Member) -> None:
+        if member.name in wanted and member.content is not None:
+            found[member.name] = member.content.read(fields.MAX_TEXT + 1)
+
+    read_members(path, file=file, visit=visit)
+    return {name: script for name, script in sorted(found.items()) if len(script) <= fields.MAX_TEXT}
 
 
 def unpack(path: Path, directory: Path, *, bounds: Bounds = SESSION_ARCHIVE) -> None:
@@ -119,15 +148,15 @@ def _read_contents(path: Path, *, file: str) -> ArchiveContents:
     members = read_members(path, file=file, visit=visit)
     if not text:
         raise FormatError(file=file, found=f"no {names.JOBS_FILE}", expected="one at the top level of the archive")
-    inner = _inner(file)
+    inner = inner_name(file, names.JOBS_FILE)
     definitions = parse_jobs(fields.decode(text[0], file=inner), file=inner)
     check_names(definitions, scripts={name for name in members if "/" not in name}, file=inner)
     return ArchiveContents(definitions=tuple(definitions), members=members)
 
 
-def _inner(file: str) -> str:
-    """Name the jobs.cfg of an archive in errors."""
-    return f"{file}: {names.JOBS_FILE}"
+def inner_name(archive: str, member: str) -> str:
+    """Name a member of an archive in errors."""
+    return f"{archive}: {member}"
 
 
 def _check_name(path: Path) -> None:

@@ -16,7 +16,7 @@ MAX_SECONDS = MAX_HOURS * 3600
 _EXPECTED = "a time like 90s, 30m, 2h or 1.5h (a bare number is seconds), above 0 and at most 8760h"
 
 # What jobs have left is saved in the last 10 minutes before the deadline, or in a tenth of a shorter session.
-_LAST_SECONDS = 600.0
+LAST_SECONDS = 600.0
 _LAST_SHARE = 0.1
 
 
@@ -55,4 +55,4 @@ def shown_duration(seconds: float) -> str:
 
 def warning_seconds(max_hours: float) -> float:
     """Return how many seconds before the deadline the jobs are stopped, so that what they left can be saved."""
-    return min(_LAST_SECONDS, _LAST_SHARE * max_hours * 3600)
+    return min(LAST_SECONDS, _LAST_SHARE * max_hours * 3600)

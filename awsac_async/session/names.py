@@ -78,6 +78,8 @@ def session_prefix(session_id: str) -> str:
 
 
 INTERNAL_PREFIX = "awsac/"
+# Never there: it is asked for to find out whether objects may be written.
+WRITE_CHECK_KEY = INTERNAL_PREFIX + "write-check"
 
 
 def internal_prefix(session_id: str) -> str:

@@ -5,14 +5,16 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from awsac_async.session.errors import FormatError
+from awsac_async.session.members import MAX_UNPACKED, too_large
 
 
 def write_archive(directory: Path, archive: Path, *, leave_out: Collection[Path]) -> None:
     """Write the files and folders of ``directory``, sorted, without owner and time.
 
     Links to files become the files. ``leave_out`` are absolute paths, for an archive that is packed into its own
-    folder. Raises FormatError for what is neither file nor folder, and OSError.
+    folder. Raises FormatError for what is neither file nor folder or too large in all, and OSError.
     """
+    size = 0
     # The format of GNU tar, which the tools of 2008 read too; following links, so that none is packed.
     with tarfile.open(archive, mode="w:bz2", format=tarfile.GNU_FORMAT, dereference=True) as tar:
         for path in _files(directory, leave_out):
@@ -20,6 +22,8 @@ def write_archive(directory: Path, archive: Path, *, leave_out: Collection[Path]
             if info.isdir():
                 tar.addfile(info)
             else:
+                if (size := size + info.size) > MAX_UNPACKED:
+                    raise too_large(str(directory))
                 with path.open("rb") as file:
                     tar.addfile(info, file)
 

@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from awsac_async.cli.render import plan_text
-from awsac_async.client import Plan
+from awsac_async.cli.plantext import plan_text
+from awsac_async.client import Plan, PriceSource
 from awsac_async.session.record import read_record
 from tests.cli.conftest import Account, Awsac
 from tests.cli.test_interrupts import session_file
@@ -26,11 +26,10 @@ PLAN = Plan(
 
 
 def test_a_plan_says_when_instances_end_and_until_when_jobs_may_run() -> None:
-    *_, deadline = plan_text(PLAN).splitlines()
-    assert deadline == (
+    assert plan_text(PLAN).splitlines()[4] == (
         "deadline:     each instance powers itself off 48 hours after boot; its jobs are stopped 10 minutes before"
     )
-    assert plan_text(replace(PLAN, max_hours=0.5, job_timeout=5400, retries=2)).splitlines()[3:] == [
+    assert plan_text(replace(PLAN, max_hours=0.5, job_timeout=5400, retries=2)).splitlines()[4:7] == [
         "deadline:     each instance powers itself off 30 minutes after boot; its jobs are stopped 3 minutes before",
         "job timeout:  90 minutes; the deadline comes first",
         "retries:      2 of a job that exits non-zero",
@@ -39,10 +38,41 @@ def test_a_plan_says_when_instances_end_and_until_when_jobs_may_run() -> None:
 
 def test_a_plan_says_what_a_session_asks_for_beyond_the_defaults() -> None:
     asked = replace(PLAN, job_timeout=5400, job_user="nobody", release_mount="ro")
-    assert plan_text(asked).splitlines()[4:] == [
+    assert plan_text(asked).splitlines()[5:8] == [
         "job timeout:  90 minutes",
         "job user:     nobody",
         "releases:     read-only",
+    ]
+
+
+def test_a_plan_says_what_it_costs_and_who_says_so_or_that_it_is_not_known() -> None:
+    spot = replace(PLAN, price_per_hour=0.013, price_source=PriceSource.SPOT, n_volumes=2, volumes_gib=30)
+    known = replace(spot, volumes_per_hour=0.002, price_source=PriceSource.LIST, remarks=("it rains",))
+    shortened = replace(known, max_hours=2.5, shortened_from=48)
+    mine = replace(spot, price_source=PriceSource.INI)
+
+    assert plan_text(PLAN).splitlines()[3:] == [
+        "volumes:      0 with 0 GiB in all",
+        plan_text(PLAN).splitlines()[4],
+        "price:        unknown; price_per_hour in session.ini can tell it",
+        "worst case:   unknown",
+    ]
+    assert plan_text(spot).splitlines()[-2:] == [
+        "price:        0.013 USD an hour for an instance (spot price of now, which may change), "
+        "not known for all volumes",
+        "worst case:   unknown",
+    ]
+    assert plan_text(known).splitlines()[-3:] == [
+        "price:        0.013 USD an hour for an instance (AWS price list), 0.002 USD an hour for all volumes",
+        "worst case:   1.34 USD if 2 instances run until the deadline",
+        "note:         it rains",
+    ]
+    assert plan_text(mine).splitlines()[-1] == (
+        "worst case:   1.25 USD if 2 instances run until the deadline, volumes not counted"
+    )
+    assert plan_text(shortened).splitlines()[4:6] == [
+        "deadline:     each instance powers itself off 150 minutes after boot; its jobs are stopped 10 minutes before",
+        "              (shortened from 48 hours to keep to --max-cost)",
     ]
 
 

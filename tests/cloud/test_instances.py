@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.instances import Instances, Launch
-from awsac_async.session.errors import CapacityError, ConflictError, NotFoundError
+from awsac_async.session.errors import CapacityError, ConflictError
 from tests.cloud.faults import query_error
 
 IMAGE, OWNER = "ami-0a35ac00000000001", "123456789012"
@@ -31,28 +31,6 @@ async def launch(aws: Aws):
         instance_profile="awsac-agent",
     )
     await Instances(aws).terminate([info.instance_id for info in await Instances(aws).of_session(session)])
-
-
-async def test_an_image_is_found_by_its_owner_only(aws):
-    assert await Instances(aws).find_image(IMAGE, OWNER) == "awsac"
-    with pytest.raises(NotFoundError, match=f"DescribeImages {IMAGE} failed: account 999999999999 owns no such image"):
-        await Instances(aws).find_image(IMAGE, "999999999999")
-
-
-@pytest.mark.parametrize("image", ["ami-0123456789abcdef0", "nonsense"])
-async def test_an_image_that_does_not_exist_is_named(aws, image):
-    with pytest.raises(NotFoundError, match=image):
-        await Instances(aws).find_image(image, OWNER)
-
-
-async def test_the_cores_of_an_instance_type_are_its_default_vcpus(aws):
-    assert await Instances(aws).default_cores("c5.large") == 2
-    assert await Instances(aws).default_cores("c5.4xlarge") == 16
-
-
-async def test_an_instance_type_that_does_not_exist_is_named(aws):
-    with pytest.raises(NotFoundError, match=r"zz9\.gigantic"):
-        await Instances(aws).default_cores("zz9.gigantic")
 
 
 async def test_a_launch_gives_one_reservation_whose_instances_are_found_by_their_session(aws, launch):

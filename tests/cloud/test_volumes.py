@@ -70,8 +70,9 @@ async def create(volumes: Volumes, snapshot: str, session: str, token: str = "")
 
 async def test_missing_snapshots_are_named_and_existing_ones_are_not(aws, snapshot):
     asked = ["snap-0123456789abcdef0", snapshot, "nonsense", snapshot]
-    assert await Volumes(aws).missing_snapshots(asked) == ["nonsense", "snap-0123456789abcdef0"]
-    assert await Volumes(aws).missing_snapshots([]) == []
+    found = await Volumes(aws).snapshots(asked)
+    assert [(name, each.completed) for name, each in found.items()] == [(snapshot, True)]
+    assert await Volumes(aws).snapshots([]) == {}
 
 
 async def test_a_volume_of_a_snapshot_that_does_not_exist_is_refused(aws, session):

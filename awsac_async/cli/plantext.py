@@ -1,0 +1,102 @@
+"""How a plan looks: its lines, and its document of ``--json``, from the same values. Asks nobody, decides nothing."""
+
+from typing import TYPE_CHECKING, Any
+
+from awsac_async.session.costs import shown_usd
+from awsac_async.session.durations import shown_duration, warning_seconds
+from awsac_async.session.wording import counted
+
+if TYPE_CHECKING:
+    from awsac_async.client import Plan
+
+
+def plan_values(plan: "Plan") -> dict[str, Any]:
+    """Return a plan as values of JSON; amounts are in USD, null if they are not known."""
+    return {
+        "n_jobs": plan.n_jobs,
+        "n_instances": plan.n_instances,
+        "instance_type": plan.instance_type,
+        "cores_per_instance": plan.cores_per_instance,
+        "unused_cores": plan.unused_cores,
+        "n_volumes": plan.n_volumes,
+        "volumes_gib": plan.volumes_gib,
+        "market": plan.market,
+        "region": plan.region,
+        "max_hours": plan.max_hours,
+        "shortened_from": plan.shortened_from,
+        "job_timeout": plan.job_timeout,
+        "retries": plan.retries,
+        "job_user": plan.job_user,
+        "release_mount": plan.release_mount,
+        "price_per_hour": plan.price_per_hour,
+        "price_source": plan.price_source,
+        "volumes_per_hour": plan.volumes_per_hour,
+        "cost_per_hour": plan.cost_per_hour,
+        "worst_case": plan.worst_case,
+        "remarks": list(plan.remarks),
+    }
+
+
+def plan_text(plan: "Plan") -> str:
+    """Return a plan as the lines that stand before the question."""
+    lines = [
+        f"jobs:         {plan.n_jobs}",
+        f"instances:    {plan.n_instances} of type {plan.instance_type}, {plan.market}, in {plan.region}",
+        f"cores:        {plan.cores_per_instance} per instance, {plan.unused_cores} unused",
+        f"volumes:      {plan.n_volumes} with {plan.volumes_gib} GiB in all",
+        *_deadline(plan),
+        *_settings(plan),
+        f"price:        {_price(plan)}",
+        f"worst case:   {_worst_case(plan)}",
+        *(f"note:         {remark}" for remark in plan.remarks),
+    ]
+    return "\n".join(lines)
+
+
+def _deadline(plan: "Plan") -> list[str]:
+    hours = shown_duration(plan.max_hours * 3600)
+    lines = [
+        f"deadline:     each instance powers itself off {hours} after boot; "
+        f"its jobs are stopped {shown_duration(warning_seconds(plan.max_hours))} before"
+    ]
+    if plan.shortened_from is not None:
+        lines.append(
+            f"              (shortened from {shown_duration(plan.shortened_from * 3600)} to keep to --max-cost)"
+        )
+    if plan.job_timeout is not None:
+        never = "; the deadline comes first" if plan.deadline_first else ""
+        lines.append(f"job timeout:  {shown_duration(plan.job_timeout)}{never}")
+    return lines
+
+
+def _settings(plan: "Plan") -> list[str]:
+    lines = []
+    if plan.retries:
+        lines.append(f"retries:      {plan.retries} of a job that exits non-zero")
+    if plan.job_user != "root":
+        lines.append(f"job user:     {plan.job_user}")
+    if plan.release_mount == "ro":
+        lines.append("releases:     read-only")
+    return lines
+
+
+def _price(plan: "Plan") -> str:
+    """Say what an hour costs, and who says so."""
+    if plan.price_per_hour is None or plan.price_source is None:
+        return "unknown; price_per_hour in session.ini can tell it"
+    changes = " of now, which may change" if plan.price_source.name == "SPOT" else ""
+    instance = f"{shown_usd(plan.price_per_hour)} an hour for an instance ({plan.price_source}{changes})"
+    if not plan.n_volumes:
+        return instance
+    volumes = f"{shown_usd(plan.volumes_per_hour)} an hour" if plan.volumes_per_hour is not None else "not known"
+    return f"{instance}, {volumes} for all volumes"
+
+
+def _worst_case(plan: "Plan") -> str:
+    if plan.worst_case is None:
+        return "unknown"
+    without = ", volumes not counted" if plan.n_volumes and plan.volumes_per_hour is None else ""
+    return (
+        f"{shown_usd(plan.worst_case)} if {counted(plan.n_instances, 'instance runs', 'instances run')} "
+        f"until the deadline{without}"
+    )

@@ -1,0 +1,372 @@
+"""What the cloud says to a session before it is started: all at once, by calls that cost and change nothing.
+
+Owns the sentence for each name in the user's files that AWS does not know. A check whose question depends on the answer
+of another one waits for that, and is left out if there is none: nothing is reported twice.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from awsac_async.cloud.aws import Aws
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.images import Image, Images, InstanceType
+from awsac_async.cloud.instances import Instances, Launch
+from awsac_async.cloud.pricing import Pricing
+from awsac_async.cloud.quotas import Quotas, quota_code
+from awsac_async.cloud.status import status_store
+from awsac_async.cloud.volumes import RELEASE_VOLUME_TYPE, SnapshotInfo, Volumes
+from awsac_async.session.archive import ArchiveContents, inner_name
+from awsac_async.session.errors import (
+    AwsacError,
+    CloudError,
+    CredentialsError,
+    DeniedError,
+    EndpointError,
+    FormatError,
+    InputError,
+    NotFoundError,
+    ProblemsError,
+)
+from awsac_async.session.jobs import instances_needed
+from awsac_async.session.model import StartInfo
+from awsac_async.session.names import JOBS_FILE
+from awsac_async.session.times import now
+from awsac_async.session.wording import counted
+
+T = TypeVar("T")
+_PATIENCE = 30.0  # seconds for an answer that a start can do without
+# What keeps every call from being answered: said once.
+_NO_WAY = (CredentialsError, EndpointError)
+
+
+class PriceSource(StrEnum):
+    """Who says what an instance costs."""
+
+    INI = "session.ini"
+    LIST = "AWS price list"
+    SPOT = "spot price"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What an hour of one instance costs in USD, and who says so."""
+
+    per_hour: float
+    source: PriceSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the cloud has said; what it did not say is None, and its problem is among the others, in their order.
+
+    ``volume_prices`` are those of a GiB for a month in USD, by EBS type; None: not known.
+    """
+
+    instance_type: InstanceType | None
+    image: Image | None
+    snapshots: Mapping[str, SnapshotInfo] | None
+    price: Price | None
+    volume_prices: Mapping[str, float | None]
+    problems: tuple[AwsacError, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Noted(Generic[T]):
+    """What one check has found."""
+
+    value: T | None
+    problems: tuple[AwsacError, ...]
+    remarks: tuple[str, ...]
+
+
+async def _noted(check: Callable[[list[str]], Awaitable[T]]) -> _Noted[T]:
+    remarks: list[str] = []
+    value: T | None = None
+    problems: tuple[AwsacError, ...] = ()
+    try:
+        value = await check(remarks)
+    except ProblemsError as error:
+        problems = error.problems
+    except AwsacError as error:
+        problems = (error,)
+    return _Noted(value=value, problems=problems, remarks=tuple(remarks))
+
+
+class CloudChecks:
+    """The checks of one start.
+
+    Args:
+        aws: the connection.
+        startinfo: the ``session.ini``.
+        contents: of the archive, None if that cannot be read.
+        ini, archive: the files' names, as the user gave them.
+        launched: the session's instances are there: whether they could be started is not asked.
+    """
+
+    def __init__(
+        self,
+        aws: Aws,
+        startinfo: StartInfo,
+        contents: ArchiveContents | None,
+        *,
+        ini: str,
+        archive: str,
+        launched: bool,
+    ) -> None:
+        self._aws, self._startinfo, self._contents = aws, startinfo, contents
+        self._ini, self._archive, self._launched = ini, archive, launched
+        self._images = Images(aws)
+        self._type: asyncio.Task[_Noted[InstanceType]]
+        self._image: asyncio.Task[_Noted[Image]]
+        self._profile: asyncio.Task[_Noted[None]]
+
+    async def run(self) -> Facts:
+        """Make all checks at once."""
+        async with asyncio.TaskGroup() as group:
+
+            def begin(check: Callable[[list[str]], Awaitable[T]]) -> asyncio.Task[_Noted[T]]:
+                return group.create_task(_noted(check), name=f"check {check.__name__.strip('_')}")
+
+            status = begin(self._check_status_store)
+            self._type = begin(self._find_type)
+            self._image = begin(self._find_image)
+            snapshots = begin(self._find_snapshots)
+            bucket = begin(self._check_bucket)
+            self._profile = begin(self._check_profile)
+            launch = [] if self._launched else [begin(self._check_quota), begin(self._check_launch)]
+            price = begin(self._find_price)
+            volume_prices = begin(self._find_volume_prices)
+        tasks: list[asyncio.Task[_Noted[Any]]] = [
+            status, self._type, self._image, snapshots, bucket, self._profile, *launch, price, volume_prices
+        ]  # fmt: skip
+        return Facts(
+            instance_type=self._type.result().value,
+            image=self._image.result().value,
+            snapshots=snapshots.result().value,
+            price=price.result().value,
+            volume_prices=volume_prices.result().value or {},
+            problems=_once(problem for task in tasks for problem in task.result().problems),
+            remarks=tuple(remark for task in tasks for remark in task.result().remarks),
+        )
+
+    async def _check_status_store(self, _: list[str]) -> None:
+        # Asked of a domain that nobody has: what counts is that SimpleDB answers at all.
+        await status_store(self._aws, "awsac").exists()
+
+    async def _find_type(self, _: list[str]) -> InstanceType:
+        name = self._startinfo.instance_type
+        try:
+            return await self._images.instance_type(name)
+        except NotFoundError as error:
+            expected = f"an instance type that EC2 offers in {self._aws.region}"
+            raise self._unknown("instance_type", name, expected) from error
+
+    async def _find_image(self, _: list[str]) -> Image:
+        image_id, owner = self._startinfo.ami_id, self._startinfo.ec2_uid
+        try:
+            image = await self._images.find_image(image_id, owner)
+        except NotFoundError as error:
+            expected = f"an image of account {owner} in {self._aws.region}"
+            raise self._unknown("ami_id", image_id, expected) from error
+        if image.state != "available":
+            raise self._unknown("ami_id", f"{image_id}, which is {image.state}", "an image that is available")
+        instance_type = (await self._type).value
+        if instance_type and image.architecture not in instance_type.architectures:
+            found = f"{image_id}, which is made for {image.architecture}"
+            expected = f"an image for {' or '.join(instance_type.architectures)}, which {instance_type.name} has"
+            raise self._unknown("ami_id", found, expected)
+        return image
+
+    async def _find_snapshots(self, _: list[str]) -> Mapping[str, SnapshotInfo]:
+        definitions = self._contents.definitions if self._contents else ()
+        lines = {each.snapshot_id: each.line for each in reversed(definitions) if each.snapshot_id}
+        found = await Volumes(self._aws).snapshots(lines.keys()) if lines else {}
+        unknown = sorted(lines.keys() - found.keys())
+        unfinished = sorted(name for name, snapshot in found.items() if not snapshot.completed)
+        wrong = [
+            (unknown, f"snapshots that EC2 knows in {self._aws.region}, and that this account may use"),
+            (unfinished, "snapshots that are completed"),
+        ]
+        problems = [self._bad_snapshots(lines, names, expected) for names, expected in wrong if names]
+        if problems:
+            raise ProblemsError(problems)
+        return found
+
+    def _bad_snapshots(self, lines: Mapping[str, int], names: list[str], expected: str) -> FormatError:
+        return FormatError(
+            file=inner_name(self._archive, JOBS_FILE),
+            line=min(lines[name] for name in names),
+            field="snapshotID",
+            found=", ".join(names),
+            expected=expected,
+        )
+
+    async def _check_bucket(self, _: list[str]) -> None:
+        bucket = Bucket(self._aws, self._startinfo.bucket)
+        try:
+            await bucket.check()
+        except NotFoundError as error:
+            raise self._unknown("sessionsbucket", bucket.name, "a bucket that exists") from error
+        try:
+            await bucket.check_writable()
+        except DeniedError as error:
+            rights = "a session needs s3:PutObject and s3:GetObject on its bucket"
+            raise DeniedError(error.operation, error.resource, f"{error.cause}; {rights}", code=error.code) from error
+
+    async def _check_profile(self, remarks: list[str]) -> None:
+        name = self._startinfo.instance_profile
+        try:
+            await _optional(self._images.check_profile(name), f"whether there is an instance profile {name}", remarks)
+        except NotFoundError as error:
+            raise self._unknown("instance_profile", name, "an instance profile of this account") from error
+
+    async def _check_quota(self, remarks: list[str]) -> None:
+        instance_type = (await self._type).value
+        if instance_type is None:
+            return
+        code = quota_code(instance_type.name, self._startinfo.market)
+        if code is None:
+            remarks.append(f"the vCPU quota is not checked: awsac does not know which one counts {instance_type.name}")
+            return
+        try:
+            quota = await _optional(Quotas(self._aws).read(code), "the vCPU quota", remarks)
+        except NotFoundError as error:
+            remarks.append(f"the vCPU quota could not be read: {error}")
+            return
+        needed = self._count(instance_type) * instance_type.vcpus
+        if quota and needed > quota.left:
+            raise InputError(
+                f"{self._ini}: {counted(self._count(instance_type), 'instance')} of type {instance_type.name} "
+                f"need {needed} vCPUs, and the account has {quota.left} of {quota.limit} left in {self._aws.region}: "
+                f"ask Service Quotas for more ({quota.code}), or let fewer jobs run at once"
+            )
+
+    async def _check_launch(self, _: list[str]) -> None:
+        """Let EC2 say whether it would start the instances.
+
+        It names one unknown thing at a time: each is noted, and the question asked again without it.
+        """
+        instance_type, image = (await self._type).value, (await self._image).value
+        if instance_type is None or image is None:
+            return
+        launch = self._launch(self._count(instance_type))
+        if (await self._profile).problems:
+            launch = replace(launch, instance_profile="")
+        problems: list[CloudError] = []
+        while error := await self._refusal(launch):
+            without = _without(launch, error)
+            if without or not problems:
+                problems.append(error)
+            if without is None or without == launch:
+                break
+            launch = without
+        if problems:
+            raise ProblemsError(problems)
+
+    async def _refusal(self, launch: Launch) -> CloudError | None:
+        try:
+            await Instances(self._aws).dry_run(launch)
+        except CloudError as error:
+            return error
+        return None
+
+    async def _find_price(self, remarks: list[str]) -> Price | None:
+        info = self._startinfo
+        if info.price_per_hour is not None:
+            return Price(per_hour=info.price_per_hour, source=PriceSource.INI)
+        pricing, name = Pricing(self._aws), info.instance_type
+        if info.market == "spot":
+            found, source = await _price(pricing.spot_per_hour(name, at=now()), name, remarks), PriceSource.SPOT
+        else:
+            found, source = await _price(pricing.instance_per_hour(name), name, remarks), PriceSource.LIST
+        return Price(per_hour=found, source=source) if found is not None else None
+
+    async def _find_volume_prices(self, remarks: list[str]) -> Mapping[str, float | None]:
+        """Return the prices of the image's volumes, if they have one by size alone, and of releases."""
+        image = (await self._image).value
+        types = {disk.volume_type for disk in image.disks if not disk.extra} if image else set()
+        if self._contents and any(each.snapshot_id for each in self._contents.definitions):
+            types.add(RELEASE_VOLUME_TYPE)
+        pricing = Pricing(self._aws)
+        return {each: await _price(pricing.volume_per_gib_month(each), each, remarks) for each in sorted(types)}
+
+    def _count(self, instance_type: InstanceType) -> int:
+        return instances_needed(self._startinfo.n_jobs, self._startinfo.cores_per_instance or instance_type.vcpus)
+
+    def _launch(self, count: int) -> Launch:
+        """Return what ``start`` will ask for, with other words in tags and user data."""
+        info = self._startinfo
+        return Launch(
+            image_id=info.ami_id,
+            instance_type=info.instance_type,
+            count=count,
+            user_data="plan",
+            client_token=uuid.uuid4().hex,
+            session_id="plan",
+            instance_profile=info.instance_profile,
+            key_name=info.key_name,
+            security_group_ids=info.security_group_ids,
+            subnet_id=info.subnet_id,
+            market=info.market,
+        )
+
+    def _unknown(self, field: str, found: str, expected: str) -> FormatError:
+        return FormatError(file=self._ini, field=field, found=found, expected=expected)
+
+
+async def _optional(asked: Awaitable[T], what: str, remarks: list[str]) -> T | None:
+    """Return an answer that a start can do without; what kept it from being given becomes a remark.
+
+    Raises:
+        NotFoundError: there is no such thing.
+    """
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await asked
+    except NotFoundError:
+        raise
+    except TimeoutError:
+        remarks.append(f"{what} could not be read: no answer within {_PATIENCE:.0f} seconds")
+    except CloudError as error:
+        remarks.append(f"{what} could not be read: {error}")
+    return None
+
+
+async def _price(asked: Awaitable[float | None], what: str, remarks: list[str]) -> float | None:
+    before = len(remarks)
+    try:
+        price = await _optional(asked, f"the price of {what}", remarks)
+    except NotFoundError as error:
+        remarks.append(f"the price of {what} could not be read: {error}")
+        return None
+    if price is None and len(remarks) == before:
+        remarks.append(f"the price of {what} is unknown: AWS's list does not say it")
+    return price
+
+
+def _without(launch: Launch, error: CloudError) -> Launch | None:
+    """Return the launch without the option that an error says is unknown; None if it speaks of something else."""
+    if error.code.startswith("InvalidKeyPair"):
+        return replace(launch, key_name=None)
+    if error.code.startswith("InvalidGroup"):
+        return replace(launch, security_group_ids=())
+    if error.code.startswith("InvalidSubnet"):
+        return replace(launch, subnet_id=None)
+    if "Invalid IAM Instance Profile" in error.cause:
+        return replace(launch, instance_profile="")
+    return None
+
+
+def _once(problems: Iterable[AwsacError]) -> tuple[AwsacError, ...]:
+    """Leave one of the errors that every call has alike when there is no way to AWS."""
+    kept: list[AwsacError] = []
+    for problem in problems:
+        kind = next((kind for kind in _NO_WAY if isinstance(problem, kind)), None)
+        if kind is None or not any(isinstance(each, kind) for each in kept):
+            kept.append(problem)
+    return tuple(kept)

@@ -1,0 +1,77 @@
+"""Whether a shell can read the scripts of a session, found out by asking the shells that are here; nothing is run.
+
+A job is run as ``/bin/sh script``, which is bash on Amazon Linux and dash on Debian. So what both refuse is a problem,
+and what one of them refuses is worth a remark.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from awsac_async.session.archive import inner_name
+from awsac_async.session.errors import FormatError
+
+_SECONDS = 10.0  # for one script; reading one takes milliseconds
+_SHELLS = ("bash", "sh")
+# "bash: line 3: syntax error", "sh: 3: Syntax error", and with a path in front.
+_SAID = re.compile(r"^[^:]*: (line )?(?P<line>\d+): (?P<what>.+)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objection:
+    """What a shell has against a script; ``line`` is from 1, None if it does not say."""
+
+    line: int | None
+    what: str
+
+
+def check_scripts(scripts: Mapping[str, bytes], *, archive: str) -> tuple[list[FormatError], list[str]]:
+    """Return the problems of scripts, and remarks; blocks while shells read them.
+
+    Args:
+        scripts: their content by name.
+        archive: where they are, as the user named it.
+    """
+    problems, remarks = [], []
+    shells = [shell for shell in _SHELLS if shutil.which(shell)]
+    for name, script in scripts.items():
+        place = inner_name(archive, name)
+        objections = {shell: found for shell in shells if (found := _objection(shell, script))}
+        if objections and objections.keys() == set(shells):
+            first = objections[shells[0]]
+            expected = "a script that a shell can read"
+            problems.append(FormatError(file=place, line=first.line, found=first.what, expected=expected))
+        else:
+            remarks += [_remark(place, shell, found) for shell, found in objections.items()]
+    return problems, remarks
+
+
+def _remark(place: str, shell: str, found: Objection) -> str:
+    line = f", line {found.line}" if found.line else ""
+    other = next(each for each in _SHELLS if each != shell)
+    return (
+        f"{place}{line}: {shell} cannot read it ({found.what}) but {other} can; "
+        "jobs run as /bin/sh, which is bash on Amazon Linux and dash on Debian"
+    )
+
+
+def _objection(shell: str, script: bytes) -> Objection | None:
+    """Return what a shell says that only reads (``-n``); it finds no start-up file and no name of another."""
+    try:
+        done = subprocess.run(
+            [shell, "-n", "/dev/stdin"],  # by this name bash says the lines
+            input=script,
+            capture_output=True,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):  # no word of this shell about it
+        return None
+    if done.returncode == 0:
+        return None
+    lines = done.stderr.decode(errors="replace").splitlines() or [f"{shell} ended with {done.returncode}"]
+    said = _SAID.match(lines[0])
+    return Objection(line=int(said["line"]), what=said["what"]) if said else Objection(line=None, what=lines[0])
