@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
+from awsac_async.client.launches import read_last_launch
 from awsac_async.client.pace import Pace
 from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import InstanceInfo, Instances
 from awsac_async.cloud.status import status_store
 from awsac_async.cloud.waiting import attempts
@@ -70,11 +72,12 @@ def _went_wrong(job: JobRecord) -> bool:
     return job.return_code not in {None, 0} or (job.state.final and not job.succeeded)
 
 
-async def check(session: Path) -> SessionStatus:
+async def check(session: Path, *, timings: bool = True) -> SessionStatus:
     """Return how the session stands now.
 
     Args:
         session: the session file.
+        timings: read also how long each part of each job took, a third of what there is to read.
 
     Raises:
         InputError: the session file is not one.
@@ -82,7 +85,7 @@ async def check(session: Path) -> SessionStatus:
     """
     record = await asyncio.to_thread(read_record, session)
     async with connect(region=record.region) as aws:
-        return await read_status(aws, record)
+        return await read_status(aws, record, timings=timings)
 
 
 async def watch(
@@ -129,39 +132,48 @@ async def _patiently(
     raise AssertionError("attempts() ends with a last one")
 
 
-async def read_status(aws: Aws, record: SessionRecord) -> SessionStatus:
+async def read_status(aws: Aws, record: SessionRecord, *, timings: bool = True) -> SessionStatus:
     """Read the status over a connection that is there; every job of the session is in it."""
     # In this order: once an instance is seen to be gone, its last status has been written.
-    return await status_with(aws, record, tuple(await Instances(aws).of_session(record.session_id)))
+    instances = tuple(await Instances(aws).of_session(record.session_id))
+    return await status_with(aws, record, instances, timings=timings)
 
 
-async def status_with(aws: Aws, record: SessionRecord, instances: tuple[InstanceInfo, ...]) -> SessionStatus:
+async def status_with(
+    aws: Aws, record: SessionRecord, instances: tuple[InstanceInfo, ...], *, timings: bool = True
+) -> SessionStatus:
     """Read the status of a session whose instances have been asked for, as ``read_status``."""
-    kept = {job.number: job for job in await _read_jobs(aws, record)}
+    kept = {job.number: job for job in await _read_jobs(aws, record, timings=timings)}
     jobs = [kept.get(number) or JobRecord(number=number) for number in sorted({*range(1, record.n_jobs + 1), *kept})]
-    over = _over(record, instances, jobs)
+    over = await _over(aws, record, instances, jobs)
     jobs = [job if job.number in kept else replace(job, reason=_NOT_KEPT if over else _NOT_YET) for job in jobs]
     shown = _by_launch_index(instances)
     jobs = [_with_reason(job, shown) if _left_behind(job, shown, over) else job for job in jobs]
     return SessionStatus(record=record, jobs=tuple(jobs), instances=instances, over=over)
 
 
-async def _read_jobs(aws: Aws, record: SessionRecord) -> tuple[JobRecord, ...]:
+async def _read_jobs(aws: Aws, record: SessionRecord, *, timings: bool) -> tuple[JobRecord, ...]:
     try:
-        return tuple(await status_store(aws, record.session_id).read())
+        return tuple(await status_store(aws, record.session_id).read(timings=timings))
     except NotFoundError:  # In 2008 the first agent made the domain; and cleanup deletes it.
         return ()
 
 
-def _over(record: SessionRecord, instances: tuple[InstanceInfo, ...], jobs: Sequence[JobRecord]) -> bool:
+async def _over(
+    aws: Aws, record: SessionRecord, instances: tuple[InstanceInfo, ...], jobs: Sequence[JobRecord]
+) -> bool:
     if any(each.state in _RUNNING for each in instances):
         return False
-    return bool(instances) or all(job.state.final for job in jobs) or not _may_still_appear(record)
+    awaited = {job.launch_index or 0 for job in jobs if not job.state.final}.difference(_by_launch_index(instances))
+    if any(index >= record.n_instances for index in awaited):
+        last = await read_last_launch(Bucket(aws, record.bucket), record.session_id)
+        return last is None or not _may_still_appear(last.started)
+    return bool(instances) or not awaited or not _may_still_appear(record.started)
 
 
-def _may_still_appear(record: SessionRecord) -> bool:
-    # An uncompleted session may have been launched as well: its start died before it could note that.
-    started = parse_time(record.started)
+def _may_still_appear(start: str) -> bool:
+    # An uncompleted launch may have been made as well: its client died before it could note that.
+    started = parse_time(start)
     return started is not None and now() - started < _APPEARS_WITHIN
 
 

@@ -30,8 +30,7 @@ async def amend_control(bucket: Bucket, session_id: str, change: Callable[[Contr
     """
     key = control_key(session_id)
     async for last in attempts(within=_PATIENCE):
-        content, etag = await _read(bucket, key)
-        found = parse_control(content, file=address(bucket.name, key)) if content else Control()
+        found, etag = await _read(bucket, key)
         if (control := change(found)) == found:
             return control
         try:
@@ -44,8 +43,14 @@ async def amend_control(bucket: Bucket, session_id: str, change: Callable[[Contr
     raise AssertionError("attempts() ends with a last one")
 
 
-async def _read(bucket: Bucket, key: str) -> tuple[bytes, str | None]:
+async def read_control(bucket: Bucket, session_id: str) -> Control:
+    """Return what has been asked of a session's agents. Raises as ``amend_control``."""
+    return (await _read(bucket, control_key(session_id)))[0]
+
+
+async def _read(bucket: Bucket, key: str) -> tuple[Control, str | None]:
     try:
-        return await bucket.read(key)
+        content, etag = await bucket.read(key)
     except NotFoundError:
-        return b"", None
+        return Control(), None
+    return parse_control(content, file=address(bucket.name, key)), etag

@@ -180,6 +180,7 @@ async def connect(
     region: str | None = None,
     endpoint_url: str | None = None,
     instance_role_only: bool = False,
+    or_else: str | None = None,
 ) -> AsyncIterator[Aws]:
     """Connect to AWS for one run; nothing is sent until something is asked.
 
@@ -187,6 +188,7 @@ async def connect(
         region: the region; None: the one that the environment, or the profile that it names, has set.
         endpoint_url: the address of every service; None: ``AWS_ENDPOINT_URL``, its like for one service
             (``AWS_ENDPOINT_URL_S3``), the profile's, or AWS itself.
+        or_else: the region where none is set: for what may be in any, as a bucket, to whose own S3 leads.
         instance_role_only: take credentials from the instance metadata service and from nowhere else.
 
     Raises:
@@ -197,7 +199,7 @@ async def connect(
     session = AioSession()
     with translated("read", "the AWS configuration", logged=False):
         session.get_scoped_config()  # a profile that does not exist is said at once, not by the first call
-        found = region or session.get_config_variable("region") or os.environ.get("AWS_REGION")
+        found = region or session.get_config_variable("region") or os.environ.get("AWS_REGION") or or_else
     if not found:
         raise InputError(
             "no AWS region is set: name one as region in session.ini, in AWS_DEFAULT_REGION, or in your AWS profile"
