@@ -8,11 +8,13 @@ from awsac_async import __version__
 from awsac_async.cli.check import check
 from awsac_async.cli.cleanup import cleanup
 from awsac_async.cli.config import config_file, read_config
+from awsac_async.cli.gc import gc
 from awsac_async.cli.getresults import getresults
 from awsac_async.cli.init import init
 from awsac_async.cli.kill import kill
 from awsac_async.cli.local import local
 from awsac_async.cli.logs import logs
+from awsac_async.cli.ls import ls
 from awsac_async.cli.options import EndpointUrl, Profile, Quiet, Region, Traceback, Verbose, Verbs, configure
 from awsac_async.cli.pack import pack
 from awsac_async.cli.plan import plan
@@ -79,4 +81,6 @@ app.command(rich_help_panel=WHILE)(kill)
 app.command(rich_help_panel=WHILE)(stop)
 app.command(rich_help_panel=AFTER)(getresults)
 app.command(rich_help_panel=AFTER)(cleanup)
+app.command(rich_help_panel=AFTER)(ls)
+app.command(rich_help_panel=AFTER)(gc)
 app.add_typer(local, name="local", rich_help_panel=ELSE)

@@ -7,6 +7,7 @@ import typer
 
 from awsac_async.cli.common import ChangedSession, Json, Local, Yes, ask, print_json, run, use_local
 from awsac_async.cli.render import cleaned_values
+from awsac_async.session.errors import CloudError
 
 if TYPE_CHECKING:
     from awsac_async.client import CleanupEvent, DomainQuestion, ObjectsQuestion
@@ -22,7 +23,11 @@ def cleanup(
 ) -> None:
     """Delete what a session left in the cloud.
 
-    Asks for its domain, and for its S3 objects; then deletes left-over volumes, and the session file if all is gone.
+    Asks for its domain, and for its S3 objects; then deletes left-over volumes, and looks whether anything is left: of
+    instances, volumes, objects, unfinished uploads and the domain. If nothing is, the session file goes too, and its
+    copy in S3; both stay if something is kept.
+
+    Exit codes: 0, also if you answer no; 2 if the session is not over; 3 if the cloud refuses, or something is left.
 
     Example: awsac cleanup -c session-081215_1646--eventgen--1816.cfg
     """
@@ -41,8 +46,14 @@ def cleanup(
     cleaned = run(verb, interrupted=lambda: f"run cleanup again to remove the rest ({session} is kept until then)")
     if as_json:
         print_json(cleaned_values(cleaned))
-    elif not cleaned.session_file_removed:
+    elif cleaned.session_file_removed:
+        print(f"nothing is left of session {cleaned.session_id}: looked for {', '.join(cleaned.looked_at)}")
+    elif not cleaned.left:
         print(f"kept {session}: not all of the session was to be deleted")
+    if cleaned.left:
+        for each in cleaned.left:
+            print(f"awsac: left: {each.kind} {each.name}", file=sys.stderr)
+        raise CloudError("cleanup", cleaned.session_id, f"not all of it is gone; run cleanup again ({session} is kept)")
 
 
 def _question(question: "DomainQuestion | ObjectsQuestion") -> str:

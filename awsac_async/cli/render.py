@@ -54,6 +54,7 @@ def cleaned_values(cleaned: "Cleaned") -> dict[str, Any]:
     return {
         "session_id": cleaned.session_id,
         "deleted": [{"kind": each.kind, "name": each.name} for each in cleaned.deleted],
+        "left": [{"kind": each.kind, "name": each.name} for each in cleaned.left],
         "session_file_removed": cleaned.session_file_removed,
     }
 

@@ -5,8 +5,11 @@ from awsac_async.client.check import SessionStatus, check, watch
 from awsac_async.client.checks import PriceSource
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
 from awsac_async.client.events import StartEvent
+from awsac_async.client.garbage import Garbage, GarbageKind
+from awsac_async.client.gc import Collection, collect_garbage, find_garbage
 from awsac_async.client.init import init
 from awsac_async.client.kill import Killed, kill, stop
+from awsac_async.client.leftovers import Left
 from awsac_async.client.logchunks import LogBytes, LogSource
 from awsac_async.client.logs import log_sources, logs
 from awsac_async.client.missing import Missing
@@ -14,6 +17,7 @@ from awsac_async.client.outcome import Outcome, outcome
 from awsac_async.client.plan import Plan, plan
 from awsac_async.client.resultfiles import Only
 from awsac_async.client.results import FileState, Overwrite, ResultFile, Results, get_results
+from awsac_async.client.sessions import SessionState, SessionSummary, list_sessions
 from awsac_async.client.start import start
 from awsac_async.cloud.objects import Progress
 from awsac_async.session.archive import pack
@@ -21,10 +25,14 @@ from awsac_async.session.archive import pack
 __all__ = [
     "Cleaned",
     "CleanupEvent",
+    "Collection",
     "Deleted",
     "DomainQuestion",
     "FileState",
+    "Garbage",
+    "GarbageKind",
     "Killed",
+    "Left",
     "LogBytes",
     "LogSource",
     "Missing",
@@ -37,14 +45,19 @@ __all__ = [
     "Progress",
     "ResultFile",
     "Results",
+    "SessionState",
     "SessionStatus",
+    "SessionSummary",
     "StartEvent",
     "check",
     "cleanup",
+    "collect_garbage",
     "events",
+    "find_garbage",
     "get_results",
     "init",
     "kill",
+    "list_sessions",
     "log_sources",
     "logs",
     "outcome",

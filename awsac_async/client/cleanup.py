@@ -1,16 +1,18 @@
 """The verb ``cleanup``: removes what a session left in the cloud, and at last the session file.
 
 Owns the order: instances first, if forced, then the domain and the objects, each after a question, then volumes that
-nobody holds. The session file goes only when nothing of the session is left: it is what leads to the rest.
+nobody holds; then it looks whether anything is left. The session file and its copy in S3 go only when nothing of the
+session is: they are what leads to the rest.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from awsac_async.client.check import SessionStatus, read_status
+from awsac_async.client.leftovers import Kept, Left, find_left, looked_at
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
@@ -20,7 +22,7 @@ from awsac_async.cloud.volumes import Volumes
 from awsac_async.cloud.waiting import attempts
 from awsac_async.session.errors import CloudError, InputError
 from awsac_async.session.model import SessionRecord
-from awsac_async.session.names import prefixes
+from awsac_async.session.names import prefixes, session_copy_key
 from awsac_async.session.record import read_record
 from awsac_async.session.times import now, parse_time
 from awsac_async.session.wording import counted
@@ -66,10 +68,15 @@ CleanupEvent = Terminating | Deleted
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaned:
-    """What was deleted, in order; ``session_file_removed`` only when nothing of the session is left."""
+    """What was deleted, in order; ``session_file_removed`` only when nothing of the session is left.
+
+    ``left``: what is there although it was to be deleted, or was deleted. ``looked_at``: where nothing else was found.
+    """
 
     session_id: str
     deleted: tuple[Deleted, ...]
+    left: tuple[Left, ...]
+    looked_at: tuple[str, ...]
     session_file_removed: bool
 
 
@@ -96,13 +103,21 @@ async def cleanup(
     async with connect(region=record.region) as aws:
         cleaning = _Cleanup(aws=aws, record=record, on_event=on_event)
         await cleaning.end_instances(force=force)
-        all_gone = await cleaning.delete_domain(confirm)
-        all_gone = await cleaning.delete_objects(confirm) and all_gone
+        keep = Kept(domain=not await cleaning.delete_domain(confirm))
+        keep = replace(keep, objects=not await cleaning.delete_objects(confirm, keep))
         await cleaning.delete_volumes()
-        if all_gone:
+        left = await find_left(aws, record, keep)
+        if all_gone := not (left or keep.anything):
+            await cleaning.delete_copy()
             await asyncio.to_thread(session.unlink, missing_ok=True)
             cleaning.tell("session file", str(session))
-    return Cleaned(session_id=record.session_id, deleted=tuple(cleaning.deleted), session_file_removed=all_gone)
+    return Cleaned(
+        session_id=record.session_id,
+        deleted=tuple(cleaning.deleted),
+        left=left,
+        looked_at=looked_at(record, keep),
+        session_file_removed=all_gone,
+    )
 
 
 class _Cleanup:
@@ -112,6 +127,7 @@ class _Cleanup:
         self._aws, self._record, self._on_event = aws, record, on_event
         self._store = status_store(aws, record.session_id)
         self._instances = Instances(aws)
+        self._bucket = Bucket(aws, record.bucket)
         self.deleted: list[Deleted] = []
 
     def tell(self, kind: str, name: str) -> None:
@@ -139,19 +155,32 @@ class _Cleanup:
         self.tell("domain", domain)
         return True
 
-    async def delete_objects(self, confirm: Confirm) -> bool:
-        """Ask, delete, and return whether all objects are gone, and what would have become one."""
-        session_id, bucket = self._record.session_id, Bucket(self._aws, self._record.bucket)
-        keys = [each.key for prefix in prefixes(session_id) for each in await bucket.list(prefix)]
-        if keys and not await confirm(ObjectsQuestion(bucket=bucket.name, keys=tuple(keys))):
+    async def delete_objects(self, confirm: Confirm, kept: Kept) -> bool:
+        """Ask, delete, and return whether all objects are gone but the copy of the session file, which goes last."""
+        copy = session_copy_key(self._record.session_id)
+        keys = await self._keys()
+        keys = [key for key in keys if key != copy] if kept.domain else keys
+        if keys and not await confirm(ObjectsQuestion(bucket=self._bucket.name, keys=tuple(keys))):
             return False
-        await bucket.delete(keys)
-        for key in keys:
-            self.tell("object", address(bucket.name, key))
-        for prefix in prefixes(session_id):  # what an agent that died was uploading is no object, and costs as one
-            if await bucket.abort_uploads(prefix):
-                self.tell("unfinished uploads below", address(bucket.name, prefix))
+        await self._delete_keys([key for key in keys if key != copy])
+        for prefix in prefixes(self._record.session_id):
+            # What an agent that died was uploading is no object, and costs as one.
+            if await self._bucket.abort_uploads(prefix):
+                self.tell("unfinished uploads below", address(self._bucket.name, prefix))
         return True
+
+    async def delete_copy(self) -> None:
+        """Delete the copy of the session file, by which whoever has not the file finds what is left."""
+        copy = session_copy_key(self._record.session_id)
+        await self._delete_keys([each.key for each in await self._bucket.list(copy) if each.key == copy])
+
+    async def _keys(self) -> list[str]:
+        return [each.key for prefix in prefixes(self._record.session_id) for each in await self._bucket.list(prefix)]
+
+    async def _delete_keys(self, keys: Sequence[str]) -> None:
+        await self._bucket.delete(keys)
+        for key in keys:
+            self.tell("object", address(self._bucket.name, key))
 
     async def delete_volumes(self) -> None:
         """Delete the session's volumes. Its instances are gone: no job can need them any more."""

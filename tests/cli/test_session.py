@@ -223,20 +223,27 @@ def test_getresults_makes_no_file_outside_its_folder_or_over_its_own_record(
 def test_cleanup_asks_twice_names_what_it_deletes_and_keeps_the_file_until_all_is_gone(
     session: Session, account: Account
 ) -> None:
+    copy = f"awsac/{session.id}/session.cfg"
     keys = account.keys(f"{session.id}/") + account.keys(f"awsac/{session.id}/")
 
     first = session.awsac("cleanup", "-c", session.file, answers="n\ny\n")
     assert first.returncode == 0, first.stderr
     assert session.id in account.domains()
-    assert account.keys(f"{session.id}/") == account.keys(f"awsac/{session.id}/") == []
-    assert all(f"deleted object s3://awsac-sessions/{key}" in first.stdout for key in keys)
+    assert account.keys(f"{session.id}/") + account.keys(f"awsac/{session.id}/") == [copy]
+    assert all(f"deleted object s3://awsac-sessions/{key}" in first.stdout for key in keys if key != copy)
     assert session.file.exists()
 
     second = session.awsac("cleanup", "-c", session.file, "--yes", "--json")
     assert json.loads(second.stdout) == {
         "session_id": session.id,
-        "deleted": [{"kind": "domain", "name": session.id}, {"kind": "session file", "name": str(session.file)}],
+        "deleted": [
+            {"kind": "domain", "name": session.id},
+            {"kind": "object", "name": f"s3://awsac-sessions/{copy}"},
+            {"kind": "session file", "name": str(session.file)},
+        ],
+        "left": [],
         "session_file_removed": True,
     }
     assert session.id not in account.domains()
+    assert not account.keys(f"awsac/{session.id}/")
     assert not session.file.exists()

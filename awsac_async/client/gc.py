@@ -1,0 +1,123 @@
+"""The verb ``gc``: finds what no living session owns, and deletes it.
+
+Owns the order: everything is found before anything is deleted, and each thing is judged again right before its end,
+since a session may have come alive meanwhile. What is garbage is said in ``garbage``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from awsac_async.client.evidence import Sight
+from awsac_async.client.garbage import YOUNGEST, Garbage, GarbageKind, judged
+from awsac_async.client.places import Remark
+from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.instances import Instances
+from awsac_async.cloud.status import status_store
+from awsac_async.cloud.unfinished import abort
+from awsac_async.cloud.volumes import Volumes
+from awsac_async.cloud.waiting import for_each
+from awsac_async.session.errors import CloudError
+from awsac_async.session.times import now
+
+_AT_ONCE = 8
+_ORDER = list(GarbageKind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """What has become of one piece of garbage.
+
+    ``deleted``: it is gone, or, of an instance, on its way. Else ``error`` says why it could not be deleted; None: it
+    has an owner again, or is gone already.
+    """
+
+    garbage: Garbage
+    deleted: bool
+    error: CloudError | None = None
+
+
+async def find_garbage(
+    *,
+    region: str | None = None,
+    buckets: Sequence[str] = (),
+    older_than: timedelta = YOUNGEST,
+    on_remark: Remark = lambda _: None,
+) -> list[Garbage]:
+    """Return what costs money, or is left over, in a region and belongs to no living session; changes nothing.
+
+    Args:
+        region: where; None: as for every AWS tool.
+        buckets: where interrupted uploads are looked for; none named: in all of the account in this region. A bucket
+            of another account has to be named, if there are sessions in it.
+        older_than: what is younger is left alone, also if nothing speaks for it.
+        on_remark: told a sentence on what could not be looked at, and so is left alone.
+
+    Raises:
+        CloudError: EC2 cannot be asked, or a named bucket not be read.
+        InputError: a named bucket is in another region, or none is named and those of the account cannot be listed.
+    """
+    found: list[Garbage] = []
+    async with connect(region=region) as aws:
+        sight = await Sight.of(aws, buckets, on_remark)
+        owned = await sight.belongings()
+
+        async def look(session_id: str) -> None:
+            known = await sight.evidence(session_id)
+            found.extend(judged(owned[session_id], known, at=now(), older_than=older_than))
+
+        await for_each(owned, look, at_once=_AT_ONCE, name="judge a session")
+    return sorted(found, key=lambda each: (_ORDER.index(each.kind), each.session_id, each.name))
+
+
+async def collect_garbage(
+    garbage: Sequence[Garbage],
+    *,
+    region: str | None = None,
+    buckets: Sequence[str] = (),
+    older_than: timedelta = YOUNGEST,
+    on_event: Callable[[Collection], None] = lambda _: None,
+) -> list[Collection]:
+    """Delete what ``find_garbage`` has found with the same arguments, as far as it is still garbage.
+
+    Args:
+        garbage: what to delete.
+        region: as there.
+        buckets: as there.
+        older_than: as there.
+        on_event: told of each thing.
+
+    Raises:
+        CloudError: the account's buckets, or EC2, cannot be asked any more. What fails for one thing is in its result.
+    """
+    done: list[Collection] = []
+    async with connect(region=region) as aws:
+        sight = await Sight.of(aws, buckets, lambda _: None)
+        for each in garbage:
+            done.append(await _collect(aws, sight, each, older_than))
+            on_event(done[-1])
+    return done
+
+
+async def _collect(aws: Aws, sight: Sight, found: Garbage, older_than: timedelta) -> Collection:
+    try:
+        known = await sight.evidence(found.session_id)
+        owned = await sight.again(found, known)
+        still = list(judged(owned, known, at=now(), older_than=older_than))
+        if still:
+            await _delete(aws, found)
+    except CloudError as error:
+        return Collection(garbage=found, deleted=False, error=error)
+    return Collection(garbage=found, deleted=bool(still))
+
+
+async def _delete(aws: Aws, found: Garbage) -> None:
+    match found.kind:
+        case GarbageKind.INSTANCE:
+            await Instances(aws).terminate([found.name])
+        case GarbageKind.VOLUME:
+            await Volumes(aws).delete(found.name)
+        case GarbageKind.UPLOAD if found.upload:
+            await abort(aws, found.upload)
+        case GarbageKind.DOMAIN:
+            await status_store(aws, found.session_id).delete()
