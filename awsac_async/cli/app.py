@@ -19,6 +19,7 @@ from awsac_async.cli.options import EndpointUrl, Profile, Quiet, Region, Traceba
 from awsac_async.cli.pack import pack
 from awsac_async.cli.plan import plan
 from awsac_async.cli.remarks import say_step
+from awsac_async.cli.report import report
 from awsac_async.cli.start import start
 from awsac_async.cli.stop import stop
 
@@ -80,6 +81,7 @@ app.command(rich_help_panel=WHILE)(logs)
 app.command(rich_help_panel=WHILE)(kill)
 app.command(rich_help_panel=WHILE)(stop)
 app.command(rich_help_panel=AFTER)(getresults)
+app.command(rich_help_panel=AFTER)(report)
 app.command(rich_help_panel=AFTER)(cleanup)
 app.command(rich_help_panel=AFTER)(ls)
 app.command(rich_help_panel=AFTER)(gc)

@@ -4,6 +4,7 @@ from awsac_async.client import events
 from awsac_async.client.check import SessionStatus, check, watch
 from awsac_async.client.checks import PriceSource
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
+from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times
 from awsac_async.client.events import StartEvent
 from awsac_async.client.garbage import Garbage, GarbageKind
 from awsac_async.client.gc import Collection, collect_garbage, find_garbage
@@ -15,6 +16,8 @@ from awsac_async.client.logs import log_sources, logs
 from awsac_async.client.missing import Missing
 from awsac_async.client.outcome import Outcome, outcome
 from awsac_async.client.plan import Plan, plan
+from awsac_async.client.report import Report, make_report, report
+from awsac_async.client.reportpage import format_report
 from awsac_async.client.resultfiles import Only
 from awsac_async.client.results import FileState, Overwrite, ResultFile, Results, get_results
 from awsac_async.client.sessions import SessionState, SessionSummary, list_sessions
@@ -31,6 +34,7 @@ __all__ = [
     "FileState",
     "Garbage",
     "GarbageKind",
+    "InstanceTime",
     "Killed",
     "Left",
     "LogBytes",
@@ -43,6 +47,7 @@ __all__ = [
     "Plan",
     "PriceSource",
     "Progress",
+    "Report",
     "ResultFile",
     "Results",
     "SessionState",
@@ -52,17 +57,22 @@ __all__ = [
     "check",
     "cleanup",
     "collect_garbage",
+    "cost_so_far",
     "events",
     "find_garbage",
+    "format_report",
     "get_results",
     "init",
+    "instance_times",
     "kill",
     "list_sessions",
     "log_sources",
     "logs",
+    "make_report",
     "outcome",
     "pack",
     "plan",
+    "report",
     "start",
     "stop",
     "watch",
