@@ -45,7 +45,7 @@ def _explained(error: Exception) -> tuple[str, int]:
 
     match error:
         case AwsacError():
-            return str(error), error.exit_code
+            return "; ".join(filter(None, [str(error), error.next_step])), error.exit_code
         case LocalCloudError():
             return str(error), EXIT_CLOUD
         case OSError():  # a file that cannot be read or written, a full disk

@@ -80,10 +80,7 @@ _CLASSES: dict[str, type[CloudError]] = {
     "ClientError": UnavailableError,  # aiohttp's; botocore's has a response and is read by its code
 }
 _WRONG_INPUT = {"ParamValidationError", "ProfileNotFound", "ConfigParseError", "InvalidRegionError"}
-NO_CREDENTIALS = (
-    "no AWS credentials were found: choose a profile (AWS_PROFILE), set AWS_ACCESS_KEY_ID and "
-    "AWS_SECRET_ACCESS_KEY, or run where an instance role is"
-)
+NO_CREDENTIALS = "no AWS credentials were found in the environment, in a profile, or of an instance role"
 _LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "obstore")
 
 

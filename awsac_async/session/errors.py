@@ -16,9 +16,10 @@ EXIT_KILLED = 6
 
 
 class AwsacError(Exception):
-    """Anything awsac can explain in one sentence."""
+    """Anything awsac can explain in one sentence; ``next_step`` says what to do where the sentence does not."""
 
     exit_code: int = EXIT_CLOUD
+    next_step: str = ""
 
 
 class InputError(AwsacError):
@@ -84,9 +85,13 @@ class NotFoundError(CloudError):
 class DeniedError(CloudError):
     """The credentials do not allow this call."""
 
+    next_step = "docs/permissions.md lists the rights that awsac needs"
+
 
 class CredentialsError(CloudError):
     """There are no credentials, or they are not valid."""
+
+    next_step = "choose a profile with --profile, renew it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
 class ConflictError(CloudError):
@@ -104,24 +109,33 @@ class DeviceNameInUseError(ConflictError):
 class CapacityError(CloudError):
     """The account's quota or the zone's capacity does not allow what was asked."""
 
+    next_step = "try again later, or with another instance_type, another subnet_id or fewer jobs at once"
+
 
 class AttachmentLimitError(CapacityError):
     """The instance holds as many volumes as it can; one must go before another can come."""
+
+    next_step = ""
 
 
 class ThrottledError(CloudError):
     """The service asks for fewer calls."""
 
+    next_step = "run the same command again in a minute"
     temporary_by_default = True
 
 
 class UnavailableError(CloudError):
     """The service failed, or could not be reached, for now."""
 
+    next_step = "it may pass: run the same command again"
     temporary_by_default = True
 
 
 class EndpointError(CloudError):
     """Nothing answers at the service's address."""
 
+    next_step = (
+        "look at the network, the region and --endpoint-url; awsac local status tells of the cloud on this machine"
+    )
     temporary_by_default = True

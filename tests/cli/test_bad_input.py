@@ -88,8 +88,8 @@ BAD = [
         spoil=ini(sessionsbucket="no-such-bucket"),
     ),
     Bad(what="no data folder", says="nowhere: no such data folder", command=(*START, "-d", "nowhere")),
-    Bad(what="no credentials", says="no AWS credentials were found", code=3, variables=NO_CREDENTIALS),
-    Bad(what="no endpoint", says=r"http://127\.0\.0\.1:1", code=3, variables=NOBODY),
+    Bad(what="no credentials", says="no AWS credentials were found.*--profile", code=3, variables=NO_CREDENTIALS),
+    Bad(what="no endpoint", says=r"http://127\.0\.0\.1:1.*--endpoint-url", code=3, variables=NOBODY),
     Bad(
         what="no SimpleDB",
         says="SimpleDB.*eu-central-1",
