@@ -8,6 +8,7 @@ from awsac_async import __version__
 from awsac_async.cli.check import check
 from awsac_async.cli.cleanup import cleanup
 from awsac_async.cli.config import config_file, read_config
+from awsac_async.cli.console import console
 from awsac_async.cli.gc import gc
 from awsac_async.cli.getresults import getresults
 from awsac_async.cli.init import init
@@ -20,8 +21,10 @@ from awsac_async.cli.pack import pack
 from awsac_async.cli.plan import plan
 from awsac_async.cli.remarks import say_step
 from awsac_async.cli.report import report
+from awsac_async.cli.ssh import ssh
 from awsac_async.cli.start import start
 from awsac_async.cli.stop import stop
+from awsac_async.cli.wait import wait
 
 HELP_WIDTH = 100  # columns, where a terminal has them
 BEFORE, WHILE, AFTER, ELSE = "Before a session", "While it runs", "After it", "Besides"
@@ -77,7 +80,10 @@ app.command(rich_help_panel=BEFORE)(pack)
 app.command(rich_help_panel=BEFORE)(plan)
 app.command(rich_help_panel=BEFORE)(start)
 app.command(rich_help_panel=WHILE)(check)
+app.command(rich_help_panel=WHILE)(wait)
 app.command(rich_help_panel=WHILE)(logs)
+app.command(rich_help_panel=WHILE)(console)
+app.command(rich_help_panel=WHILE)(ssh)
 app.command(rich_help_panel=WHILE)(kill)
 app.command(rich_help_panel=WHILE)(stop)
 app.command(rich_help_panel=AFTER)(getresults)

@@ -1,15 +1,15 @@
 """``awsac check``: how a session stands; ``--watch`` until it is over."""
 
 import sys
-from contextlib import aclosing
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, say_trying_again, use_local
-from awsac_async.cli.statustext import console, job_line, plain, status_text, status_values
-from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK
+from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
+from awsac_async.cli.statustext import console, plain, status_text, status_values
+from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, InputError
 
 if TYPE_CHECKING:
     from awsac_async.client import SessionStatus
@@ -19,70 +19,47 @@ def check(
     *,
     session: SessionFile,
     watch: Annotated[bool, typer.Option("--watch", help="Keep looking until the session is over.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Plain text, once, also at a terminal.")] = False,
     timings: Annotated[bool, typer.Option("--timings", help="Show where the time of each job went, too.")] = False,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
     """Show how all jobs of a session stand.
 
-    Exit code 1 if one of them failed.
+    A job is lost if its instance ended before it; the reason is that of EC2. With --watch at a terminal the whole
+    screen is used: jobs that run, with the last line of their logs, and jobs that failed come first. In a pipe,
+    --watch prints a line for each change of a job, and with --json a document for each change, one a line.
+
+    Exit code 1 if a job failed.
 
     Example: awsac check -c session-081215_1646--eventgen--1816.cfg --watch
     """
     from awsac_async.client import check as check_session
 
+    if watch and once:
+        raise InputError("--watch looks until the session is over, --once does not: give one of them")
     if local:
         use_local()
-    if not watch:
-        verb = check_session(session)
-    elif as_json:
-        verb = _last(session)
-    else:
-        verb = _live(session, timings=timings) if sys.stdout.isatty() else _lines(session)
+    verb = _watching(session, as_json=as_json) if watch else check_session(session, timings=timings or as_json)
     status = run(verb, interrupted=lambda: "the session goes on")
-    if as_json:
-        print_json(status_values(status))
-    elif not sys.stdout.isatty():
-        print(plain(status_text(status, columns=None, timings=timings)))
+    if not as_json:
+        _print_text(status, plainly=once or not sys.stdout.isatty(), timings=timings)
     elif not watch:
-        screen = console()
-        screen.print(status_text(status, columns=screen.width, timings=timings))
+        print_json(status_values(status))
     raise typer.Exit(EXIT_JOB_FAILED if status.failed else EXIT_OK)
 
 
-async def _last(session: Path) -> "SessionStatus":
-    """Watch without a word, and return how the session ended."""
-    from awsac_async.client import watch
+def _watching(session: Path, *, as_json: bool) -> Coroutine[Any, Any, "SessionStatus"]:
+    from awsac_async.cli import watching
 
-    async with aclosing(watch(session, on_failure=say_trying_again)) as statuses:
-        async for status in statuses:  # noqa: B007  only the last counts; a long session has many
-            pass
-    return status
+    if as_json:
+        return watching.watch_documents(session)
+    return watching.watch_screen(session) if watching.has_screen() else watching.watch_lines(session)
 
 
-async def _lines(session: Path) -> "SessionStatus":
-    """Watch in a pipe: one line whenever a job has changed."""
-    from awsac_async.client import watch
-
-    known: set[str] = set()
-    async with aclosing(watch(session, on_failure=say_trying_again)) as statuses:
-        async for status in statuses:
-            lines = [job_line(job) for job in status.jobs]
-            for line in lines:
-                if line not in known:
-                    print(line, flush=True)
-            known = set(lines)
-    return status
-
-
-async def _live(session: Path, *, timings: bool) -> "SessionStatus":
-    """Watch at a terminal: one table that is drawn anew."""
-    from rich.live import Live
-
-    from awsac_async.client import watch
-
-    with Live(console=console(), auto_refresh=False) as live:
-        async with aclosing(watch(session, on_failure=say_trying_again)) as statuses:
-            async for status in statuses:
-                live.update(status_text(status, columns=live.console.width, timings=timings), refresh=True)
-    return status
+def _print_text(status: "SessionStatus", *, plainly: bool, timings: bool) -> None:
+    if plainly:
+        print(plain(status_text(status, columns=None, timings=timings)))
+    else:
+        screen = console()
+        screen.print(status_text(status, columns=screen.width, timings=timings))

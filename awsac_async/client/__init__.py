@@ -5,6 +5,7 @@ from awsac_async.client.check import SessionStatus, check, watch
 from awsac_async.client.checks import PriceSource
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
 from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times
+from awsac_async.client.console import Console, console, consoles
 from awsac_async.client.events import StartEvent
 from awsac_async.client.garbage import Garbage, GarbageKind
 from awsac_async.client.gc import Collection, collect_garbage, find_garbage
@@ -21,7 +22,9 @@ from awsac_async.client.reportpage import format_report
 from awsac_async.client.resultfiles import Only
 from awsac_async.client.results import FileState, Overwrite, ResultFile, Results, get_results
 from awsac_async.client.sessions import SessionState, SessionSummary, list_sessions
+from awsac_async.client.ssh import WayIn, job_instance, way_in
 from awsac_async.client.start import start
+from awsac_async.client.wait import Ended, notice, notify, wait
 from awsac_async.cloud.objects import Progress
 from awsac_async.session.archive import pack
 
@@ -29,8 +32,10 @@ __all__ = [
     "Cleaned",
     "CleanupEvent",
     "Collection",
+    "Console",
     "Deleted",
     "DomainQuestion",
+    "Ended",
     "FileState",
     "Garbage",
     "GarbageKind",
@@ -54,9 +59,12 @@ __all__ = [
     "SessionStatus",
     "SessionSummary",
     "StartEvent",
+    "WayIn",
     "check",
     "cleanup",
     "collect_garbage",
+    "console",
+    "consoles",
     "cost_so_far",
     "events",
     "find_garbage",
@@ -64,16 +72,21 @@ __all__ = [
     "get_results",
     "init",
     "instance_times",
+    "job_instance",
     "kill",
     "list_sessions",
     "log_sources",
     "logs",
     "make_report",
+    "notice",
+    "notify",
     "outcome",
     "pack",
     "plan",
     "report",
     "start",
     "stop",
+    "wait",
     "watch",
+    "way_in",
 ]

@@ -109,6 +109,7 @@ class Control:
             ("GET", "counts"): counts,
             ("POST", "snapshots"): import_snapshot,
             ("POST", "instance-events"): lambda order: instance_event(EventKind(order["event"]), order["instance_id"]),
+            ("POST", "doors"): lambda order: ec2_backend().hardware.hypervisor.door(order["instance_id"]),
             ("GET", "faults"): lambda _: self._faults.report(),
             ("POST", "faults"): self._faults.load,
         }

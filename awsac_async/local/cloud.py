@@ -13,16 +13,17 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from awsac_async.local import cgroups, processes
 from awsac_async.local.daemon import STATE_FILE
+from awsac_async.local.entering import entering_command
 from awsac_async.local.faults.file import read_plan
 from awsac_async.local.hypervisor import CONTROL_GROUP
-from awsac_async.local.settings import CONTROL_PREFIX, REGION, SECRET_HEADER, Settings
+from awsac_async.local.settings import CONTROL_PREFIX, REGION, SECRET_HEADER, Isolation, Settings
 from awsac_async.local.volumes import loop_devices, release_loop_devices, remove_tree
 
 START_TIMEOUT = 60.0  # s
@@ -126,6 +127,22 @@ def import_snapshot(directory: Path, source: Path, *, description: str) -> str:
 def instance_event(directory: Path, instance_id: str, event: str) -> None:
     """Let an instance suffer ``spot-notice``, ``lost`` or ``agent-killed``. Raises LocalCloudError if it cannot."""
     _ask(_require(directory.resolve()), "POST", "instance-events", {"instance_id": instance_id, "event": event})
+
+
+def entering(directory: Path, instance_id: str, command: Sequence[str] = ()) -> list[str]:
+    """Return the command that enters a running instance: a shell, or a command for a shell there.
+
+    Raises LocalCloudError if the instance does not run.
+    """
+    state = _require(directory.resolve())
+    door = _ask(state, "POST", "doors", {"instance_id": instance_id})
+    return entering_command(
+        Isolation(state["isolation"]),
+        init=door["init"],
+        folder=Path(door["folder"]),
+        variables=door["variables"],
+        command=command,
+    )
 
 
 def set_faults(directory: Path, text: str) -> None:

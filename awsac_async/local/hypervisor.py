@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from awsac_async.local import cgroups, power, processes
 from awsac_async.local.settings import Isolation, Settings
@@ -246,6 +247,19 @@ class Hypervisor:
                 if machine.usable and volume_id in machine.devices:
                     _hide_volume(machine, volume_id)
 
+    def door(self, instance_id: str) -> dict[str, Any]:
+        """Return what ``entering`` needs to know of a running instance. Raises LookupError if it does not run."""
+        machine = self._machines.get(instance_id)
+        if machine is not None:
+            with machine.lock:
+                init = processes.pid_of(machine.init) if machine.usable else None
+            if init is not None:
+                own = image_paths(Path("/mnt"))
+                variables = plain_paths(machine.folder) if self._isolation is Isolation.PLAIN else own
+                home = {"HOME": str(machine.folder / "home")}
+                return {"init": init, "folder": str(machine.folder), "variables": variables | home}
+        raise LookupError(f"instance {instance_id} does not run")
+
     def console(self, instance_id: str) -> bytes:
         """Return the last 64 KB of what an instance has printed."""
         with contextlib.suppress(FileNotFoundError), (self._directory / instance_id / "console").open("rb") as console:
@@ -277,6 +291,11 @@ def plain_paths(folder: Path) -> dict[str, str]:
     """Return the variables that move an image's fixed paths into an instance's folder."""
     mnt = folder / "mnt"
     mnt.mkdir(exist_ok=True)
+    return image_paths(mnt) | {"AWSACDeviceDir": str(folder / "dev" / _BY_ID)}
+
+
+def image_paths(mnt: Path) -> dict[str, str]:
+    """Return the variables that say where an image has its folders, below what is ``/mnt`` there."""
     awsac = mnt / "awsac"
     paths = {
         "ATLASDir": mnt / "atlas",
@@ -287,7 +306,6 @@ def plain_paths(folder: Path) -> dict[str, str]:
         "SessionArchiveFile": awsac / "sessionarchive.tar.bz2",
         "AWSACAutostartFile": awsac / "awsac_all_instances_autorun.sh",
         "AWSACDataDir": mnt / "awsacdata",
-        "AWSACDeviceDir": folder / "dev" / _BY_ID,
     }
     return {name: str(path) for name, path in paths.items()}
 

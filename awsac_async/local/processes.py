@@ -72,6 +72,13 @@ def _carries(pid: int, folder: Path) -> bool:
     return any(entry == wanted or entry.startswith(wanted + b"/") for entry in environment.split(b"\0"))
 
 
+def pid_of(descriptor: int) -> int | None:
+    """Return the PID of a pidfd's process, or None if it has ended."""
+    lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    pid = next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))
+    return pid if pid > 0 else None
+
+
 def signal_if(pid: int, signum: int, condition: Callable[[int], bool]) -> int | None:
     """Signal a process for which the condition holds; return a pidfd to wait on, or None if it was not signalled."""
     try:

@@ -258,3 +258,11 @@ JOB_DATA = "AWSAC_DATA"
 JOB_ATTEMPT = "AWSAC_ATTEMPT"
 # The file that comes into being, with the time in it, when the instance is about to be taken away.
 JOB_INTERRUPT_AT = "AWSAC_INTERRUPT_AT"
+
+# --- On the workstation ---
+
+# Variables that the command of ``awsac wait --notify`` finds, beside JOB_SESSION_ID and JOB_COUNT.
+NOTICE_OUTCOME = "AWSAC_OUTCOME"
+NOTICE_EXIT_CODE = "AWSAC_EXIT_CODE"
+NOTICE_SESSION_FILE = "AWSAC_SESSION_FILE"
+NOTICE_FAILED_JOBS = "AWSAC_FAILED_JOBS"

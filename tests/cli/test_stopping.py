@@ -31,7 +31,7 @@ def test_jobs_end_when_they_are_killed_timed_out_retried_or_stopped_and_all_they
     awsac.ok("stop", "-c", file, "--yes")
     ended = awsac("check", "-c", file, "--watch", "--json")
 
-    jobs = json.loads(ended.stdout)["jobs"]
+    jobs = json.loads(ended.stdout.splitlines()[-1])["jobs"]
     assert ended.returncode == 1
     assert [(job["status"], job["return_code"], job["attempt"], job["reason"]) for job in jobs] == [
         ("killed", 5, 1, "killed by awsac kill"),

@@ -1,0 +1,61 @@
+"""``awsac console``: what an instance has printed since it booted, from EC2."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, say, use_local
+from awsac_async.session.errors import InputError
+from awsac_async.session.times import format_time
+
+if TYPE_CHECKING:
+    from awsac_async.client import Console
+
+_EMPTY = "EC2 shows nothing of its console yet: it does some minutes after the boot; ask again, or awsac check --watch"
+
+
+def console(
+    *,
+    session: SessionFile,
+    launch_index: Annotated[
+        int | None, typer.Argument(metavar="[LI]", min=0, help="The instance's launch index, as check shows it.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All instances of the session, one after another.")] = False,
+    as_json: Json = False,
+    local: Local = False,
+) -> None:
+    """Show what an instance has printed on its console: the boot, and all that its agent said.
+
+    These are the last 64 KB, also of an instance that is gone, until an hour after its end. On hardware before Nitro
+    EC2 shows it some minutes late.
+
+    Example: awsac console -c session-081215_1646--eventgen--1816.cfg 0
+    """
+    from awsac_async import client
+
+    if (launch_index is None) != every:
+        raise InputError("which instance? Give its launch index (LI of awsac check), or --all")
+    if local:
+        use_local()
+    wanted = None if launch_index is None else [launch_index]
+    found = run(client.consoles(session, wanted), interrupted=lambda: "nothing was changed")
+    if as_json:
+        print_json([console_values(each) for each in found] if every else console_values(found[0]))
+        return
+    for each in found:
+        if every:
+            print(f"==> instance {each.instance.launch_index}, {each.instance.instance_id} <==")
+        print(each.text, end="" if each.text.endswith("\n") or not each.text else "\n")
+        if not each.text:
+            say(f"instance {each.instance.launch_index} is {each.instance.state}: {_EMPTY}")
+
+
+def console_values(console: "Console") -> dict[str, Any]:
+    """Return what an instance has printed as values of JSON."""
+    return {
+        "launch_index": console.instance.launch_index,
+        "instance_id": console.instance.instance_id,
+        "state": console.instance.state,
+        "taken": format_time(console.taken) or None,
+        "text": console.text,
+    }
