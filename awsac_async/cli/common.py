@@ -102,7 +102,8 @@ def use_local(*, bring_up: bool = False) -> None:
         try:
             environment = cloud.environment(directory)
         except cloud.LocalCloudError as error:
-            raise cloud.LocalCloudError(f"{error}, and its sessions went with the one that was there") from error
+            gone = "and its sessions went with the one that was there; awsac start --local begins a new one"
+            raise cloud.LocalCloudError(f"{error}, {gone}") from error
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # A profile or a token of the real AWS would go before what the embedded one needs.
     os.environ.update(environment)

@@ -5,6 +5,7 @@ are never silenced. Whatever is said goes through the redactor.
 """
 
 import logging
+import os
 import sys
 from enum import IntEnum
 
@@ -50,3 +51,8 @@ def say_step(step: str) -> None:
 def quiet() -> bool:
     """Whether neither remarks nor progress are wanted."""
     return not _logger.isEnabledFor(logging.INFO)
+
+
+def can_draw() -> bool:
+    """Whether progress is wanted on stderr, and a line there can be drawn anew."""
+    return sys.stderr.isatty() and not quiet() and os.environ.get("TERM") not in {"dumb", "unknown"}

@@ -3,10 +3,9 @@
 Asks nobody and decides nothing. rich is imported where a bar is drawn, since most of the command line does without.
 """
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from awsac_async.cli.remarks import quiet
+from awsac_async.cli.remarks import can_draw
 from awsac_async.session.jobs import shown_numbers
 from awsac_async.session.wording import counted
 
@@ -68,7 +67,7 @@ class ProgressBar:
 
     def update(self, progress: "Progress") -> None:
         """Show how far it is."""
-        if not sys.stderr.isatty() or quiet():
+        if not can_draw():
             return
         bar = self._bar or self._draw()
         files = f"{self._title}, {progress.files_done} of {counted(progress.files_total, 'file')}"

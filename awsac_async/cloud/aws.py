@@ -43,7 +43,7 @@ def translated(operation: str, resource: str = "", *, logged: bool = True) -> It
     try:
         yield
         if logged:
-            _log.debug("%s %s: %.3f s", operation, resource, time.monotonic() - began)
+            _log.debug("%s: %.3f s", f"{operation} {resource}".rstrip(), time.monotonic() - began)
     except Exception as error:
         ours = failure(error, operation=operation, resource=resource)
         if ours is None:
