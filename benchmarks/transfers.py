@@ -17,10 +17,10 @@ from itertools import product
 from pathlib import Path
 
 from awsac_async.session import names
-from awsac_async.session.model import SessionRecord
 from awsac_async.session.record import write_record
 from benchmarks import commands, namespace, proxy, weed, workloads
 from benchmarks.commands import Run
+from benchmarks.records import record
 from benchmarks.workloads import SESSION_ID, Files, Workload
 
 TOOLS = ("awsac", "s5cmd", "aws")
@@ -122,7 +122,8 @@ class Bench:
         shutil.rmtree(folder)
 
     def _session(self) -> Path:
-        return write_record(self.folder, _record(len(list(self.files.manifests.iterdir()))))
+        n_jobs = len(list(self.files.manifests.iterdir()))
+        return write_record(self.folder, record(SESSION_ID, _STORE, n_jobs=n_jobs, cores=16))
 
 
 async def run(*options: str) -> list[tuple[str, ...]]:
@@ -198,27 +199,6 @@ def _make_bucket(bench: Bench) -> None:
             if time.monotonic() > end:
                 raise
         time.sleep(0.2)  # it tells nobody
-
-
-def _record(n_jobs: int) -> SessionRecord:
-    return SessionRecord(
-        session_id=SESSION_ID,
-        ec2_reservation_id="r-0123456789abcdef0",
-        n_instances=1,
-        unused_cores=0,
-        cores_per_instance=n_jobs,
-        user_data="none",
-        shortdescr="bench",
-        bucket=_STORE,
-        n_jobs=n_jobs,
-        ami_id="ami-0123456789abcdef0",
-        ec2_uid="123456789012",
-        instance_type="c5.large",
-        client_token="bench",  # noqa: S106  no secret
-        input_digest="",
-        region="us-east-1",
-        started="2026-11-22T22:00:00Z",
-    )
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:

@@ -5,6 +5,7 @@ SimpleDB, so that no record is refused by the service because of what a job prin
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from awsac_async.session import fields, names
@@ -74,7 +75,7 @@ def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord 
             odd.append(f"{attribute} is {fields.shown(text)}, not {error}")
             return None
 
-    read(names.JOBNR, fields.matching(str(number), str(number)))
+    read(names.JOBNR, partial(_same, str(number)))
     return JobRecord(
         number=number,
         state=read(names.STATUS, _state) or JobState.PENDING,
@@ -97,6 +98,11 @@ def _number(item_name: str) -> int | None:
     except ValueError:
         return None
     return number if names.item_name(number) == item_name else None
+
+
+def _same(number: str, text: str) -> None:
+    if text != number:
+        raise ValueError(number)
 
 
 def _state(text: str) -> JobState:
