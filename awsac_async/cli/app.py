@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from awsac_async import __version__
+from awsac_async.cli.attach import attach
 from awsac_async.cli.check import check
 from awsac_async.cli.cleanup import cleanup
 from awsac_async.cli.config import config_file, read_config
@@ -21,6 +22,7 @@ from awsac_async.cli.pack import pack
 from awsac_async.cli.plan import plan
 from awsac_async.cli.remarks import say_step
 from awsac_async.cli.report import report
+from awsac_async.cli.retry import retry
 from awsac_async.cli.ssh import ssh
 from awsac_async.cli.start import start
 from awsac_async.cli.stop import stop
@@ -88,6 +90,8 @@ app.command(rich_help_panel=WHILE)(kill)
 app.command(rich_help_panel=WHILE)(stop)
 app.command(rich_help_panel=AFTER)(getresults)
 app.command(rich_help_panel=AFTER)(report)
+app.command(rich_help_panel=AFTER)(retry)
+app.command(rich_help_panel=AFTER)(attach)
 app.command(rich_help_panel=AFTER)(cleanup)
 app.command(rich_help_panel=AFTER)(ls)
 app.command(rich_help_panel=AFTER)(gc)

@@ -1,11 +1,12 @@
 """What runs on the workstation: the verbs of a session as a Python API that never prints."""
 
 from awsac_async.client import events
+from awsac_async.client.attach import Attached, attach
 from awsac_async.client.check import SessionStatus, check, watch
 from awsac_async.client.checks import PriceSource
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
-from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times
 from awsac_async.client.console import Console, console, consoles
+from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times
 from awsac_async.client.events import StartEvent
 from awsac_async.client.garbage import Garbage, GarbageKind
 from awsac_async.client.gc import Collection, collect_garbage, find_garbage
@@ -21,6 +22,8 @@ from awsac_async.client.report import Report, make_report, report
 from awsac_async.client.reportpage import format_report
 from awsac_async.client.resultfiles import Only
 from awsac_async.client.results import FileState, Overwrite, ResultFile, Results, get_results
+from awsac_async.client.retry import RetryEvent, RetryKept, RetryLaunched, RetryUndone, retry
+from awsac_async.client.retryplan import RetryPlan
 from awsac_async.client.sessions import SessionState, SessionSummary, list_sessions
 from awsac_async.client.ssh import WayIn, job_instance, way_in
 from awsac_async.client.start import start
@@ -29,6 +32,7 @@ from awsac_async.cloud.objects import Progress
 from awsac_async.session.archive import pack
 
 __all__ = [
+    "Attached",
     "Cleaned",
     "CleanupEvent",
     "Collection",
@@ -55,11 +59,17 @@ __all__ = [
     "Report",
     "ResultFile",
     "Results",
+    "RetryEvent",
+    "RetryKept",
+    "RetryLaunched",
+    "RetryPlan",
+    "RetryUndone",
     "SessionState",
     "SessionStatus",
     "SessionSummary",
     "StartEvent",
     "WayIn",
+    "attach",
     "check",
     "cleanup",
     "collect_garbage",
@@ -84,6 +94,7 @@ __all__ = [
     "pack",
     "plan",
     "report",
+    "retry",
     "start",
     "stop",
     "wait",
