@@ -5,7 +5,7 @@ import importlib
 import subprocess
 import sys
 
-ALL = ("startup", "output", "finished", "large", "transfers")
+ALL = ("commandline", "startup", "output", "finished", "large", "transfers")
 
 
 def main() -> None:
