@@ -82,8 +82,13 @@ def report_text(made: "Report", output: Path) -> str:
         lines.append("the session is under way: what comes later is not in it")
     if made.results is None:
         lines.append("it has no links to logs and results: awsac getresults fetches them, then make it again")
-    cost = "unknown" if made.cost is None else f"{shown_usd(made.cost)} so far" * (not made.status.over)
-    return "\n".join([*lines, f"instances: {cost or shown_usd(made.cost or 0)}, estimated"])
+    return "\n".join([*lines, f"cost of the instances: {_shown_cost(made)}"])
+
+
+def _shown_cost(made: "Report") -> str:
+    if made.cost is None:
+        return "unknown, since the price is"
+    return f"about {shown_usd(made.cost)}{'' if made.status.over else ' so far'}"
 
 
 def _check(output: Path) -> None:
