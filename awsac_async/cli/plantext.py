@@ -53,15 +53,19 @@ def plan_text(plan: "Plan") -> str:
     return "\n".join(lines)
 
 
+def _hours(hours: float) -> str:
+    """Write a deadline: "48 hours", "30 minutes"; what is not whole minutes as "19.07 hours"."""
+    return f"{hours:g} hours" if hours * 60 % 1 else shown_duration(hours * 3600)
+
+
 def _deadline(plan: "Plan") -> list[str]:
-    hours = shown_duration(plan.max_hours * 3600)
     lines = [
-        f"deadline:     each instance powers itself off {hours} after boot; "
+        f"deadline:     each instance powers itself off {_hours(plan.max_hours)} after boot; "
         f"its jobs are stopped {shown_duration(warning_seconds(plan.max_hours))} before"
     ]
     if plan.shortened_from is not None:
         lines.append(
-            f"              (shortened from {shown_duration(plan.shortened_from * 3600)} to keep to --max-cost)"
+            f"              (shortened from {_hours(plan.shortened_from)} to keep to --max-cost)"
         )
     if plan.job_timeout is not None:
         never = "; the deadline comes first" if plan.deadline_first else ""

@@ -117,8 +117,8 @@ class InstanceBackend(VolumeBackend):
         """Refuse an instance type or a key pair that is not there."""
         if all(known["InstanceType"] != instance_type for known in self.instance_types):
             raise EC2ClientError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.")
-        if key_name:
-            self.describe_key_pairs(key_names=[key_name])
+        if key_name and key_name not in self.key_pairs:
+            raise EC2ClientError("InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist")
 
     def _launch(self, instance: Instance, volume_tags: dict[str, str]) -> None:
         if instance.root_device_name not in instance.block_device_mapping:

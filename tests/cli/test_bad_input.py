@@ -51,6 +51,22 @@ def bare_archive(*, jobs_cfg: str | None) -> Callable[[Path], object]:
     return spoil
 
 
+def everything(folder: Path) -> None:
+    """Spoil files, scripts and names that only the cloud knows."""
+    write_ini(folder, ami_id="ami-0bad0bad", sessionsbucket="no-such-bucket", n_jobs="3", more="key_name = nokey\n")
+    pack(write_jobs(folder, "snap-0bad0bad;job.sh;2\n", job="if\n"), folder / "jobs.tar.bz2")
+
+
+EVERYTHING = "\n".join(
+    [
+        "^awsac: jobs.tar.bz2: jobs.cfg, numberofjobs: found 2 jobs in all, expected 3, .*",
+        "nowhere: no such data folder",
+        "jobs.tar.bz2: job.sh, line 2: found syntax error: .*",
+        "session.ini, ami_id: found ami-0bad0bad, .*",
+        "jobs.tar.bz2: jobs.cfg, line 1, snapshotID: found snap-0bad0bad, .*",
+        "session.ini, sessionsbucket: found no-such-bucket, .*\n$",
+    ]
+)
 NO_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 NOBODY = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
 # The name of no host: awsac must know by itself that there is no SimpleDB in this region.
@@ -101,6 +117,13 @@ BAD = [
         says="RunInstances .*subnet-0bad0bad",
         code=3,
         spoil=lambda at: write_ini(at, more="subnet_id = subnet-0bad0bad\n"),
+    ),
+    Bad(what="everything, to plan", says=EVERYTHING, spoil=everything, command=("plan", *START[2:], "-d", "nowhere")),
+    Bad(what="everything, to start", says=EVERYTHING, spoil=everything, command=(*START, "-d", "nowhere")),
+    Bad(
+        what="more than may be spent",
+        says=r"may cost 6\.29 USD, more than 2\.00 USD; a deadline of 15\.26 hours fits",
+        command=(*START, "--max-cost", "2"),
     ),
     Bad(
         what="no answer to the question",

@@ -1,0 +1,33 @@
+"""``awsac plan``: what is shown before a session is started, as text and as JSON."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Account, Awsac, write_ini, write_jobs
+
+
+def test_a_plan_shows_what_a_session_is_and_costs_and_leaves_nothing(
+    awsac: Awsac, account: Account, tmp_path: Path
+) -> None:
+    write_ini(tmp_path)
+    write_jobs(tmp_path, job="a=(1 2)\n")
+    before = account.everything()
+    command = ("plan", "-i", "session.ini", "-a", "jobs", "--max-cost", "2", "--shorten-deadline")
+
+    text = awsac.ok(*command).splitlines()
+    values = json.loads(awsac.ok(*command, "--json"))
+
+    assert text[3:-1] == [
+        "volumes:      1 with 15 GiB in all",
+        "deadline:     each instance powers itself off 15.26 hours after boot; its jobs are stopped 10 minutes before",
+        "              (shortened from 48 hours to keep to --max-cost)",
+        "price:        0.13 USD an hour for an instance (AWS price list), 0.001 USD an hour for all volumes",
+        "worst case:   2.00 USD if 1 instance runs until the deadline",
+    ]
+    assert text[-1].startswith("note:         jobs: job.sh, line 1: sh cannot read it (Syntax error: ")
+    assert values["remarks"] == [text[-1].removeprefix("note:         ")]
+    assert (values["n_instances"], values["max_hours"], values["shortened_from"]) == (1, 15.26, 48)
+    assert (values["price_per_hour"], values["price_source"]) == (0.13, "AWS price list")
+    assert 1.99 < values["worst_case"] <= 2
+    assert account.everything() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["jobs", "session.ini"]

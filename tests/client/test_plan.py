@@ -1,0 +1,303 @@
+"""What is checked before money is spent: all at once, by calls that leave nothing; and what a session may cost."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from awsac_async import client
+from awsac_async.client import Plan, PriceSource, events
+from awsac_async.client.inputs import reading
+from awsac_async.client.scripts import check_scripts
+from awsac_async.local import cloud
+from awsac_async.session.errors import AwsacError, DeniedError, InputError, ProblemsError
+from tests.cli.conftest import Account, write_ini, write_jobs
+from tests.conftest import Embedded
+
+DENIED = """[[fault]]
+service = "{service}"
+operation = "{operation}"
+kind = "error"
+code = "AccessDeniedException"
+status = 403
+message = "not for you"
+"""
+EVERY_QUESTION = "".join(
+    DENIED.format(service=service, operation=operation)
+    for service, operation in [
+        ("iam", "GetInstanceProfile"),
+        ("servicequotas", "GetServiceQuota"),
+        ("pricing", "GetProducts"),
+    ]
+)
+NO_WRITING = DENIED.format(service="s3", operation="PutObject")
+
+
+@contextmanager
+def faults(embedded: Embedded, text: str) -> Iterator[None]:
+    cloud.set_faults(embedded.directory, text)
+    try:
+        yield
+    finally:
+        cloud.set_faults(embedded.directory, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wrong:
+    """What is wrong in the ini or the jobs, and the lines that say so."""
+
+    what: str
+    says: tuple[str, ...]
+    values: tuple[tuple[str, str], ...] = ()
+    more: str = ""
+    jobs: str = "-;job.sh;2\n"
+    script: str = "exit 0\n"
+
+
+WRONG = [
+    Wrong(
+        what="another architecture",
+        says=("ami_id: found ami-0a35ac00000000001, which is made for x86_64, expected an image for arm64",),
+        values=(("instance_type", "m6g.large"),),
+    ),
+    Wrong(
+        what="no such profile, key, subnet and group",
+        says=(
+            "session.ini, instance_profile: found nobody, expected an instance profile of this account",
+            "The subnet ID 'subnet-0bad0bad' does not exist",
+            "The security group 'sg-0bad0bad' does not exist",
+            "The key pair 'nokey' does not exist",
+        ),
+        more="instance_profile = nobody\nkey_name = nokey\n"
+        "subnet_id = subnet-0bad0bad\nsecurity_group_ids = sg-0bad0bad\n",
+    ),
+    Wrong(
+        what="more than the quota",
+        says=("10000 instances of type c5.4xlarge need 160000 vCPUs, and the account has ",),
+        values=(("instance_type", "c5.4xlarge"), ("n_jobs", "10000")),
+        more="cores_per_instance = 1\n",
+        jobs="-;job.sh;10000\n",
+    ),
+    Wrong(
+        what="a script that no shell can read",
+        says=("jobs: job.sh, line 3: found syntax error",),
+        script="if true\nthen\n",
+    ),
+    Wrong(
+        what="several things in the files",
+        says=(
+            "session.ini, line 7, n_jobs: found 'two'",
+            "jobs: jobs.cfg, line 1, shellscriptname: found other.sh, not in the archive",
+        ),
+        values=(("n_jobs", "two"),),
+        jobs="-;other.sh;2\n",
+    ),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
+async def test_what_is_wrong_has_a_line_and_leaves_nothing(wrong: Wrong, tmp_path: Path, account: Account) -> None:
+    ini, jobs = write_ini(tmp_path, more=wrong.more, **dict(wrong.values)), write_jobs(tmp_path, wrong.jobs)
+    (jobs / "job.sh").write_text(wrong.script)
+    before = account.everything()
+
+    with pytest.raises(AwsacError) as raised:
+        await client.plan(ini=ini, archive=jobs)
+
+    lines = str(raised.value).splitlines()
+    assert len(lines) == len(wrong.says)
+    assert [says for line, says in zip(lines, wrong.says, strict=True) if says not in line] == []
+    assert account.everything() == before
+
+
+async def test_a_plan_says_what_will_be_started_and_what_it_may_cost_and_starts_nothing(
+    tmp_path: Path, account: Account, embedded: Embedded
+) -> None:
+    snapshot_id = await asyncio.to_thread(
+        cloud.import_snapshot, embedded.directory, write_jobs(tmp_path), description="a release"
+    )
+    await asyncio.to_thread(account.ec2.get_waiter("snapshot_completed").wait, SnapshotIds=[snapshot_id])
+    (snapshot,) = (await asyncio.to_thread(account.ec2.describe_snapshots, SnapshotIds=[snapshot_id]))["Snapshots"]
+    gib = snapshot["VolumeSize"]
+    before = account.everything()
+    jobs = write_jobs(tmp_path, f"{snapshot_id};job.sh;3\n-;job.sh;2\n")
+
+    plan = await client.plan(ini=write_ini(tmp_path, n_jobs="5", more="max_hours = 10\n"), archive=jobs)
+
+    assert (plan.n_instances, plan.unused_cores) == (3, 1)
+    # Three root volumes, and the release on the two instances that have jobs with it.
+    assert (plan.n_volumes, plan.volumes_gib) == (5, 3 * 15 + 2 * gib)
+    assert (plan.price_per_hour, plan.price_source) == (0.13, PriceSource.LIST)
+    assert plan.volumes_per_hour == pytest.approx((45 * 0.05 + 2 * gib * 0.08) / 720)
+    assert plan.worst_case == pytest.approx(10 * (3 * 0.13 + (45 * 0.05 + 2 * gib * 0.08) / 720))
+    assert plan.remarks == ()
+    assert account.everything() == before
+    await asyncio.to_thread(account.ec2.delete_snapshot, SnapshotId=snapshot_id)
+
+
+@pytest.mark.parametrize(
+    ("values", "more", "price", "source"),
+    [
+        ({}, "price_per_hour = 1.5\n", 1.5, PriceSource.INI),
+        ({}, "market = spot\n", 0.013, PriceSource.SPOT),
+        ({"instance_type": "c4.large"}, "", None, None),
+    ],
+    ids=["ini", "spot", "unknown"],
+)
+async def test_a_price_is_the_users_or_the_markets_or_not_known(
+    values: dict[str, str], more: str, price: float | None, source: PriceSource | None, tmp_path: Path
+) -> None:
+    plan = await client.plan(ini=write_ini(tmp_path, more=more, **values), archive=write_jobs(tmp_path))
+
+    assert (plan.price_per_hour, plan.price_source) == (price, source)
+    assert (plan.worst_case is None) == (price is None)
+    assert [remark for remark in plan.remarks if "price" in remark] == (
+        [] if price else ["the price of c4.large is unknown: AWS's list does not say it"]
+    )
+
+
+async def test_what_may_not_be_asked_is_a_remark_and_a_price_of_the_users_own_makes_up_for_it(
+    tmp_path: Path, embedded: Embedded
+) -> None:
+    jobs = write_jobs(tmp_path, job="a=(1 2)\n")
+    with faults(embedded, EVERY_QUESTION):
+        plan = await client.plan(ini=write_ini(tmp_path), archive=jobs)
+        ini = write_ini(tmp_path, more="price_per_hour = 1\nmax_hours = 2\n")
+        priced = await client.plan(ini=ini, archive=jobs, max_cost=5)
+        with pytest.raises(InputError, match="cannot be kept below --max-cost: give the price of an instance"):
+            await client.plan(ini=write_ini(tmp_path), archive=jobs, max_cost=5)
+
+    shell, *others = plan.remarks
+    assert "jobs: job.sh, line 1: sh cannot read it" in shell
+    assert [remark.partition(" could not be read: ")[0] for remark in others] == [
+        "whether there is an instance profile awsac-agent",
+        "the vCPU quota",
+        "the price of c1.medium",
+        "the price of standard",
+    ]
+    assert (plan.price_per_hour, plan.worst_case) == (None, None)
+    assert (priced.volumes_per_hour, priced.worst_case) == (None, 2)
+
+
+async def test_a_bucket_that_cannot_be_written_is_said_with_the_rights_that_are_needed(
+    tmp_path: Path, embedded: Embedded
+) -> None:
+    with faults(embedded, NO_WRITING), pytest.raises(DeniedError, match="not for you; a session needs s3:PutObject"):
+        await client.plan(ini=write_ini(tmp_path), archive=write_jobs(tmp_path))
+
+
+async def test_a_session_that_may_cost_too_much_is_refused_or_ends_earlier(tmp_path: Path) -> None:
+    ini, jobs = write_ini(tmp_path, more="price_per_hour = 1\n"), write_jobs(tmp_path)
+    hourly = 1 + 15 * 0.05 / 720
+
+    with pytest.raises(InputError, match=r"may cost 48\.05 USD, more than 12\.00 USD; a deadline of 11\.98 hours fits"):
+        await client.plan(ini=ini, archive=jobs, max_cost=12)
+    with pytest.raises(InputError, match=r"no deadline of at least 10 minutes fits: it costs 1\.00 USD an hour"):
+        await client.plan(ini=ini, archive=jobs, max_cost=0.1, shorten_deadline=True)
+    shortened = await client.plan(ini=ini, archive=jobs, max_cost=12, shorten_deadline=True)
+    fitting = await client.plan(ini=ini, archive=jobs, max_cost=50, shorten_deadline=True)
+
+    assert (shortened.max_hours, shortened.shortened_from) == (11.98, 48)
+    assert shortened.worst_case == pytest.approx(11.98 * hourly)
+    assert (fitting.max_hours, fitting.shortened_from) == (48, None)
+
+
+async def test_a_start_with_a_folder_uploads_the_archive_of_it_and_tells_instances_the_shortened_deadline(
+    tmp_path: Path, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ini, jobs = write_ini(tmp_path, more="price_per_hour = 1\n"), write_jobs(tmp_path)
+    client.pack(jobs, tmp_path / "packed.tar.bz2")
+    (tmp_path / "made").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "made"))
+    before = account.everything()
+    told: dict[type, events.StartEvent] = {}
+    uploaded: list[bytes] = []
+
+    async def look_and_refuse(plan: Plan) -> bool:
+        key = next(key for key in account.keys() if key.endswith("/jobs.tar.bz2"))  # noqa: SIM118  not a dict
+        uploaded.append(account.content(key))
+        return False
+
+    await client.start(
+        ini=ini,
+        archive=jobs,
+        directory=tmp_path,
+        proceed=look_and_refuse,
+        max_cost=12,
+        shorten_deadline=True,
+        on_event=lambda event: told.update({type(event): event}),
+    )
+
+    assert uploaded == [(tmp_path / "packed.tar.bz2").read_bytes()]
+    built = told[events.UserDataBuilt]
+    assert isinstance(built, events.UserDataBuilt)
+    assert ";max_hours=11.98" in built.user_data
+    assert list((tmp_path / "made").iterdir()) == []
+    assert account.everything() == before
+
+
+async def test_a_start_that_is_interrupted_leaves_no_archive_that_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "made"))
+    there: list[str] = []
+
+    async def press_ctrl_c(_: Plan) -> bool:
+        there.extend(path.name for path in (tmp_path / "made").glob("*/*"))
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await client.start(
+            ini=write_ini(tmp_path), archive=write_jobs(tmp_path), directory=tmp_path, proceed=press_ctrl_c
+        )
+
+    assert there == ["jobs.tar.bz2"]
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+async def test_a_folder_is_the_same_input_as_its_archive_also_with_the_session_file_of_its_start_in_it(
+    tmp_path: Path,
+) -> None:
+    ini, jobs = write_ini(tmp_path), write_jobs(tmp_path)
+    client.pack(jobs, tmp_path / "jobs.tar.bz2")
+    digests = [await digest(ini, jobs), await digest(ini, tmp_path / "jobs.tar.bz2")]
+    (jobs / "session-081215_1646--test--1816.cfg").write_text("[sessionconfig]\n")
+    spaced = jobs.rename(tmp_path / "my jobs")
+
+    assert {*digests, await digest(ini, spaced)} == {digests[0]}
+    (spaced / "job.sh").write_text("exit 1\n")
+    assert await digest(ini, spaced) != digests[0]
+
+
+async def digest(ini: Path, archive: Path) -> str:
+    async with reading(ini=ini, archive=archive) as read:
+        assert read.inputs is not None
+        assert " " not in read.inputs.archive.name
+        return read.inputs.digest
+
+
+async def test_a_folder_that_is_none_of_jobs_is_said_with_what_else_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(ProblemsError) as raised:
+        await client.plan(ini=write_ini(tmp_path, ami_id="ami-0bad0bad"), archive=tmp_path)
+    assert raised.value.exit_code == 2
+    assert [line.partition(": ")[2] for line in str(raised.value).splitlines()] == [
+        "found no jobs.cfg, expected one, beside the job scripts",
+        "found ami-0bad0bad, expected an image of account 123456789012 in us-east-1",
+    ]
+
+
+def checked(script: str) -> tuple[list[str], list[str]]:
+    problems, remarks = check_scripts({"a.sh": script.encode()}, archive="jobs")
+    return [str(problem) for problem in problems], remarks
+
+
+def test_the_shells_only_read_a_script_and_say_the_line_that_is_wrong(tmp_path: Path) -> None:
+    assert checked(f"touch {tmp_path}/run\n") == ([], [])
+    assert list(tmp_path.iterdir()) == []
+    wrong = "found syntax error near unexpected token `fi', expected a script that a shell can read"
+    assert checked("echo\nfi\n") == ([f"jobs: a.sh, line 2: {wrong}"], [])
