@@ -49,7 +49,7 @@ def cleanup(
     elif cleaned.session_file_removed:
         print(f"nothing is left of session {cleaned.session_id}: looked for {', '.join(cleaned.looked_at)}")
     elif not cleaned.left:
-        print(f"kept {session}: not all of the session was to be deleted")
+        print(f"kept {session}, and its copy in S3: not all of the session was to be deleted")
     if cleaned.left:
         for each in cleaned.left:
             print(f"awsac: left: {each.kind} {each.name}", file=sys.stderr)

@@ -47,7 +47,7 @@ def collection_line(collection: "Collection") -> str:
     """Return what has become of one thing."""
     what = f"{collection.garbage.kind.value} {collection.garbage.name}"
     if collection.deleted:
-        return f"deleted {what}"
+        return f"terminated {what}" if collection.garbage.kind == "instance" else f"deleted {what}"
     return f"not deleted {what}: {collection.error or 'it is gone, or a session owns it now'}"
 
 

@@ -13,6 +13,7 @@ from awsac_async import client
 from awsac_async.client import SessionState
 from awsac_async.local import cloud
 from awsac_async.local.settings import Settings
+from awsac_async.session.errors import NotFoundError
 from awsac_async.session.items import to_attributes
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
 from awsac_async.session.record import format_record, write_record
@@ -206,17 +207,18 @@ async def test_ls_says_of_each_session_how_it_stands(world: World, awsac: Awsac)
     }
 
 
-def test_ls_of_one_bucket_keeps_to_it_and_a_bucket_that_is_not_there_is_an_error(world: World, awsac: Awsac) -> None:
+async def test_ls_of_one_bucket_keeps_to_it_and_a_bucket_that_is_not_there_is_an_error(
+    world: World, awsac: Awsac
+) -> None:
     lines = awsac.ok("ls", "--bucket", BUCKET).splitlines()
-    missing = awsac("ls", "--bucket", "no-such-bucket")
 
     assert lines[0].split() == ["session", "age", "state", "instances", "cost", "bucket"]
     assert [line.split()[0] for line in lines[1:]] == [STARTING, LIVING, OVER]
     (over,) = (line for line in lines if line.startswith(OVER))
     assert "over: 1 finished, 1 failed (1 went wrong)" in over
     assert over.endswith(BUCKET)
-    assert missing.returncode == 3
-    assert missing.stderr.startswith("awsac: HeadBucket no-such-bucket failed: ")
+    with pytest.raises(NotFoundError, match=r"^HeadBucket no-such-bucket failed: "):
+        await client.list_sessions(buckets=["no-such-bucket"])
 
 
 def test_gc_leaves_alone_what_is_young_and_with_json_only_lists(world: World, awsac: Awsac) -> None:
@@ -226,20 +228,22 @@ def test_gc_leaves_alone_what_is_young_and_with_json_only_lists(world: World, aw
     assert world.things.all() == before
 
 
-def test_a_bucket_that_cannot_be_read_is_told_of_and_no_domain_is_garbage_then(
-    world: World, awsac: Awsac, embedded: Embedded
+async def test_a_bucket_that_cannot_be_read_is_told_of_and_no_domain_is_garbage_then(
+    world: World, embedded: Embedded
 ) -> None:
+    told_by_ls: list[str] = []
+    told_by_gc: list[str] = []
     fault = REFUSED.format(service="s3", operation="ListObjectsV2", code="AccessDenied")
     cloud.set_faults(embedded.directory, fault)
-    listed, found = awsac("ls"), awsac("gc", "--json")
+    sessions = await client.list_sessions(on_remark=told_by_ls.append)
+    found = await client.find_garbage(on_remark=told_by_gc.append)
     cloud.set_faults(embedded.directory, "")
 
     why = f"ListObjectsV2 s3://{BUCKET}/awsac/ failed: no (AccessDenied)"
-    assert listed.returncode == found.returncode == 0
-    assert f"awsac: the bucket {BUCKET} is passed over: {why}\n" in listed.stderr
-    assert OVER in listed.stdout  # by its domain
-    assert found.stderr == f"awsac: domains are left alone, as not all buckets can be looked into: {why}\n"
-    assert json.loads(found.stdout) == []
+    assert told_by_ls == [f"the bucket {BUCKET} is passed over: {why}"]
+    assert OVER in {each.session_id for each in sessions}  # by its domain
+    assert told_by_gc == [f"domains are left alone, as not all buckets can be looked into: {why}"]
+    assert found == []
     assert world.garbage["domain"] in world.things.all()
 
 
@@ -289,15 +293,14 @@ def test_gc_names_what_it_cannot_delete_and_ends_with_exit_code_3(
     assert became == dict.fromkeys(("instance", "upload", "domain"), (True, None))
 
 
-def test_gc_deletes_all_it_has_listed_and_nothing_else(world: World, awsac: Awsac) -> None:
+async def test_gc_deletes_all_it_has_listed_and_nothing_else(world: World, awsac: Awsac) -> None:
     done = awsac("gc", "--older-than", "0.001s", answers="y\n")
     wait_until(lambda: len(world.things.running()) == 1)
 
     assert done.stdout.endswith(f"deleted volume {world.garbage['volume']}\n")
     assert done.returncode == 0, done.stderr
     assert world.things.all() == world.owned
-    again = awsac.ok("gc", "--older-than", "0.001s")
-    assert again == "nothing was found that no living session owns\n"
+    assert await client.find_garbage(older_than=AT_ONCE) == []
 
 
 async def test_cleanup_names_what_appears_after_it_has_deleted_all_and_keeps_the_file(
