@@ -170,7 +170,7 @@ KEYS: Mapping[str, Key] = {
     "price_per_hour": Key(
         field="price_per_hour",
         read=fields.price,
-        meaning="USD for one instance, where AWS cannot be asked",
+        meaning="USD for an hour of one instance",
         default="asked of AWS",
         example="0.17",
     ),
