@@ -56,7 +56,7 @@ class Manifests:
 
 async def list_manifests(bucket: Bucket, record: SessionRecord) -> Manifests:
     """Return which jobs of a session have a manifest, by one listing."""
-    objects: Sequence[ObjectInfo] = await bucket.list(manifests_prefix(record.session_id))
+    objects: Sequence[ObjectInfo] = await bucket.list_below(manifests_prefix(record.session_id))
     by_key = {info.key: info for info in objects}
     keys = {job: manifest_key(record.session_id, job) for job in range(1, record.n_jobs + 1)}
     return Manifests(listed={job: by_key[key] for job, key in keys.items() if key in by_key})

@@ -160,9 +160,10 @@ class _Run:
             not_unpacked=unpacked.faults,
         )
 
-    async def _list(self) -> tuple[list[ObjectInfo], Manifests]:
+    async def _list(self) -> tuple[Sequence[ObjectInfo], Manifests]:
         async with asyncio.TaskGroup() as group:
-            objects = group.create_task(self._bucket.list(session_prefix(self._record.session_id)), name="list results")
+            below = session_prefix(self._record.session_id)
+            objects = group.create_task(self._bucket.list_below(below), name="list results")
             manifests = group.create_task(list_manifests(self._bucket, self._record), name="list manifests")
         return objects.result(), manifests.result()
 

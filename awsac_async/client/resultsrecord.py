@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from awsac_async.cloud.parts import writing
@@ -121,12 +121,12 @@ def _parsed(line: bytes) -> dict[str, Entry]:
         entry = Entry(**members)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
-    right = isinstance(name, str) and all(type(value) is _TYPES[key] for key, value in asdict(entry).items())
+    right = isinstance(name, str) and all(type(value) is _TYPES[key] for key, value in vars(entry).items())
     return {name: entry} if right else {}
 
 
 def _line(name: str, entry: Entry) -> str:
-    return json.dumps({"name": name, **asdict(entry)}) + "\n"
+    return json.dumps({"name": name, **vars(entry)}) + "\n"
 
 
 def _read_etags(path: Path) -> dict[str, str]:

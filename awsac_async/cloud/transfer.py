@@ -9,7 +9,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from awsac_async.cloud import sdktransfer
 from awsac_async.cloud.aws import Aws
@@ -20,6 +20,9 @@ from awsac_async.cloud.threads import Tally, Threads
 from awsac_async.cloud.unfinished import abort_if_possible
 from awsac_async.cloud.uploads import Uploads, size_of
 
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
 Item = TypeVar("Item", Download, Upload)
 # obstore drops a slash at either end of a key, and refuses an empty segment, "." and "..", and control characters.
 _ODD = re.compile(r"(^|/)\.{0,2}(/|$)|[\x00-\x1f\x7f]")
@@ -27,14 +30,20 @@ _ODD = re.compile(r"(^|/)\.{0,2}(/|$)|[\x00-\x1f\x7f]")
 # How long a connection may stand still. An answer to an upload comes when all of the request's bytes are sent, which
 # share the line with those of the other threads; a download has something to show much earlier.
 PATIENCE_UP = timedelta(minutes=5)
-_PATIENCE_DOWN = timedelta(seconds=30)
+PATIENCE_DOWN = timedelta(seconds=30)
 
 OnProgress = Callable[[Progress], None] | None
 OnDone = Callable[[Downloaded], None] | None
 
 
 async def download(
-    aws: Aws, bucket: str, items: Sequence[Download], *, on_progress: OnProgress = None, on_done: OnDone = None
+    aws: Aws,
+    bucket: str,
+    items: Sequence[Download],
+    *,
+    store: "S3Store",
+    on_progress: OnProgress = None,
+    on_done: OnDone = None,
 ) -> None:
     """Download objects into their targets, whose folders are made; what is there already is replaced.
 
@@ -45,6 +54,7 @@ async def download(
         aws: the run's connection.
         bucket: its name.
         items: what to download.
+        store: the way to the bucket for what obstore can name.
         on_progress: told on the event loop, several times a second and at the end.
         on_done: told there, too, of each object what came of it. What is wrong with one object is then told, and the
             others go on; without it, the first such error ends the call.
@@ -70,7 +80,6 @@ async def download(
         report.tell(tally)
 
     threads = Threads(attempts=aws.attempts)
-    store = await make_store(aws, bucket, retries=0, patience=_PATIENCE_DOWN)
     try:
         async with aws.renewing():
             with Downloads(store, threads, bucket, outcomes.add) as downloads:
@@ -79,7 +88,7 @@ async def download(
         outcomes.tell()
 
 
-async def read(aws: Aws, bucket: str, objects: Sequence[ObjectInfo]) -> dict[str, bytes]:
+async def read(aws: Aws, bucket: str, objects: Sequence[ObjectInfo], *, store: "S3Store") -> dict[str, bytes]:
     """Return the contents of small objects by key, many read at once; of what was deleted or replaced, nothing.
 
     Only for keys that obstore can name.
@@ -87,7 +96,7 @@ async def read(aws: Aws, bucket: str, objects: Sequence[ObjectInfo]) -> dict[str
     if not objects:
         return {}
     threads = Threads(attempts=aws.attempts)
-    reads = Reads(await make_store(aws, bucket, retries=0, patience=_PATIENCE_DOWN), threads, bucket)
+    reads = Reads(store, threads, bucket)
     async with aws.renewing():
         await threads.run([reads.lane(objects)], on_tick=lambda _: None)
     return reads.contents

@@ -413,3 +413,13 @@ async def test_a_request_that_stands_still_ends_by_patience(faulty_bucket, proxy
             await faulty_bucket.upload([Upload(source=b"content", key="object")], patience=timedelta(seconds=0.2))
     finally:
         released.set()
+
+
+@pytest.mark.parametrize("odd", ["below/a//b", "below/./c", "below/folder/", "below/empty", None])
+async def test_a_quick_listing_is_the_listing_whatever_keys_there_are(bucket, odd):
+    items = [Upload(source=b"content", key=f"below/{name}") for name in ("b", "a c+ü%20", "deep/x", "a")]
+    odd_one = [Upload(source=b"" if odd in {"below/folder/", "below/empty"} else b"odd", key=odd)] if odd else []
+    await bucket.upload([*items, *odd_one, Upload(source=b"not below", key="below2")])
+    listed = await bucket.list_below("below/")
+    assert list(listed) == await bucket.list("below/")
+    assert len(listed) == len(items) + len(odd_one)
