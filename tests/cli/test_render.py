@@ -132,6 +132,7 @@ def test_a_job_whose_instance_is_gone_counts_as_failed_and_cannot_be_killed_whil
     status = json.loads(done.stdout)
     assert (done.returncode, status["over"], status["failed_jobs"]) == (1, False, [1])
     assert status["jobs"][0]["reason"].startswith("its instance is terminated: ")
+    assert [(job["status"], job["stored_status"]) for job in status["jobs"]] == [("lost", "running"), ("running",) * 2]
     assert status["jobs"][1]["reason"] is None
     assert killed.stdout == "asked for the end of job 2; it comes within some seconds\n"
     assert killed.stderr.startswith("awsac: job 1 cannot be stopped any more: it is lost, its instance is terminated: ")
