@@ -107,7 +107,7 @@ def _from_ec2(instance: InstanceInfo, jobs: Iterable[JobRecord], *, at: datetime
 
 
 def _from_jobs(jobs: Sequence[JobRecord]) -> InstanceTime | None:
-    begins = [begin for job in jobs if (begin := agent_began(job))]
+    begins = [begin for job in jobs if (begin := _agent_began(job))]
     if not begins:
         return None
     return InstanceTime(
@@ -119,7 +119,7 @@ def _from_jobs(jobs: Sequence[JobRecord]) -> InstanceTime | None:
     )
 
 
-def agent_began(job: JobRecord) -> datetime | None:
+def _agent_began(job: JobRecord) -> datetime | None:
     """Return when the job's instance booted, as far as its record tells: its latest start or end minus what was before.
 
     Without the seconds, which agents of 2008 do not tell, that is the start of its run. None: it never ran.

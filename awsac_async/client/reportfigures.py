@@ -24,6 +24,7 @@ _MEANINGS: Mapping[str, str] = {
     _WRONG: "running, without success",
     Phase.SAVING: "saving",
     Phase.IDLE: "idle",
+    Phase.UNKNOWN: "not known",
 }
 RUNS = frozenset({Phase.RUNNING.value, _WRONG})
 
@@ -117,7 +118,8 @@ def _attempts(span: Span) -> list[str]:
 def _note(core: Core, report: Report) -> str:
     """Return the few words behind a core's spans: only what is not as it should be."""
     if core.moved:
-        return "run again elsewhere"
+        # Jobs are in the order of their numbers, from 1, and none is missing.
+        return f"run again on {report.status.jobs[core.moved - 1].launch_index}"
     if core.job is None or kind(core.job, report.status) != "bad":
         return ""
     if core.job.state is JobState.FINISHED:

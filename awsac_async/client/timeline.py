@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from awsac_async.client.check import SessionStatus
-from awsac_async.client.costs import InstanceTime, agent_began
+from awsac_async.client.costs import InstanceTime
 from awsac_async.session.jobs import launch_index_of
 from awsac_async.session.model import JobRecord, JobState
 from awsac_async.session.timings import read_attempt, read_seconds
@@ -30,11 +30,11 @@ class Phase(StrEnum):
     RUNNING = "running"
     SAVING = "saving"
     IDLE = "idle"
+    UNKNOWN = "unknown"  # its instance was there; nothing else is told
 
 
-# What is in the seconds of a record, up to the run.
-_BEFORE_THE_RUN = {
-    "boot": Phase.BOOTING,
+# What is in the seconds of a record, between the boot and the run.
+_AFTER_THE_BOOT = {
     "fetch": Phase.FETCHING,
     "provide": Phase.PROVIDING,
     "queue": Phase.QUEUEING,
@@ -53,9 +53,10 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Core:
-    """One core of an instance of the session, with its spans in order; where there is none, nothing is known.
+    """One core of an instance of the session, with its spans in order.
 
-    ``job`` is the one whose record names this core; None: it had none, or that was run again elsewhere (``moved``).
+    ``job`` is the one whose record names this core; None: it had none, or that was run again elsewhere, and ``moved``
+    is its number.
     """
 
     launch_index: int
@@ -113,8 +114,9 @@ def _job_of_first_launch(status: SessionStatus, launch_index: int, core: int) ->
 
 
 def _without_job(status: SessionStatus, instance: InstanceTime, core: int) -> Iterable[Span]:
-    if _job_of_first_launch(status, instance.launch_index, core) is None:
-        yield Span(phase=Phase.IDLE, begin=instance.begin, end=instance.end)
+    moved = _job_of_first_launch(status, instance.launch_index, core) is not None
+    if instance.end is None or instance.end > instance.begin:
+        yield Span(phase=Phase.UNKNOWN if moved else Phase.IDLE, begin=instance.begin, end=instance.end)
 
 
 def _spans(job: JobRecord, instance: InstanceTime) -> Iterable[Span]:
@@ -132,19 +134,24 @@ def _spans(job: JobRecord, instance: InstanceTime) -> Iterable[Span]:
 
 def _before_the_run(job: JobRecord, instance: InstanceTime) -> Iterable[Span]:
     seconds = read_seconds(job)
+    ran = next(iter(_runs(job)), None)
     if not seconds:
-        if job.state is JobState.PENDING:
+        if ran:
+            yield Span(phase=Phase.UNKNOWN, begin=instance.begin, end=ran.begin)
+        elif job.state is JobState.PENDING:
             yield Span(phase=Phase.BOOTING, begin=instance.begin, end=None)
         return
-    # The agent begins when its machine has booted; that was launched some seconds before.
-    booted = agent_began(job) or instance.begin
-    begin, end = instance.begin, booted
-    for part, phase in _BEFORE_THE_RUN.items():
-        end += timedelta(seconds=seconds.get(part, 0.0))
-        yield Span(phase=phase, begin=begin, end=end)
-        begin = end
+    parts = [(phase, timedelta(seconds=seconds.get(part, 0.0))) for part, phase in _AFTER_THE_BOOT.items()]
+    booted = instance.begin + timedelta(seconds=seconds.get("boot", 0.0))
+    if ran:  # The agent measures from its machine's boot, which is some seconds after the launch.
+        booted = ran.begin - sum((length for _, length in parts), timedelta())
+    yield Span(phase=Phase.BOOTING, begin=instance.begin, end=booted)
+    begin = booted
+    for phase, length in parts:
+        yield Span(phase=phase, begin=begin, end=begin + length)
+        begin += length
     if job.state is JobState.PENDING:
-        yield Span(phase=Phase.PROVIDING, begin=end, end=None)
+        yield Span(phase=Phase.PROVIDING, begin=begin, end=None)
 
 
 def _runs(job: JobRecord) -> Iterable[Span]:

@@ -56,7 +56,7 @@ JOBS = {
     ),
     "of an agent of 2008 only runs and savings are known": (
         status(job(1, **RAN), instances=ENDED, **ONE),
-        [("running", 40, 140), ("saving", 140, 145), ("idle", 145, 150)],
+        [("unknown", 0, 40), ("running", 40, 140), ("saving", 140, 145), ("idle", 145, 150)],
     ),
 }
 
@@ -83,4 +83,4 @@ def test_of_a_core_whose_job_was_run_again_elsewhere_only_that_is_known():
         (1, 0, 1, None),
         (1, 1, None, None),
     ]
-    assert cores[0].spans == ()
+    assert drawn(again)[0] == [("unknown", 0, 150)]
