@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, say, use_local
+from awsac_async.cli.completion import launch_indexes
 from awsac_async.session.errors import InputError
 from awsac_async.session.times import format_time
 
@@ -18,16 +19,19 @@ def console(
     *,
     session: SessionFile,
     launch_index: Annotated[
-        int | None, typer.Argument(metavar="[LI]", min=0, help="The instance's launch index, as check shows it.")
+        int | None,
+        typer.Argument(
+            metavar="LI", min=0, help="The instance's launch index, as check shows it.", autocompletion=launch_indexes
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All instances of the session, one after another.")] = False,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Show what an instance has printed on its console: the boot, and all that its agent said.
+    """Show what an instance has printed on its console.
 
-    These are the last 64 KB, also of an instance that is gone, until an hour after its end. On hardware before Nitro
-    EC2 shows it some minutes late.
+    The boot, and all that its agent said: the last 64 KB of it, also of an instance that is gone, until an hour after
+    its end. On hardware before Nitro EC2 shows it some minutes late.
 
     Example: awsac console -c session-081215_1646--eventgen--1816.cfg 0
     """

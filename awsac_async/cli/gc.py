@@ -35,13 +35,13 @@ def gc(
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Find what was left behind and costs money, list it, and delete it if you say so.
+    """Find what was left behind and costs money.
 
-    Looks in this region for what carries the mark of a session that no longer lives. Instances: an hour after their
-    deadline, or when neither objects nor status of their session are there. Volumes: attached to nothing, and no
-    instance of their session is there. Interrupted uploads: no instance of their session is there, and it was started,
-    or a week has passed. Domains: no object of their session is in any bucket of the account, no instance is there,
-    and two days have passed; they are left alone if one bucket cannot be read.
+    Lists it, and deletes it if you say so. Looks in this region for what carries the mark of a session that no longer
+    lives. Instances: an hour after their deadline, or when neither objects nor status of their session are there.
+    Volumes: attached to nothing, and no instance of their session is there. Interrupted uploads: no instance of their
+    session is there, and it was started, or a week has passed. Domains: no object of their session is in any bucket of
+    the account, no instance is there, and two days have passed; they are left alone if one bucket cannot be read.
 
     Running and starting sessions are not touched, nor objects, nor a status whose objects are there: those are removed
     by awsac cleanup. Name a bucket of another account, if sessions are in it. Each thing is looked at again before it

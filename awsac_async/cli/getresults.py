@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from awsac_async.cli.common import Json, Local, SessionFile, Yes, ask, print_json, run, use_local
+from awsac_async.cli.completion import job_numbers
 from awsac_async.cli.remarks import say_step
 from awsac_async.cli.render import ProgressBar
 from awsac_async.session.errors import EXIT_CLOUD
@@ -28,7 +29,9 @@ def getresults(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Where the folder session-<session ID> is made.")
     ],
-    jobs: Annotated[str, typer.Option(metavar="LIST", help="Only what these jobs saved, like 1,3-7.")] = "",
+    jobs: Annotated[
+        str, typer.Option(metavar="LIST", help="Only what these jobs saved, like 1,3-7.", autocompletion=job_numbers)
+    ] = "",
     only: Annotated[Part | None, typer.Option(help="Only results, or only outputs and agents' logs.")] = None,
     extract: Annotated[
         bool, typer.Option("--extract", help="Unpack each archive as well, those of job 3 into job_3.")

@@ -28,9 +28,10 @@ def report(
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Write one page about a session: what every core did when, how long jobs ran, how they ended, what it costs.
+    """Write one page about a session.
 
-    The page is one HTML file that needs no network. Make it before cleanup: it is made of what the cloud still knows.
+    It says what every core did when, how long jobs ran, how they ended, and what it costs. The page is one HTML file
+    that needs no network. Make it before cleanup: it is made of what the cloud still knows.
     Its links lead to the files that getresults brought: those of --results, or of the session's folder beside the
     session file. A page that is there is replaced.
 

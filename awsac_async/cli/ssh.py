@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, say, use_local
+from awsac_async.cli.completion import job_numbers
 from awsac_async.session.errors import InputError
 
 _DEFAULT_USER = "ec2-user"  # of Amazon Linux, as client.ssh has it
@@ -17,20 +18,21 @@ _DEFAULT_USER = "ec2-user"  # of Amazon Linux, as client.ssh has it
 def ssh(
     *,
     session: SessionFile,
-    job: Annotated[int, typer.Argument(metavar="JOB", min=1, help="The job's number.")],
+    job: Annotated[int, typer.Argument(metavar="JOB", min=1, help="The job's number.", autocompletion=job_numbers)],
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run there instead of a shell.")
+        list[str] | None, typer.Argument(metavar="-- COMMAND", help="What to run there instead of a shell.")
     ] = None,
     user: Annotated[str, typer.Option("--user", metavar="NAME", help="As whom, by SSH.")] = _DEFAULT_USER,
     execute: Annotated[bool, typer.Option("--run", help="Run the command instead of printing it.")] = False,
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Print the command that leads to the instance of a job, that of its last attempt; or run it.
+    """Print or run the command that leads to the instance of a job.
 
-    It is ssh with the session's key_name, or else aws ssm start-session. With --local it enters the instance on this
-    machine. The words of COMMAND are joined by spaces and read by a shell there, as ssh does. Outside of its jobs an
-    instance shows no release. With --run the exit code is that of the command.
+    The instance is that of the job's last attempt. The command is ssh with the session's key_name, or else aws ssm
+    start-session. With --local it enters the instance on this machine. The words of COMMAND are joined by spaces and
+    read by a shell there, as ssh does. Outside of its jobs an instance shows no release. With --run the exit code is
+    that of the command.
 
     Example: awsac ssh -c session-081215_1646--eventgen--1816.cfg 3 --run -- ls /mnt/atlasworkarea/3
     """

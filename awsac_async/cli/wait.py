@@ -27,13 +27,12 @@ def wait(
     as_json: Json = False,
     local: Local = False,
 ) -> None:
-    """Wait until a session is over, and say by the exit code what came of it.
+    """Wait until a session is over.
 
-    The command of --notify finds in its environment: AWSAC_OUTCOME (succeeded, failed, infrastructure, timedout or
-    killed), AWSAC_EXIT_CODE, AWSAC_SESSION_ID, AWSAC_SESSION_FILE, AWSAC_N_JOBS, and AWSAC_FAILED_JOBS, a list like
-    1,3-7. It is run when the session is over or --timeout has passed; whether it fails makes no difference.
-
-    One line says what came of it, or none with --quiet.
+    The exit code says what came of it, and one line does, but not with --quiet. The command of --notify finds in its
+    environment: AWSAC_OUTCOME (succeeded, failed, infrastructure, timedout or killed), AWSAC_EXIT_CODE,
+    AWSAC_SESSION_ID, AWSAC_SESSION_FILE, AWSAC_N_JOBS, and AWSAC_FAILED_JOBS, a list like 1,3-7. It is run when the
+    session is over or --timeout has passed; whether it fails makes no difference.
 
     Exit codes, what counts most first: 3 the cloud could not be asked; 4 a job failed by the infrastructure, or is
     lost; 5 a job timed out, or --timeout has passed; 6 a job was killed or stopped; 1 a job exited non-zero; 0 all

@@ -23,11 +23,12 @@ def written_by_hand(page: str) -> str:
 
 def help_pages() -> str:
     """Return the help of every command, under a heading of its own."""
-    pages = [(" ".join(["awsac", *words]), _help(*words)) for words in _commands()]
+    pages = [(" ".join(["awsac", *words]), _help(*words)) for words in commands()]
     return "".join(f"\n## {name}\n\n```\n{text.rstrip()}\n```\n" for name, text in [*pages, ("awsac-session", HELP)])
 
 
-def _commands() -> Iterator[list[str]]:
+def commands() -> Iterator[list[str]]:
+    """Return the words of each command, the command line itself first."""
     yield []
     group = get_command(app)
     assert isinstance(group, TyperGroup)
