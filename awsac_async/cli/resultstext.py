@@ -91,8 +91,8 @@ def _verified(files: Sequence[ResultFile]) -> str:
     if verified == len(files):
         return "verified by SHA-256"
     if not verified:
-        return "complete"
-    return f"{verified} verified by SHA-256, {len(files) - verified} complete (in no manifest)"
+        return "complete by size and ETag"
+    return f"{verified} verified by SHA-256, {len(files) - verified} complete by size and ETag"
 
 
 def _missing_lines(missing: Sequence[Missing]) -> Iterator[str]:

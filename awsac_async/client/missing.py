@@ -80,11 +80,11 @@ def _reason(job: JobRecord, *, lost: bool, saved: bool) -> str:
     if job.state is JobState.SAVEFAILED:
         return f"not saved{because}"
     if lost:
-        return f"the job is lost{because}"
+        return f"lost{because}"
     if saved:
         return "none were left"
     if not job.state.final:
-        return "being saved" if job.state in _BEING_SAVED else f"the job is {job.state.value}"
+        return "being saved" if job.state in _BEING_SAVED else job.state.value
     if job.state is JobState.FINISHED:
-        return "the job is finished, but they are not in the bucket: if it has just ended, run the same command again"
-    return f"the job is {job.state.value}{because}"
+        return "finished, but not in the bucket: if it has just ended, run the same command again"
+    return f"{job.state.value}{because}"

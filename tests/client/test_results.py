@@ -199,7 +199,7 @@ async def test_a_session_under_way_gives_what_is_there_and_says_what_is_missing_
     assert [(each.job, each.what, each.status, each.reason) for each in results.missing] == [
         (2, ("results",), "finished", "none were left"),
         (3, ("results",), "savefailed", "not saved: the disk is broken"),
-        (4, ("results", "output"), "running", "the job is running"),
+        (4, ("results", "output"), "running", "running"),
     ]
     assert results.all_well
     assert logs.missing == ()
