@@ -39,3 +39,5 @@ def ls(
         screen.print(sessions_text(sessions, columns=screen.width, at=now()))
     else:
         print(plain(sessions_text(sessions, columns=None, at=now())))
+    if any(each.state == "orphaned" for each in sessions):
+        say("orphaned: nothing is left of the session but instances, which cost money; awsac gc ends them")

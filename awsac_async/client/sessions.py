@@ -106,7 +106,7 @@ class _Listing:
 
     async def _find_copies(self, bucket: str) -> None:
         try:
-            self._bucket_of |= dict.fromkeys(await sessions_of(self._aws, bucket), bucket)
+            self._bucket_of.update(dict.fromkeys(await sessions_of(self._aws, bucket), bucket))
         except CloudError as error:
             self._remark(f"the bucket {bucket} is passed over: {error}")
 

@@ -26,6 +26,7 @@ OVER = "261121_0900--over--0001"
 LIVING = "261121_0900--living--0002"
 STARTING = "261121_0900--starting--0003"
 UPLOADING = "261121_0900--upload--0004"
+OLD = "081214_1030--eventgen--1816"
 ORPHAN = "081215_1646--orphan--0005"
 AT_ONCE = timedelta(0)
 REFUSED = """[[fault]]
@@ -91,9 +92,14 @@ class Things:
 
     def session(self, session: SessionRecord, *states: JobState) -> None:
         """Write what a start leaves before RunInstances, and how the jobs stand."""
-        session_id, s3, sdb = session.session_id, self.account.s3, self.account.sdb
-        s3.put_object(Bucket=BUCKET, Key=f"{session_id}/a.tar.bz2", Body=b"archive")
+        session_id, s3 = session.session_id, self.account.s3
         s3.put_object(Bucket=BUCKET, Key=f"awsac/{session_id}/session.cfg", Body=format_record(session).encode())
+        self.session_of_2008(session_id, *states)
+
+    def session_of_2008(self, session_id: str, *states: JobState) -> None:
+        """Write what a client of 2008 and its agents leave."""
+        s3, sdb = self.account.s3, self.account.sdb
+        s3.put_object(Bucket=BUCKET, Key=f"{session_id}/a.tar.bz2", Body=b"archive")
         sdb.create_domain(DomainName=session_id)
         for number, state in enumerate(states, 1):
             job = JobRecord(number=number, state=state, return_code=0 if state is JobState.FINISHED else None)
@@ -155,6 +161,7 @@ class World:
 def world(account: Account) -> World:
     things = Things(account=account)
     things.session(record(OVER, started=timedelta(hours=5)), JobState.FINISHED, JobState.FAILED)
+    things.session_of_2008(OLD, JobState.FINISHED, JobState.FINISHED)
     things.session(record(LIVING, started=timedelta(hours=1)), JobState.RUNNING, JobState.PENDING)
     things.instance(LIVING)
     things.volume(LIVING)
@@ -186,6 +193,7 @@ async def test_ls_says_of_each_session_how_it_stands(world: World, awsac: Awsac)
         STARTING: (SessionState.STARTING, {"pending": 2}, 0, 0),
         LIVING: (SessionState.UNDER_WAY, {"pending": 1, "running": 1}, 0, 1),
         OVER: (SessionState.OVER, {"finished": 1, "failed": 1}, 1, 0),
+        OLD: (SessionState.OVER, {"finished": 2}, 0, 0),
         ORPHAN: (SessionState.ORPHANED, {}, 0, 1),
         "081215_1646--domain--0006": (SessionState.UNKNOWN, {}, 0, 0),
     }
@@ -213,7 +221,7 @@ async def test_ls_of_one_bucket_keeps_to_it_and_a_bucket_that_is_not_there_is_an
     lines = awsac.ok("ls", "--bucket", BUCKET).splitlines()
 
     assert lines[0].split() == ["session", "age", "state", "instances", "cost", "bucket"]
-    assert [line.split()[0] for line in lines[1:]] == [STARTING, LIVING, OVER]
+    assert [line.split()[0] for line in lines[1:]] == [STARTING, LIVING, OVER, OLD]
     (over,) = (line for line in lines if line.startswith(OVER))
     assert "over: 1 finished, 1 failed (1 went wrong)" in over
     assert over.endswith(BUCKET)
