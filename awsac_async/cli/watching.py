@@ -87,7 +87,9 @@ async def _meanwhile(live: "Live", view: "WatchView", lines: "LastLines") -> Asy
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):  # a fault of ours, not the cancelling
+                raise result
 
 
 async def _tick(live: "Live") -> None:
@@ -105,3 +107,5 @@ async def _read_lines(view: "WatchView", lines: "LastLines") -> None:
             await lines.look(view.running_shown())
         except CloudError as error:
             view.failed(f"the last lines of logs cannot be read: {error}")
+            if not error.temporary:
+                return

@@ -188,7 +188,7 @@ def _bar(rows: Rows, width: int) -> "Text":
 
 
 def _instance_lines(status: SessionStatus, *, most: int) -> "Iterator[Text]":
-    """Return a line for each instance, those that are not running first, and a sum of those that do not fit."""
+    """Return a line for each instance, or if they do not fit, a sum, and a line for those that left jobs behind."""
     instances = status.instances
     states = Counter(each.state for each in instances)
     if not instances:
@@ -196,7 +196,8 @@ def _instance_lines(status: SessionStatus, *, most: int) -> "Iterator[Text]":
         return
     if len(instances) > most:
         yield _line(f"{len(instances):,} instances: {summed(states)}")
-        told = [each for each in instances if each.state != "running" and each.reason][: most - 1]
+        left = {job.launch_index for job in status.lost}
+        told = [each for each in instances if each.launch_index in left][: most - 1]
     else:
         told = sorted(instances, key=lambda each: each.state == "running")
     for each in told:

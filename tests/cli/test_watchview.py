@@ -127,6 +127,17 @@ def test_what_does_not_fit_is_summed_and_what_runs_comes_first(rows: int) -> Non
     assert lines[-2] == f"and {10000 - len(shown) - pending_shown:,} more: {', '.join(left)}"
 
 
+def test_of_many_instances_those_are_named_that_left_jobs_behind() -> None:
+    ended = [instance(index, "terminated", reason="User initiated shutdown") for index in range(40)]
+    gone = instance(40, "terminated", reason="Server.InternalError")
+    jobs = [running(1, launch_index=41), job(2, JobState.PENDING, launch_index=40)]
+    lines = drawn(view_of(status_of(jobs, instances=[*ended, gone, instance(41, "running")])))
+
+    assert lines[3] == "42 instances: 41 terminated, 1 running"
+    assert lines[4] == "instance 40, i-00000000000000028, terminated: Server.InternalError"
+    assert lines[5] == ""
+
+
 def test_a_failure_among_many_running_jobs_is_on_the_screen() -> None:
     jobs = [running(number) for number in range(1, 100)] + [job(100, JobState.FAILED, reason="no release")]
     lines = drawn(view_of(status_of(jobs, instances=[instance(0, "running")])))
