@@ -13,7 +13,9 @@ from awsac_async import client
 from awsac_async.agent import logs as agent_logs
 from awsac_async.client import LogSource, logchunks
 from awsac_async.cloud.aws import connect
+from awsac_async.cloud.status import status_store
 from awsac_async.session.errors import InputError
+from awsac_async.session.model import JobRecord, JobState
 from awsac_async.session.names import agent_log_prefix, job_log_prefix, log_chunk_key, output_key
 from awsac_async.session.record import read_record, write_record
 from tests.agent.account import Account as AgentsAccount
@@ -38,6 +40,15 @@ def put_chunks(account: Account, prefix: str, *chunks: bytes) -> bytes:
         account.s3.put_object(Bucket=BUCKET, Key=log_chunk_key(prefix, offset), Body=chunk)
         offset += len(chunk)
     return b"".join(chunks)
+
+
+def packed_output(job: int, content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:bz2") as tar:
+        member = tarfile.TarInfo(f"stdouterr_job_{job}.log")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
 
 
 async def contents(file: Path, **options: object) -> dict[LogSource, bytes]:
@@ -80,13 +91,8 @@ async def test_tail_gives_the_lines_that_tail_gives(
 
 
 async def test_the_packed_output_serves_where_an_agent_sent_no_chunks(file: Path, account: Account) -> None:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:bz2") as tar:
-        member = tarfile.TarInfo("stdouterr_job_2.log")
-        member.size = 8
-        tar.addfile(member, io.BytesIO(b"one\ntwo\n"))
     key = output_key(read_record(file).session_id, 2)
-    account.s3.put_object(Bucket=BUCKET, Key=key, Body=packed.getvalue())
+    account.s3.put_object(Bucket=BUCKET, Key=key, Body=packed_output(2, b"one\ntwo\n"))
 
     assert await contents(file, tail=1) == {LogSource(job=2): b"two\n"}
 
@@ -108,6 +114,23 @@ async def test_a_log_whose_last_chunks_were_refused_goes_on_from_the_packed_outp
     assert session.chunks(3) == "one\ntw"
     assert await contents(record, follow=True) == {LogSource(job=3): b"".join(lines)}
     assert await contents(record, jobs=[3], tail=3) == {LogSource(job=3): b"".join(lines[-3:])}
+
+
+async def test_the_packed_output_of_a_later_launch_goes_on_behind_the_chunks_of_all(
+    file: Path, account: Account
+) -> None:
+    session_id = read_record(file).session_id
+    put_chunks(account, job_log_prefix(session_id, 1), b"first\n", b"sec")
+    account.s3.put_object(Bucket=BUCKET, Key=output_key(session_id, 1), Body=packed_output(1, b"second\n"))
+    cut = JobRecord(number=1, state=JobState.FINISHED, return_code=0, extra={"x_log": "packed", "x_log_begin": "6"})
+    async with connect() as aws:
+        store = status_store(aws, session_id)
+        await store.create()
+        await store.write([cut])
+        found = await contents(file, jobs=[1])
+        await store.delete()
+
+    assert found == {LogSource(job=1): b"first\nsecond\n"}
 
 
 async def test_many_chunks_of_many_logs_are_listed_page_by_page(
