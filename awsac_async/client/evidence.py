@@ -139,6 +139,8 @@ class Sight:
             try:
                 if await holds_session(self._aws, bucket, session_id):
                     return [bucket], unread
+            except NotFoundError:  # the bucket is gone, with all that was in it
+                continue
             except CloudError as error:
                 unread.append(str(error))
         return [], unread
