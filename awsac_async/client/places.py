@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.buckets import account_buckets, holds_any, subfolders
-from awsac_async.session.errors import CloudError, FormatError, InputError, NotFoundError
+from awsac_async.session.errors import CloudError, CredentialsError, FormatError, InputError, NotFoundError
 from awsac_async.session.fields import decode
 from awsac_async.session.fields import session_id as check_session_id
 from awsac_async.session.model import SessionRecord
@@ -37,13 +37,15 @@ async def find_places(aws: Aws, named: Sequence[str]) -> Places:
 
     Raises:
         InputError: a named one is in another region, or none is named and the account's cannot be listed.
-        CloudError: a named one is not there, or may not be read.
+        CloudError: a named one is not there, or may not be read; or the cloud could not be asked.
     """
     for name in named:
         await Bucket(aws, name).check()
     try:
         account = await account_buckets(aws)
     except CloudError as error:
+        if not named and (error.temporary or isinstance(error, CredentialsError)):
+            raise
         if not named:
             raise InputError(f"the buckets of the account cannot be listed, name one with --bucket: {error}") from error
         return Places(looked_at=tuple(named), everywhere=tuple(named), unread=(str(error),))

@@ -79,7 +79,7 @@ _CLASSES: dict[str, type[CloudError]] = {
     "ResponseParserError": UnavailableError,
     "ClientError": UnavailableError,  # aiohttp's; botocore's has a response and is read by its code
 }
-_WRONG_INPUT = {"ParamValidationError", "ProfileNotFound", "ConfigParseError", "InvalidRegionError"}
+_WRONG_INPUT = {"ParamValidationError", "ConfigParseError", "InvalidRegionError"}
 NO_CREDENTIALS = "no AWS credentials were found in the environment, in a profile, or of an instance role"
 _LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "obstore")
 
@@ -130,6 +130,8 @@ def _by_pattern(code: str) -> type[CloudError] | None:
 
 def _of_sdk(error: Exception, operation: str, resource: str) -> AwsacError:
     names = [cls.__name__ for cls in type(error).__mro__]
+    if "ProfileNotFound" in names:
+        return InputError(f"{_sentence(str(error))}: choose another with --profile or AWS_PROFILE")
     if _WRONG_INPUT.intersection(names):
         return InputError(f"{operation} {resource}".strip() + f" was not sent: {_sentence(str(error))}")
     kind = next((_CLASSES[name] for name in names if name in _CLASSES), CloudError)

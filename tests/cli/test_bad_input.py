@@ -106,6 +106,12 @@ BAD = [
     Bad(what="no data folder", says="nowhere: no such data folder", command=(*START, "-d", "nowhere")),
     Bad(what="no credentials", says="no AWS credentials were found.*--profile", code=3, variables=NO_CREDENTIALS),
     Bad(what="no endpoint", says=r"http://127\.0\.0\.1:1.*--endpoint-url", code=3, variables=NOBODY),
+    Bad(what="no endpoint to list from", says="--endpoint-url", code=3, command=("ls",), variables=NOBODY),
+    Bad(
+        what="no such profile",
+        says=r"\(mine\) could not be found: choose .*--profile",
+        variables={"AWS_PROFILE": "mine"},
+    ),
     Bad(
         what="no SimpleDB",
         says="SimpleDB.*eu-central-1",
