@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import signal
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ ALL = ("commandline", "startup", "output", "finished", "large", "transfers")
 
 def main() -> None:
     """Run one benchmark in this process, or each in one of its own."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left behind
     if len(sys.argv) > 1:
         _print(*sys.argv[1:])
         return

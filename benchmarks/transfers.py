@@ -7,13 +7,14 @@ after each command, outside the clock. Beside the files, ``awsac getresults`` fe
 import argparse
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 
 from awsac_async.session import names
@@ -83,6 +84,17 @@ class Bench:
         near = replace(self, endpoint=ENDPOINTS["near"])
         commands.run(near.s5cmd(*arguments), near.environment)
 
+    def make_bucket(self, name: str) -> None:
+        """Make a bucket; a server that has just started refuses, or makes half of one, for some seconds."""
+        end = time.monotonic() + _START_SECONDS
+        for command in cycle((self.s5cmd("mb", f"s3://{name}"), self.s5cmd("ls", f"s3://{name}"))):
+            made = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+            if made.returncode == 0:
+                return
+            if time.monotonic() > end:
+                raise commands.FailedError(made.stderr)
+            time.sleep(0.2)  # it tells nobody
+
     def download(self, tool: str) -> Run:
         """Measure how a tool fetches all results of the session."""
         target = self.folder / "downloaded"
@@ -104,7 +116,7 @@ class Bench:
             "s5cmd": self.s5cmd("cp", f"{source}/", target),
             "aws": [str(_BIN / "aws"), "s3", "cp", "--recursive", "--only-show-errors", str(source), target],
         }
-        self.do("mb", f"s3://{_TARGET}")
+        self.make_bucket(_TARGET)
         run = commands.run(command[tool], self.environment)
         uploaded = self.folder / "uploaded"
         self.do("cp", f"{target}*", f"{uploaded}/")
@@ -160,7 +172,7 @@ def _rows(workload: Workload, folder: Path, chosen: argparse.Namespace, busy: _B
     """Measure all that is asked of a workload."""
     files = workloads.make(workload, folder / workload.name)
     bench = Bench(endpoint=ENDPOINTS["near"], folder=folder, files=files)
-    _make_bucket(bench)
+    bench.make_bucket(_STORE)
     bench.store()
     rows = []
     for way, line in product(chosen.way, chosen.line):
@@ -187,18 +199,6 @@ def _row(title: str, runs: dict[str, list[Run]], goal: float | None, memory: int
         f"{max((run.memory for run in runs.get('awsac', [])), default=0):.0f} MB",
         f"{memory} MB",
     )
-
-
-def _make_bucket(bench: Bench) -> None:
-    """Make the session's bucket, as soon as the server's parts have found each other."""
-    end = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            return bench.do("mb", f"s3://{_STORE}")
-        except commands.FailedError:
-            if time.monotonic() > end:
-                raise
-        time.sleep(0.2)  # it tells nobody
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """The status of a session in SimpleDB: written, replaced, read page by page, and removed."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +10,8 @@ from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.status import status_store
 from awsac_async.session.errors import NotFoundError, ThrottledError
 from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.names import PARTS, X_ATTEMPT
+from awsac_async.session.timings import timing_attributes
 from tests.cloud.faults import query_error
 
 SESSION = "261122_1646--store--{}"
@@ -55,6 +58,20 @@ async def test_a_session_larger_than_a_page_is_read_whole(proxied, proxy):
     assert await store.read() == records
     assert proxy.count("BatchPutAttributes") == 105
     assert proxy.count("Select") == 2
+    await store.delete()
+
+
+async def test_without_timings_a_session_takes_fewer_requests_and_lacks_nothing_else(proxied, proxy):
+    path = "/mnt/awsac/" + "x" * 300  # so that some hundred items fill a page, as thousands of real ones do
+    timings = timing_attributes(dict.fromkeys(PARTS, 1234.567), attempt=2)
+    records = [JobRecord(number=number, script=path, extra=timings) for number in range(1, 951)]
+    store = status_store(proxied, "261122_1646--many--0002")
+    await store.create()
+    await store.write(records)
+    assert await store.read() == records
+    assert proxy.count("Select") == 2
+    assert await store.read(timings=False) == [replace(record, extra={X_ATTEMPT: "2"}) for record in records]
+    assert proxy.count("Select") == 3
     await store.delete()
 
 
