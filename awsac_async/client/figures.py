@@ -6,7 +6,7 @@ the style sheet classes into colours. Lengths are in units of a figure that is `
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain, groupby, pairwise
 
@@ -269,7 +269,7 @@ class Durations:
     unit: str
     lines: tuple[tuple[float, str, str], ...]
     dot: float = _DOT
-    bars: bool = field(default=False)
+    bars: bool = False
 
 
 def durations_figure(durations: Sequence[Duration], *, marks: Sequence[tuple[float, str]]) -> Durations | None:
