@@ -1,12 +1,13 @@
 """Instances are real processes: they boot, print, are kept apart, and leave nothing when they end."""
 
 import os
+import subprocess
 import uuid
 from pathlib import Path
 
 import pytest
 
-from awsac_async.local import cgroups, hypervisor
+from awsac_async.local import cgroups, cloud, hypervisor
 from awsac_async.local.settings import Isolation, Settings
 from tests.conftest import embedded_cloud
 
@@ -56,6 +57,31 @@ def test_termination_takes_processes_that_left_their_session_and_ignore_sigterm(
     account.terminate(instance_id)
     assert _running_with(word) == []
     assert account.processes(instance_id) == []
+
+
+def test_whoever_enters_an_instance_is_in_it_and_what_they_left_running_ends_with_it(account: Account) -> None:
+    word = f"86400.{uuid.uuid4().int}"
+    instance_id = account.launch("echo up; sleep 60")
+    directory = account.cloud.directory
+    script = f"touch $ATLASworkingDir-entered; echo $ATLASworkingDir; env; setsid sleep {word} >/dev/null 2>&1 &"
+    account.printed(instance_id, "up")
+
+    entered = subprocess.run(
+        cloud.entering(directory, instance_id, [script]), capture_output=True, text=True, check=True
+    )
+    seen = subprocess.run(
+        cloud.entering(directory, instance_id, ["ls", "-d", "$ATLASworkingDir-entered"]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    account.terminate(instance_id)
+
+    assert seen.stdout == entered.stdout.splitlines()[0] + "-entered\n"
+    assert "AWS_" not in entered.stdout
+    assert _running_with(word) == []
+    with pytest.raises(cloud.LocalCloudError, match="does not run"):
+        cloud.entering(directory, instance_id)
 
 
 def test_a_poweroff_inside_ends_that_instance_only(account: Account) -> None:
