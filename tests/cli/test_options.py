@@ -203,3 +203,13 @@ def test_verbose_tells_each_call_of_the_cloud_and_quiet_only_the_error(awsac: Aw
     assert (verbose.returncode, silent.returncode) == (2, 2)
     assert verbose.stderr.splitlines()[-1] == silent.stderr.strip()
     assert "no-such-bucket" in silent.stderr
+
+
+def test_the_region_of_the_command_line_wins_over_that_of_the_ini(awsac: Awsac) -> None:
+    write_ini(awsac.folder, more="region = us-east-1\n")
+    write_jobs(awsac.folder)
+
+    refused = awsac("plan", "-i", "session.ini", "-a", "jobs", "--region", "eu-west-1")
+
+    assert refused.returncode == 2
+    assert "the session is to run in eu-west-1" in refused.stderr
