@@ -14,7 +14,10 @@ PATIENCE = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request as the proxy sees it; ``operation`` is the Action of a query, else the HTTP method."""
+    """A request as the proxy sees it; ``operation`` is the Action of a query, else the HTTP method.
+
+    Behind that of a dry run stands `` (dry run)``.
+    """
 
     operation: str
     path: str
@@ -117,4 +120,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _operation(method: str, body: bytes) -> str:
     fields = dict(part.partition("=")[::2] for part in body.decode("latin-1").split("&") if "=" in part)
-    return fields.get("Action", method)
+    return fields.get("Action", method) + (" (dry run)" if fields.get("DryRun") == "true" else "")
