@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from awsac_async.cli.common import Json, Local, print_json, run, say, use_local
+from awsac_async.cli.common import Json, Local, print_json, run, use_local
+from awsac_async.cli.remarks import say
 
 
 def attach(

@@ -15,16 +15,14 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from awsac_async.cli import remarks
 from awsac_async.cli.completion import session_files
 from awsac_async.cli.main import EXIT_INTERRUPTED
 from awsac_async.cli.options import refuse_with_local
+from awsac_async.cli.remarks import say
 from awsac_async.session import names
 from awsac_async.session.errors import AwsacError, InputError
 
 T = TypeVar("T")
-
-say = remarks.say
 
 
 def newest_session_file() -> Path:

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, say, use_local
+from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
 from awsac_async.cli.completion import launch_indexes
+from awsac_async.cli.remarks import say
 from awsac_async.session.errors import InputError
 from awsac_async.session.times import format_time
 

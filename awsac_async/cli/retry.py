@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from awsac_async.cli.common import ChangedSession, Json, Local, Yes, ask, print_json, run, say, use_local
+from awsac_async.cli.common import ChangedSession, Json, Local, Yes, ask, print_json, run, use_local
 from awsac_async.cli.completion import job_numbers
+from awsac_async.cli.remarks import say
 from awsac_async.session.costs import shown_usd
 from awsac_async.session.jobs import named_jobs, parse_numbers, shown_numbers
 

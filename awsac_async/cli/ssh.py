@@ -8,8 +8,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, say, use_local
+from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
 from awsac_async.cli.completion import job_numbers
+from awsac_async.cli.remarks import say
 from awsac_async.session.errors import InputError
 
 _DEFAULT_USER = "ec2-user"  # of Amazon Linux, as client.ssh has it

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, say, say_trying_again, use_local
-from awsac_async.cli.remarks import quiet
+from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, say_trying_again, use_local
+from awsac_async.cli.remarks import quiet, say
 from awsac_async.session.durations import parse_duration, shown_duration
 from awsac_async.session.errors import InputError
 from awsac_async.session.jobs import named_jobs
