@@ -10,6 +10,7 @@ from awsac_async.cli.remarks import quiet, say
 from awsac_async.session.durations import parse_duration, shown_duration
 from awsac_async.session.errors import InputError
 from awsac_async.session.jobs import named_jobs
+from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
     from awsac_async.client import Ended
@@ -84,12 +85,12 @@ def ended_values(ended: "Ended") -> dict[str, Any]:
 def ended_text(ended: "Ended", timeout: float | None) -> str:
     """Return what came of a session in one line; ``timeout`` are the seconds after which nobody waited longer."""
     values = ended_values(ended)
-    session, failed = f"session {values['session_id']}", values["failed_jobs"]
+    session, failed, jobs = f"session {values['session_id']}", values["failed_jobs"], counted(values["n_jobs"], "job")
     if not values["over"]:
-        waited = shown_duration(timeout or 0)
         left = sum(not job.state.final for job in ended.status.jobs)
-        return f"{session} is not over after {waited} of --timeout, and goes on: {left} of {values['n_jobs']} jobs left"
+        waited = f"{shown_duration(timeout or 0)} of --timeout"
+        return f"{session} is not over after {waited}, and goes on: {left} of {jobs} left"
     if not failed:
-        return f"{session} is over: all {values['n_jobs']} jobs finished well"
-    which = named_jobs(failed)
-    return f"{session} is over: {len(failed)} of {values['n_jobs']} jobs went wrong ({values['outcome']}): {which}"
+        return f"{session} is over: {'its job' if values['n_jobs'] == 1 else f'all {jobs}'} finished well"
+    went = f"{len(failed)} of {jobs} went wrong ({values['outcome']})"
+    return f"{session} is over: {went}: {named_jobs(failed)}"
