@@ -64,9 +64,7 @@ def _deadline(plan: "Plan") -> list[str]:
         f"its jobs are stopped {shown_duration(warning_seconds(plan.max_hours))} before"
     ]
     if plan.shortened_from is not None:
-        lines.append(
-            f"              (shortened from {_hours(plan.shortened_from)} to keep to --max-cost)"
-        )
+        lines.append(f"              (shortened from {_hours(plan.shortened_from)} to keep to --max-cost)")
     if plan.job_timeout is not None:
         never = "; the deadline comes first" if plan.deadline_first else ""
         lines.append(f"job timeout:  {shown_duration(plan.job_timeout)}{never}")
