@@ -20,7 +20,8 @@ class Rows:
     def __init__(
         self, titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str], title: str | None = None
     ) -> None:
-        self._titles, self._rows, self._right, self._title = titles, rows, right, title
+        self._titles, self._right, self._title = titles, right, title
+        self._rows = [row if "".join(row).isprintable() else list(map(_printable, row)) for row in rows]
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["RenderableType"]:
         """Yield the lines; called by rich."""
@@ -40,8 +41,8 @@ class Rows:
         """Return the widths of the columns; None if something is too wide, or not so wide as it is long."""
         columns = list(zip(self._titles, *self._rows, strict=True))
         widths = [max(map(len, column)) for column in columns]
-        simple = all(text.isascii() and text.isprintable() for text in map("".join, columns))
-        return widths if simple and sum(widths) + len(_GAP) * (len(widths) - 1) <= most else None
+        ascii_only = all(text.isascii() for text in map("".join, columns))
+        return widths if ascii_only and sum(widths) + len(_GAP) * (len(widths) - 1) <= most else None
 
     def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:
         cells = (
@@ -66,6 +67,11 @@ class Rows:
         for row in self._rows:
             table.add_row(*row)
         return table
+
+
+def _printable(text: str) -> str:
+    """Replace what could control a terminal: anybody who may write to the session's domain chooses texts."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 class _Lines:
