@@ -1,7 +1,8 @@
 """The entry of ``awsac``: the one place where an error becomes a sentence on stderr and an exit code.
 
-Exit codes: 0 all well, 1 some job failed, 2 bad input or usage, 3 the cloud refused or failed, 70 a fault of awsac
-itself, 130 interrupted. Imports nothing heavy, so that Ctrl-C finds it in charge from the start.
+Exit codes: 0 all well, 1 some job failed, 2 bad input or usage, 3 the cloud refused or failed, 4 to 6 what came of a
+session (``wait``), 70 a fault of awsac itself, 130 interrupted. Imports nothing heavy, so that Ctrl-C finds it in
+charge from the start.
 """
 
 import os

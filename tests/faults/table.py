@@ -294,7 +294,7 @@ kind = "expired"
     Row(
         name="instance lost",
         what="The hardware of one of two instances fails when it has just said that its job runs",
-        then="Its job stays `running` in SimpleDB, and `check` counts it as failed, with EC2's reason; its volumes go "
+        then="Its job stays `running` in SimpleDB, and `check` shows it as lost, with EC2's reason; its volumes go "
         "with it, and the other instance does not notice",
         faults="""\
 [[event]]
