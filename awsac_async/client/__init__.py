@@ -3,7 +3,6 @@
 from awsac_async.client import events
 from awsac_async.client.attach import Attached, attach
 from awsac_async.client.check import SessionStatus, check, watch
-from awsac_async.client.checks import PriceSource
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
 from awsac_async.client.console import Console, console, consoles
 from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times
@@ -18,6 +17,7 @@ from awsac_async.client.logs import log_sources, logs
 from awsac_async.client.missing import Missing
 from awsac_async.client.outcome import Outcome, outcome
 from awsac_async.client.plan import Plan, plan
+from awsac_async.client.prices import PriceSource
 from awsac_async.client.report import Report, make_report, report
 from awsac_async.client.reportpage import format_report
 from awsac_async.client.resultfiles import Only

@@ -8,17 +8,16 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from awsac_async.client.prices import Price, find_price, find_volume_prices, optional
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.images import Image, Images, InstanceType
 from awsac_async.cloud.instances import Instances, Launch
-from awsac_async.cloud.pricing import Pricing
 from awsac_async.cloud.quotas import Quotas, quota_code
 from awsac_async.cloud.status import status_store
-from awsac_async.cloud.volumes import RELEASE_VOLUME_TYPE, SnapshotInfo, Volumes
+from awsac_async.cloud.volumes import SnapshotInfo, Volumes
 from awsac_async.session.archive import ArchiveContents, inner_name
 from awsac_async.session.errors import (
     AwsacError,
@@ -34,29 +33,11 @@ from awsac_async.session.errors import (
 from awsac_async.session.jobs import instances_needed
 from awsac_async.session.model import StartInfo
 from awsac_async.session.names import JOBS_FILE
-from awsac_async.session.times import now
 from awsac_async.session.wording import counted
 
 T = TypeVar("T")
-_PATIENCE = 30.0  # seconds for an answer that a start can do without
 # What keeps every call from being answered: said once.
 _NO_WAY = (CredentialsError, EndpointError)
-
-
-class PriceSource(StrEnum):
-    """Who says what an instance costs."""
-
-    INI = "session.ini"
-    LIST = "AWS price list"
-    SPOT = "spot price"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Price:
-    """What an hour of one instance costs in USD, and who says so."""
-
-    per_hour: float
-    source: PriceSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +202,7 @@ class CloudChecks:
     async def _check_profile(self, remarks: list[str]) -> None:
         name = self._startinfo.instance_profile
         try:
-            await _optional(self._images.check_profile(name), f"whether there is an instance profile {name}", remarks)
+            await optional(self._images.check_profile(name), f"whether there is an instance profile {name}", remarks)
         except NotFoundError as error:
             raise self._unknown("instance_profile", name, "an instance profile of this account") from error
 
@@ -234,7 +215,7 @@ class CloudChecks:
             remarks.append(f"the vCPU quota is not checked: awsac does not know which one counts {instance_type.name}")
             return
         try:
-            quota = await _optional(Quotas(self._aws).read(code), "the vCPU quota", remarks)
+            quota = await optional(Quotas(self._aws).read(code), "the vCPU quota", remarks)
         except NotFoundError as error:
             remarks.append(f"the vCPU quota could not be read: {error}")
             return
@@ -276,24 +257,12 @@ class CloudChecks:
         return None
 
     async def _find_price(self, remarks: list[str]) -> Price | None:
-        info = self._startinfo
-        if info.price_per_hour is not None:
-            return Price(per_hour=info.price_per_hour, source=PriceSource.INI)
-        pricing, name = Pricing(self._aws), info.instance_type
-        if info.market == "spot":
-            found, source = await _price(pricing.spot_per_hour(name, at=now()), name, remarks), PriceSource.SPOT
-        else:
-            found, source = await _price(pricing.instance_per_hour(name), name, remarks), PriceSource.LIST
-        return Price(per_hour=found, source=source) if found is not None else None
+        return await find_price(self._aws, self._startinfo, remarks)
 
     async def _find_volume_prices(self, remarks: list[str]) -> Mapping[str, float | None]:
-        """Return the prices of the image's volumes, if they have one by size alone, and of releases."""
         image = (await self._image).value
-        types = {disk.volume_type for disk in image.disks if not disk.extra} if image else set()
-        if self._contents and any(each.snapshot_id for each in self._contents.definitions):
-            types.add(RELEASE_VOLUME_TYPE)
-        pricing = Pricing(self._aws)
-        return {each: await _price(pricing.volume_per_gib_month(each), each, remarks) for each in sorted(types)}
+        releases = self._contents is not None and any(each.snapshot_id for each in self._contents.definitions)
+        return await find_volume_prices(self._aws, image, releases=releases, remarks=remarks)
 
     def _count(self, instance_type: InstanceType) -> int:
         return instances_needed(self._startinfo.n_jobs, self._startinfo.cores_per_instance or instance_type.vcpus)
@@ -317,36 +286,6 @@ class CloudChecks:
 
     def _unknown(self, field: str, found: str, expected: str) -> FormatError:
         return FormatError(file=self._ini, field=field, found=found, expected=expected)
-
-
-async def _optional(asked: Awaitable[T], what: str, remarks: list[str]) -> T | None:
-    """Return an answer that a start can do without; what kept it from being given becomes a remark.
-
-    Raises:
-        NotFoundError: there is no such thing.
-    """
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            return await asked
-    except NotFoundError:
-        raise
-    except TimeoutError:
-        remarks.append(f"{what} could not be read: no answer within {_PATIENCE:.0f} seconds")
-    except CloudError as error:
-        remarks.append(f"{what} could not be read: {error}")
-    return None
-
-
-async def _price(asked: Awaitable[float | None], what: str, remarks: list[str]) -> float | None:
-    before = len(remarks)
-    try:
-        price = await _optional(asked, f"the price of {what}", remarks)
-    except NotFoundError as error:
-        remarks.append(f"the price of {what} could not be read: {error}")
-        return None
-    if price is None and len(remarks) == before:
-        remarks.append(f"the price of {what} is unknown: AWS's list does not say it")
-    return price
 
 
 def _without(launch: Launch, error: CloudError) -> Launch | None:

@@ -48,12 +48,15 @@ class FormatError(InputError):
 
 
 class ProblemsError(AwsacError):
-    """Several things are wrong at once: each has its own line, and the exit code is that of bad input if one is."""
+    """Several things are wrong at once: each has its own line, and the exit code is that of bad input if one is.
+
+    A line ends with what to do next, as the error alone would be shown.
+    """
 
     def __init__(self, problems: Sequence[AwsacError]) -> None:
         self.problems = tuple(problems)
         self.exit_code = EXIT_INPUT if any(isinstance(each, InputError) for each in problems) else EXIT_CLOUD
-        super().__init__("\n".join(str(each) for each in problems))
+        super().__init__("\n".join("; ".join(filter(None, (str(each), each.next_step))) for each in problems))
 
 
 class CloudError(AwsacError):
