@@ -17,6 +17,8 @@ KEY, SECRET = "bench", "benchsecret"
 PORT, TLS_PORT = 8333, 8334
 CERTIFICATE = "ca.pem"  # in the folder: what vouches for the server
 _START_SECONDS = 30.0
+# Its parts find each other by sockets in /tmp that are named by port: those of another server would answer.
+_PRIVATE_TMP = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /tmp && exec "$@"', "sh")
 _IDENTITY = {
     "name": "bench",
     "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
@@ -31,7 +33,7 @@ def serving(folder: Path) -> Iterator[None]:
     (folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY]}))
     _certify(folder)
     with (folder / "weed.log").open("wb") as log:
-        command = ["setpriv", "--pdeathsig", "KILL", *_command(folder)]
+        command = [*_PRIVATE_TMP, "setpriv", "--pdeathsig", "KILL", *_command(folder)]
         server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         _wait(server, folder / "weed.log")
