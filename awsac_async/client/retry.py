@@ -147,11 +147,16 @@ async def _refuse_unready(bucket: Bucket, status: SessionStatus) -> None:
     """Raise InputError if the session is being stopped, or its archive is gone."""
     record = status.record
     asked = await read_control(bucket, record.session_id)
-    if asked.stop and status.running_instances:
+    if asked.stop and _any_live(status):
         raise InputError(f"session {record.session_id} is being stopped: retry when its instances are gone")
     key = archive_key(record.session_id, parse_user_data(record.user_data).archive_name)
     if not any(each.key == key for each in await bucket.list(key)):
         raise InputError(f"session {record.session_id} has no archive any more, so none of its jobs can run again")
+
+
+def _any_live(status: SessionStatus) -> bool:
+    """Whether there may be an agent that has not acted on what was asked: instances that shut down have one, too."""
+    return any(each.live for each in status.instances)
 
 
 class _Retry:
@@ -221,7 +226,7 @@ class _Retry:
         """Take back what was asked of the jobs' earlier attempts, and of agents that are gone."""
 
         def withdraw(control: Control) -> Control:
-            if control.stop and self._status.running_instances:
+            if control.stop and _any_live(self._status):
                 raise InputError(
                     f"session {self._record.session_id} is being stopped: retry when its instances are gone"
                 )

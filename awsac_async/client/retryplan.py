@@ -64,7 +64,8 @@ def choose(status: SessionStatus, choice: Choice) -> list[JobRecord]:
     Raises:
         InputError: a number is that of no job, or of one that is under way; or there is nothing to retry.
     """
-    busy = {job.number for job in status.jobs if _under_way(job, status)}
+    live = {each.launch_index for each in status.instances if each.live}
+    busy = {job.number for job in status.jobs if _under_way(job, status, live)}
     if choice.numbers is not None:
         _check_numbers(status, choice.numbers, busy)
     wanted = [job for job in status.jobs if job.number not in busy and _is_meant(job, status, choice)]
@@ -92,12 +93,16 @@ def _next_attempt(job: JobRecord) -> int:
     return (read_attempt(job) or 1) + (job.run_start is not None)
 
 
-def _under_way(job: JobRecord, status: SessionStatus) -> bool:
-    """Whether an agent may still write something of a job: its status, or the rest of its log."""
+def _under_way(job: JobRecord, status: SessionStatus, live: Collection[int]) -> bool:
+    """Whether an agent may still write something of a job: its status, or the rest of its log.
+
+    While its instance shuts down it may: an agent whose instance is terminated says what becomes of its jobs. ``live``
+    are the launch indexes of the instances that are not gone.
+    """
+    may_write = job.launch_index in live
     if not job.state.final:
-        return job.number not in status.lost_numbers
-    running = {each.launch_index for each in status.running_instances}
-    return job.extra.get(X_LOG) == LOG_PACKED and job.launch_index in running
+        return may_write or job.number not in status.lost_numbers
+    return may_write and job.extra.get(X_LOG) == LOG_PACKED
 
 
 def _is_meant(job: JobRecord, status: SessionStatus, choice: Choice) -> bool:

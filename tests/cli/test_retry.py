@@ -116,18 +116,12 @@ def is_run_instances(request: Request) -> bool:
     return request.operation == "RunInstances"
 
 
-def the_second(request: Request, seen: list[Request]) -> bool:
-    seen += [request] * is_document(request)
-    return len(seen) == 2
-
-
 def test_a_retry_that_dies_at_any_step_is_continued_and_one_that_is_refused_is_undone(
     awsac: Awsac, account: Account, embedded: Embedded
 ) -> None:
     session_id = begun(awsac, job=FAILS, n_jobs=1)
     file, documents = f"session-{session_id}.cfg", f"awsac/{session_id}/launches/"
     wait_until(lambda: over(account, session_id))
-    seen: list[Request] = []
     refusal = (
         b"<Response><Errors><Error><Code>VcpuLimitExceeded</Code>"
         b"<Message>You have requested more vCPUs than your limit.</Message></Error></Errors></Response>"
@@ -144,7 +138,7 @@ def test_a_retry_that_dies_at_any_step_is_continued_and_one_that_is_refused_is_u
         proxy.released.set()
         _, said = stopped.communicate(timeout=PATIENCE)
     undone_again = account.items(session_id)["job1"], account.keys(documents)
-    for step in (is_document, is_status, is_run_instances, lambda request: the_second(request, seen)):
+    for step in (is_document, is_status, is_run_instances):
         with proxy_before(embedded.endpoint, hold=step) as (proxy, address):
             dying = awsac.begin("retry", "--yes", "-c", file, AWS_ENDPOINT_URL=address)
             proxy.wait()
@@ -164,7 +158,7 @@ def test_a_retry_that_dies_at_any_step_is_continued_and_one_that_is_refused_is_u
     # Each launch was made once, and ran the next attempt.
     attempts = len(launched)
     assert {*reservations} < {each["Reservation"] for each in launched}
-    assert len({each["Reservation"] for each in launched}) == attempts == len(reservations) + 1 >= 5
+    assert len({each["Reservation"] for each in launched}) == attempts == len(reservations) + 1 >= 4
     assert logs == [*(f"attempt {number}" for number in range(1, attempts + 1)), ""]
     assert json.loads(account.content(f"awsac/{session_id}/manifests/job_1.json"))["attempt"] == attempts
     # Only the first attempt left results: they must not pass for those of the last.

@@ -85,6 +85,12 @@ def test_what_cannot_be_retried_is_refused(status: SessionStatus, choice: Choice
         choose(status, choice)
 
 
+def test_a_job_whose_instance_still_shuts_down_is_under_way(record: SessionRecord, status: SessionStatus) -> None:
+    leaving = SessionStatus(record=record, jobs=status.jobs, instances=(instance(0, "shutting-down"),), over=True)
+    with pytest.raises(InputError, match="jobs 6-7 are still under way"):
+        choose(leaving, Choice(numbers=frozenset({4, 6, 7})))
+
+
 def test_nothing_to_retry_is_said_with_what_can_be_named(record: SessionRecord, status: SessionStatus) -> None:
     calm = tuple(job for job in status.jobs if job.number in {1, 3, 8})
     with pytest.raises(InputError, match=r"1 job succeeded, 1 is under way, 1 killed on request \(--jobs 3 retries"):
