@@ -76,7 +76,7 @@ async def reading(*, ini: Path, archive: Path, data: Path | None = None) -> Asyn
 def _read(*, ini: Path, archive: Path, data: Path | None, made: Path) -> Reading:
     problems = _Problems()
     startinfo = problems.of(lambda: read_startinfo(ini))
-    packed = problems.of(lambda: _packed(archive, made)) if archive.is_dir() else archive
+    packed = problems.of(lambda: _archive_file(archive, made))
     contents = problems.of(lambda: read_archive(packed, file=str(archive))) if packed else None
     if startinfo and contents:
         problems.of(lambda: check_number_of_jobs(contents, startinfo, file=str(archive)))
@@ -115,6 +115,14 @@ class _Problems:
         except AwsacError as error:
             self.found.append(error)
         return None
+
+
+def _archive_file(archive: Path, made: Path) -> Path:
+    """Return the archive, or the one that is made of a folder; raises InputError."""
+    if not archive.exists():
+        expected = "a session archive, or a folder to be packed into one"
+        raise FormatError(file=str(archive), found="no such file or folder", expected=expected)
+    return _packed(archive, made) if archive.is_dir() else archive
 
 
 def _packed(folder: Path, made: Path) -> Path:
