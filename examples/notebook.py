@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 
 from awsac_async import client
 from awsac_async.client.costs import instance_times
-from awsac_async.client.timeline import Phase, timeline
+from awsac_async.client.report import Phase, timeline
 from awsac_async.local import cloud
 
 T = TypeVar("T")

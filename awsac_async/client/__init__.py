@@ -18,8 +18,7 @@ from awsac_async.client.missing import Missing
 from awsac_async.client.outcome import Outcome, outcome
 from awsac_async.client.plan import Plan, plan
 from awsac_async.client.prices import PriceSource
-from awsac_async.client.report import Report, make_report, report
-from awsac_async.client.reportpage import format_report
+from awsac_async.client.report import Report, format_report, make_report, report
 from awsac_async.client.resultfiles import Only
 from awsac_async.client.results import FileState, Overwrite, ResultFile, Results, get_results
 from awsac_async.client.retry import RetryEvent, RetryKept, RetryLaunched, RetryUndone, retry

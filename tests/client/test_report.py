@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from awsac_async.client import format_report, make_report
-from awsac_async.client.figures import MOST_CORES, nice_step
+from awsac_async.client.report.geometry import MOST_CORES, nice_step
 from awsac_async.session.model import JobState
 from tests.client.written import at, instance, job, status
 

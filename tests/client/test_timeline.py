@@ -1,7 +1,7 @@
 import pytest
 
 from awsac_async.client.costs import instance_times
-from awsac_async.client.timeline import timeline
+from awsac_async.client.report.timeline import timeline
 from awsac_async.session.model import JobState
 from tests.client.written import at, instance, job, status
 

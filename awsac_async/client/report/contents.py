@@ -1,6 +1,6 @@
-"""The verb ``report``: all that can be known of a session, for one page.
+"""All that can be known of a session for its report, read and put together.
 
-Owns what is put together and when it was so; the page itself is ``reportpage``'s. Reads only.
+Owns what is put together and when it was so; the page itself is ``page``'s. Reads only.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from awsac_async.client.check import SessionStatus, check
 from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times, unknown_instances
-from awsac_async.client.timeline import Core, timeline
+from awsac_async.client.report.timeline import Core, timeline
 from awsac_async.session.errors import InputError
 from awsac_async.session.model import JobRecord
 from awsac_async.session.names import results_directory

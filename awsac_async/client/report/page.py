@@ -1,7 +1,7 @@
 """The page of a report: its tables as values, and the template that they and the figures go into.
 
-Owns what the page says, and nothing of how it looks: that is in ``page/``. What comes from a session is text, which the
-template escapes. The page refers to nothing but the files of the results.
+Owns what the page says, and nothing of how it looks: that is in ``template/``. What comes from a session is text, which
+the template escapes. The page refers to nothing but the files of the results.
 """
 
 import functools
@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 from awsac_async import __version__
 from awsac_async.client.costs import billed_seconds
-from awsac_async.client.figures import timeline_panels
-from awsac_async.client.report import Report
-from awsac_async.client.reportfigures import RUNS, core_times, durations, script_name, script_times, timeline_lines
-from awsac_async.client.reportwords import kind, shown_span, shown_time, word
+from awsac_async.client.report.contents import Report
+from awsac_async.client.report.figures import RUNS, core_times, durations, script_name, script_times, timeline_lines
+from awsac_async.client.report.geometry import timeline_panels
+from awsac_async.client.report.words import kind, shown_span, shown_time, word
 from awsac_async.session import names
 from awsac_async.session.costs import shown_usd
 from awsac_async.session.jobs import shown_numbers
@@ -64,7 +64,7 @@ def _template() -> "Template":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("awsac_async.client", "page"),
+        loader=PackageLoader("awsac_async.client.report", "template"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,6 +1,6 @@
 """What the report's figures show of a session: the spans of each core, the sums of them, how long jobs ran.
 
-Owns which mark stands for what; where it stands is in ``figures``. Pure.
+Owns which mark stands for what; where it stands is in ``geometry``. Pure.
 """
 
 from collections import defaultdict
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from awsac_async.client.figures import Drawn, Duration, Durations, Line, durations_figure
-from awsac_async.client.report import Report
-from awsac_async.client.reportwords import kind, shown_span, word
-from awsac_async.client.timeline import Core, Phase, Span
+from awsac_async.client.report.contents import Report
+from awsac_async.client.report.geometry import Drawn, Duration, Durations, Line, durations_figure
+from awsac_async.client.report.timeline import Core, Phase, Span
+from awsac_async.client.report.words import kind, shown_span, word
 from awsac_async.session.model import JobRecord, JobState
 
 _WRONG = "wrong"  # a run that did not end well
