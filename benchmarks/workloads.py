@@ -6,14 +6,15 @@ Owns the sizes, and the folder in memory. Contents are random, so that nothing c
 import hashlib
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.session import names
-from awsac_async.session.manifest import Manifest, SavedFile, format_manifest
+from awsac_async.session.manifest import Manifest, SavedFile, format_copies, format_manifest
 
 SESSION_ID = "261122_2200--bench--0001"
+CORES = 16  # of an instance
 _CHUNK = 1 << 20
 _SMALL, _LARGE = 20_000, 256 << 20  # bytes
 _LEAST, _MOST = 1_000, 20_000_000  # of the mix
@@ -62,12 +63,22 @@ def make(workload: Workload, folder: Path) -> Files:
         name = key.rpartition("/")[2]
         sha256 = _write(results / name, size)
         saved.setdefault(job, []).append(SavedFile(key=key, name=name, size=size, sha256=sha256))
-    for job, files in saved.items():
-        manifest = Manifest(session_id=SESSION_ID, job=job, attempt=1, files=tuple(files))
-        (manifests / names.manifest_key(SESSION_ID, job).rpartition("/")[2]).write_bytes(format_manifest(manifest))
+    _write_manifests(manifests, saved)
     return Files(
         results=results, manifests=manifests, sums={file.name: file.sha256 for each in saved.values() for file in each}
     )
+
+
+def _write_manifests(folder: Path, saved: Mapping[int, Sequence[SavedFile]]) -> None:
+    """Write the manifest of each job, and the copies that its instance leaves."""
+    instances: dict[int, list[bytes]] = {}
+    for job, files in saved.items():
+        content = format_manifest(Manifest(session_id=SESSION_ID, job=job, attempt=1, files=tuple(files)))
+        (folder / names.manifest_key(SESSION_ID, job).rpartition("/")[2]).write_bytes(content)
+        instances.setdefault((job - 1) // CORES, []).append(content)
+    for index, manifests in instances.items():
+        key = names.manifest_copies_key(SESSION_ID, index)
+        (folder / key.rpartition("/")[2]).write_bytes(format_copies(manifests))
 
 
 def _write(path: Path, size: int) -> str:

@@ -64,7 +64,9 @@ class Agent:
         # Before the machine's end there must be time to say what was not saved, and to send the log.
         left = self.deadline.left() - _LEAVING_SHARE * self.deadline.warning()
         saved_until = asyncio.get_running_loop().time() + left
-        self.saver = Saver(bucket=self.bucket, session_id=session_id, deadline=saved_until)
+        self.saver = Saver(
+            bucket=self.bucket, session_id=session_id, deadline=saved_until, on_manifest=self.state.keep_manifest
+        )
         self.logs = LogShipper(self.bucket, self.paths.state / "logs")
         self.stop.tell(self._hurry)
 

@@ -19,7 +19,7 @@ from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import Instances
 from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.model import Job, JobRecord, JobState
-from awsac_async.session.names import AGENT_LOG_FILE, DEADLINE_PROGRAM, agent_log_key
+from awsac_async.session.names import AGENT_LOG_FILE, DEADLINE_PROGRAM, agent_log_key, manifest_copies_key
 from awsac_async.session.userdata import number_of_jobs
 
 _log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ _LOG_SECONDS = 600.0  # how long the log may take: results are worth waiting for
 _REFUSED_SECONDS = 600.0  # how long EC2 may refuse to terminate this instance before it is powered off
 _ABANDON_SECONDS = 3600.0  # how long an agent that could not begin asks for the end of its instance
 _CHUNKS_SECONDS = 60.0  # how long the live logs may take: what is missing there is in the packed ones
+_COPIES_SECONDS = 30.0  # how long the copies of manifests may take, without which getresults is only slower
 _LEAST_SECONDS = 5.0  # each of these, also when the deadline is near
 _HURRIED_SECONDS = 30.0  # each of these, when the instance is being taken away
 
@@ -75,6 +76,18 @@ async def write_status(agent: Agent, _: str) -> None:
     within = _within(agent, _STATUS_SECONDS)
     if not await agent.reporter.close(within=within):
         _log.error("some states were not written within %.0f s", within)
+
+
+async def copy_manifests(agent: Agent, _: str) -> None:
+    """Upload the manifests of all jobs of this instance once more, as one document, so that one request reads them.
+
+    Nothing depends on it.
+    """
+    manifests = await asyncio.to_thread(agent.state.manifests)
+    if agent.launch is None or not manifests:
+        return
+    key = manifest_copies_key(agent.user_data.session_id, agent.launch.launch_index)
+    await agent.saver.save_copies(manifests, key, within=_within(agent, _COPIES_SECONDS))
 
 
 async def upload_log(agent: Agent, _: str) -> None:

@@ -22,7 +22,7 @@ from awsac_async.cloud.bucket import Bucket, Upload
 from awsac_async.cloud.objects import Stream
 from awsac_async.session import names
 from awsac_async.session.errors import CloudError, InputError
-from awsac_async.session.manifest import Manifest, SavedFile, format_manifest
+from awsac_async.session.manifest import Manifest, SavedFile, format_copies, format_manifest
 
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_SECONDS = 300.0
@@ -34,6 +34,7 @@ _REMOVE_SECONDS = 60.0  # how long what an earlier launch has saved may resist: 
 # hurry waits for no longer than this until another request can be made.
 _PATIENCE = timedelta(seconds=20)
 OnTrouble = Callable[[CloudError], None]
+OnManifest = Callable[[int, bytes], None]
 
 
 class SaveError(Exception):
@@ -47,10 +48,12 @@ class Saver:
         bucket: the session's bucket.
         session_id: the session.
         deadline: the loop's time after which nothing is tried again, and what is under way is given up.
+        on_manifest: told of each manifest, by its job, that was uploaded.
     """
 
-    def __init__(self, *, bucket: Bucket, session_id: str, deadline: float) -> None:
+    def __init__(self, *, bucket: Bucket, session_id: str, deadline: float, on_manifest: OnManifest) -> None:
         self._bucket, self._session_id, self._deadline = bucket, session_id, deadline
+        self._on_manifest = on_manifest
         self._hurry = Hurry()
         self._packing = asyncio.Semaphore(len(os.sched_getaffinity(0)))
 
@@ -125,6 +128,15 @@ class Saver:
         until = min(self._deadline, asyncio.get_running_loop().time() + within)
         await self._save(source, key, lambda _: None, until=until)
 
+    async def save_copies(self, manifests: Sequence[bytes], key: str, *, within: float) -> None:
+        """Upload one document with copies of manifests.
+
+        Raises:
+            SaveError: it took longer than ``within`` seconds.
+        """
+        upload = Upload(source=format_copies(manifests), key=key)
+        await self._keep_trying(upload, lambda _: None, until=asyncio.get_running_loop().time() + within)
+
     async def _save_all(self, sources: dict[str, Source], on_trouble: OnTrouble) -> tuple[list[SavedFile], list[str]]:
         """Upload all at once, so that what fails holds up nothing; returns what was saved, and why the rest was not."""
         saved: list[SavedFile] = []
@@ -149,9 +161,11 @@ class Saver:
 
     async def _save_manifest(self, job: int, attempt: int, files: list[SavedFile], on_trouble: OnTrouble) -> None:
         manifest = Manifest(session_id=self._session_id, job=job, attempt=attempt, files=tuple(files))
-        key = names.manifest_key(self._session_id, job)
+        content = format_manifest(manifest)
+        upload = Upload(source=content, key=names.manifest_key(self._session_id, job))
         until = max(self._deadline, asyncio.get_running_loop().time() + _MANIFEST_SECONDS)
-        await self._keep_trying(Upload(source=format_manifest(manifest), key=key), on_trouble, until=until)
+        await self._keep_trying(upload, on_trouble, until=until)
+        self._on_manifest(job, content)
 
     async def _keep_trying(self, upload: Upload, on_trouble: OnTrouble, *, until: float) -> None:
         last = ""

@@ -1,9 +1,9 @@
 """What the agent keeps on disk so that its successor can go on: how each job stands, and how the agent was called.
 
-Owns ``run.json``, ``launch``, ``unpacked``, ``handed-over``, ``faults`` and each job's ``record.json`` and ``told`` in
-the state directory; the claims of jobs' processes there are ``process``'s. Everything is written atomically and small
-enough to be written on the loop. A write that fails, on a full disk say, is logged and never fails the agent: a
-successor then knows less.
+Owns ``run.json``, ``launch``, ``unpacked``, ``handed-over``, ``faults`` and each job's ``record.json``, ``told`` and
+``manifest.json`` in the state directory; the claims of jobs' processes there are ``process``'s. Everything is written
+atomically and small enough to be written on the loop. A write that fails, on a full disk say, is logged and never fails
+the agent: a successor then knows less.
 """
 
 import json
@@ -123,6 +123,14 @@ class State:
         """Whether the end of a job stands in the status store."""
         return self._told_file(job).exists()
 
+    def keep_manifest(self, job: int, content: bytes) -> None:
+        """Keep the manifest of a job as it was uploaded."""
+        self._write_text(self._manifest_file(job), content.decode())
+
+    def manifests(self) -> list[bytes]:
+        """Return the manifests that were kept by any agent of this instance; raises OSError. Blocks."""
+        return [file.read_bytes() for file in sorted(self.directory.glob("jobs/*/manifest.json"))]
+
     def keep_unpacked(self, *, seconds: float) -> None:
         """Keep that the session archive is fetched and unpacked, and how long that took."""
         self._write(self.directory / "unpacked", {"seconds": round(seconds, 3)})
@@ -156,11 +164,17 @@ class State:
     def _told_file(self, number: int) -> Path:
         return self.directory / "jobs" / str(number) / "told"
 
+    def _manifest_file(self, job: int) -> Path:
+        return self.directory / "jobs" / str(job) / "manifest.json"
+
     def _write(self, file: Path, document: Mapping[str, Any]) -> bool:
+        return self._write_text(file, json.dumps(document) + "\n")
+
+    def _write_text(self, file: Path, text: str) -> bool:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with replacing(file, mode=0o644) as part:
-                part.write_text(json.dumps(document) + "\n")
+                part.write_text(text)
         except OSError as error:
             _log.error("a successor will not know what is now in %s: %s", file, describe(error))
             return False

@@ -2,12 +2,14 @@
 
 Owns the format, a JSON document: ``version`` (1), ``session_id``, ``job``, ``attempt`` (the one whose results these
 are), and ``files``, a list of ``key``, ``name`` (of the file that ``getresults`` makes), ``size`` in bytes, ``sha256``.
+And that of the copies of one instance's manifests in one document, so that they can be read in one request.
 The reader trusts nothing of it: whoever may write into the bucket may have written it.
 """
 
+import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -56,7 +58,34 @@ def parse_manifest(content: bytes, *, session_id: str, job: int, file: str) -> M
     Raises:
         FormatError: it is no manifest, or another job's.
     """
+    return _parse(_loaded(content, file=file), session_id=session_id, job=job, file=file)
+
+
+def format_copies(manifests: Iterable[bytes]) -> bytes:
+    """Return one document with these manifests, each with the MD5 of its own, which is that object's ETag."""
+    copies = [json.loads(content) | {"md5": _md5(content)} for content in manifests]
+    return (json.dumps({"version": VERSION, "copies": copies}) + "\n").encode()
+
+
+def parse_copies(content: bytes, *, session_id: str, file: str) -> dict[str, Manifest]:
+    """Read such a document of a session; returns the manifests by that MD5.
+
+    Raises:
+        FormatError: it is none, or another session's.
+    """
     members = _Members(_loaded(content, file=file), file=file)
+    members.read("version", lambda value: value == VERSION and _is_integer(value), f"{VERSION}")
+    found = {}
+    for value in members.read("copies", lambda value: isinstance(value, list), "a list"):
+        copy = _Members(value, file=file)
+        md5 = copy.read("md5", lambda value: isinstance(value, str), "the MD5 of the manifest")
+        job = copy.read("job", _is_integer, "the number of a job")
+        found[md5] = _parse(value, session_id=session_id, job=job, file=file)
+    return found
+
+
+def _parse(document: object, *, session_id: str, job: int, file: str) -> Manifest:
+    members = _Members(document, file=file)
     members.read("version", lambda value: value == VERSION and _is_integer(value), f"{VERSION}")
     members.read("session_id", lambda value: value == session_id, session_id)
     members.read("job", lambda value: value == job and _is_integer(value), f"{job}")
@@ -109,6 +138,10 @@ def _shown(value: object) -> str:
 
 def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _is_sha256(value: object) -> bool:

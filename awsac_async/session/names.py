@@ -103,7 +103,7 @@ def launch_key(session_id: str, launch: int) -> str:
 
 
 def manifests_prefix(session_id: str) -> str:
-    """Prefix of the manifests of all jobs."""
+    """Prefix of the manifests of all jobs, and of their copies by instance."""
     return internal_prefix(session_id) + "manifests/"
 
 
@@ -150,6 +150,16 @@ def control_key(session_id: str) -> str:
 def manifest_key(session_id: str, job: int) -> str:
     """Key of the list of what a job has saved, uploaded after all of it."""
     return f"{manifests_prefix(session_id)}job_{job}.json"
+
+
+def manifest_copies_key(session_id: str, launch_index: int) -> str:
+    """Key of the copies of all manifests of an instance's jobs, uploaded when it goes."""
+    return f"{manifest_copies_prefix(session_id)}{launch_index}.json"
+
+
+def manifest_copies_prefix(session_id: str) -> str:
+    """Prefix of the copies of manifests of all instances."""
+    return f"{manifests_prefix(session_id)}instance_"
 
 
 def logs_prefix(session_id: str) -> str:

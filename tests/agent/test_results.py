@@ -48,7 +48,7 @@ class Saving:
 
     def saver(self, *, seconds: float = 60) -> Saver:
         deadline = asyncio.get_running_loop().time() + seconds
-        return Saver(bucket=self.bucket, session_id=self.session_id, deadline=deadline)
+        return Saver(bucket=self.bucket, session_id=self.session_id, deadline=deadline, on_manifest=lambda *_: None)
 
     async def save(self, *attempts: JobFiles, seconds: float = 60, again: bool = False) -> str:
         saver = self.saver(seconds=seconds)

@@ -17,7 +17,7 @@ from awsac_async.cloud.aws import connect
 from awsac_async.cloud.status import status_store
 from awsac_async.session import names
 from awsac_async.session.errors import InputError
-from awsac_async.session.manifest import Manifest, SavedFile, format_manifest
+from awsac_async.session.manifest import Manifest, SavedFile, format_copies, format_manifest
 from awsac_async.session.model import JobRecord, JobState
 from awsac_async.session.record import read_record, write_record
 from awsac_async.session.times import format_time, now
@@ -36,6 +36,10 @@ class Saved:
 
     def put(self, key: str, content: bytes) -> None:
         self.account.s3.put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    def read(self, key: str) -> bytes:
+        content: bytes = self.account.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return content
 
     def save(self, job: int, *, results: bytes | None = b"results", manifest: bool = True, attempt: int = 1) -> None:
         """Do what an agent does at a job's end."""
@@ -138,6 +142,29 @@ async def test_what_a_manifest_contradicts_has_no_file_and_everything_else_comes
     assert not results.all_well
     assert saved.there() == {"results_job_3.tar.bz2", *(f"stdouterr_job_{job}.tar.bz2" for job in (1, 2, 3))}
     assert states(results)["results_job_3.tar.bz2"] == ("downloaded", False)
+
+
+async def test_copies_of_manifests_save_requests_and_count_only_as_long_as_they_are_of_what_is_there(
+    saved: Saved, caplog: pytest.LogCaptureFixture
+) -> None:
+    for job in (1, 2, 3, 4):
+        saved.save(job)
+    manifests = [saved.read(names.manifest_key(saved.id, job)) for job in (1, 2, 3)]
+    saved.put(names.manifest_copies_key(saved.id, 0), format_copies(manifests))
+    saved.save(2, results=b"of a retry", attempt=2)  # elsewhere, before or after its first instance went
+    saved.account.s3.delete_object(Bucket=BUCKET, Key=names.manifest_key(saved.id, 3))  # it is being repeated
+    saved.put(names.manifest_copies_key(saved.id, 1), b"{}")
+    with caplog.at_level("DEBUG", logger="awsac_async.cloud"):
+        results = await saved.get()
+
+    read = {message.split()[1].rpartition("/")[2] for message in caplog.messages if "/manifests/job_" in message}
+    assert read == {"job_2.json:", "job_4.json:"}
+    assert (results.all_well, {file.state.value for file in results.files}) == (True, {"downloaded"})
+    assert {file.path.name for file in results.files if not file.verified} == {
+        "results_job_3.tar.bz2",
+        "stdouterr_job_3.tar.bz2",
+    }
+    assert (saved.folder / "results_job_2.tar.bz2").read_bytes() == b"of a retry"
 
 
 async def test_a_file_that_was_changed_here_is_asked_about_even_if_its_size_is_the_same(saved: Saved) -> None:

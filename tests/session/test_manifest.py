@@ -1,5 +1,6 @@
 """A manifest is the document that docs/protocol.md tells other programs to expect, and is not trusted."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -8,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awsac_async.session.errors import FormatError
-from awsac_async.session.manifest import Manifest, SavedFile, format_manifest, parse_manifest
+from awsac_async.session.manifest import (
+    Manifest,
+    SavedFile,
+    format_copies,
+    format_manifest,
+    parse_copies,
+    parse_manifest,
+)
 from tests.session.outcomes import outcome
 
 SESSION = "261122_1500--test--1a2b"
@@ -90,3 +98,35 @@ def test_nonsense_and_the_manifest_of_another_job_are_refused_with_their_place(
 @given(st.binary() | st.text().map(str.encode))
 def test_any_bytes_are_read_or_refused_with_a_format_error(content: bytes) -> None:
     assert isinstance(outcome(lambda: parsed(content)), Manifest | FormatError)
+
+
+def copies(*values: Any, **members: Any) -> bytes:
+    return json.dumps({"version": 1, "copies": list(values)} | members).encode()
+
+
+COPY = json.loads(document()) | {"md5": "0" * 32}
+
+
+def test_copies_of_manifests_are_found_by_the_md5_of_what_was_copied() -> None:
+    content = document()
+    read = parse_copies(format_copies([content]), session_id=SESSION, file="instance_0.json")
+    assert read == {hashlib.md5(content, usedforsecurity=False).hexdigest(): parsed(content)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff",
+        b"[]",
+        copies(version=2),
+        copies(copies={}),
+        copies("copy"),
+        copies(COPY | {"md5": 1}),
+        copies(COPY | {"job": "7"}),
+        copies(COPY | {"session_id": "261122_1500--test--ffff"}),
+        copies(COPY | {"files": None}),
+    ],
+)
+def test_what_are_no_copies_of_manifests_of_this_session_is_refused(content: bytes) -> None:
+    with pytest.raises(FormatError):
+        parse_copies(content, session_id=SESSION, file="instance_0.json")
