@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from awsac_async.cli.buckets import AllBuckets, OneBucket, named_buckets
 from awsac_async.cli.common import Json, Local, Yes, ask, print_json, run, use_local
 from awsac_async.cli.gctext import (
     collection_line,
@@ -14,7 +15,6 @@ from awsac_async.cli.gctext import (
     garbage_question,
     garbage_values,
 )
-from awsac_async.cli.places import AllBuckets, OneBucket, named_buckets
 from awsac_async.cli.remarks import say
 from awsac_async.session.durations import parse_duration
 from awsac_async.session.errors import EXIT_CLOUD, InputError

@@ -2,9 +2,9 @@
 
 import sys
 
+from awsac_async.cli.buckets import AllBuckets, OneBucket, named_buckets
 from awsac_async.cli.common import Json, Local, print_json, run, use_local
 from awsac_async.cli.lstext import sessions_text, sessions_values
-from awsac_async.cli.places import AllBuckets, OneBucket, named_buckets
 from awsac_async.cli.remarks import say
 from awsac_async.cli.statustext import console, plain
 from awsac_async.session.times import now

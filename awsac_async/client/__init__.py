@@ -7,8 +7,7 @@ from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQue
 from awsac_async.client.console import Console, console, consoles
 from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times
 from awsac_async.client.events import StartEvent
-from awsac_async.client.garbage import Garbage, GarbageKind
-from awsac_async.client.gc import Collection, collect_garbage, find_garbage
+from awsac_async.client.gc import Collection, Garbage, GarbageKind, collect_garbage, find_garbage
 from awsac_async.client.init import init
 from awsac_async.client.kill import Killed, kill, stop
 from awsac_async.client.leftovers import Left

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from awsac_async.client.places import holds_session, read_copy, sessions_of
+from awsac_async.client.buckets import holds_session, read_copy, sessions_of
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from awsac_async.client.buckets import Buckets, Remark, find_buckets, holds_session, read_copy, sessions_of
 from awsac_async.client.check import SessionStatus, status_with
 from awsac_async.client.costs import cost_so_far
-from awsac_async.client.places import Places, Remark, find_places, holds_session, read_copy, sessions_of
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.domains import domain_names
 from awsac_async.cloud.instances import InstanceInfo, Instances
@@ -82,7 +82,7 @@ async def list_sessions(
         InputError: no bucket is named, and those of the account cannot be listed.
     """
     async with connect(region=region) as aws:
-        listing = _Listing(aws=aws, places=await find_places(aws, buckets), all_of_them=not buckets, remark=on_remark)
+        listing = _Listing(aws=aws, buckets=await find_buckets(aws, buckets), all_of_them=not buckets, remark=on_remark)
         found = await listing.read()
     return sorted(found, key=_newest_first)
 
@@ -90,8 +90,8 @@ async def list_sessions(
 class _Listing:
     """One look at the account: which sessions there are, then each of them, some at a time."""
 
-    def __init__(self, *, aws: Aws, places: Places, all_of_them: bool, remark: Remark) -> None:
-        self._aws, self._places, self._all, self._remark = aws, places, all_of_them, remark
+    def __init__(self, *, aws: Aws, buckets: Buckets, all_of_them: bool, remark: Remark) -> None:
+        self._aws, self._buckets, self._all, self._remark = aws, buckets, all_of_them, remark
         self._bucket_of: dict[str, str] = {}  # by session ID; "" if nothing of it is in a bucket
         self._instances: dict[str, list[InstanceInfo]] = defaultdict(list)
         self._found: list[SessionSummary] = []
@@ -99,7 +99,7 @@ class _Listing:
     async def read(self) -> list[SessionSummary]:
         for instance in await Instances(self._aws).of_all_sessions():
             self._instances[instance.session_id].append(instance)
-        await for_each(self._places.looked_at, self._find_copies, at_once=_AT_ONCE, name="list a bucket")
+        await for_each(self._buckets.searched, self._find_copies, at_once=_AT_ONCE, name="list a bucket")
         await for_each(await self._other_names(), self._find_others, at_once=_AT_ONCE, name="look for a session")
         await for_each(sorted(self._bucket_of), self._summarize, at_once=_AT_ONCE, name="read a session")
         return self._found
@@ -122,7 +122,7 @@ class _Listing:
         return sorted(names - self._bucket_of.keys())
 
     async def _find_others(self, session_id: str) -> None:
-        for bucket in self._places.looked_at:
+        for bucket in self._buckets.searched:
             try:
                 if await holds_session(self._aws, bucket, session_id):
                     self._bucket_of[session_id] = bucket

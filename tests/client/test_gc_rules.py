@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from awsac_async.client.garbage import YOUNGEST, Belongings, Evidence, GarbageKind, judged
+from awsac_async.client.gc.rules import YOUNGEST, GarbageKind, Owner, Resources, judged
 from awsac_async.cloud.instances import InstanceInfo
 from awsac_async.cloud.unfinished import UnfinishedUpload
 from awsac_async.cloud.volumes import VolumeInfo
@@ -38,7 +38,7 @@ def instance(*, age: timedelta = HOUR, state: str = "running") -> InstanceInfo:
     )
 
 
-def volume(*, age: timedelta = HOUR, state: str = "available") -> Belongings:
+def volume(*, age: timedelta = HOUR, state: str = "available") -> Resources:
     found = VolumeInfo(
         volume_id="vol-1",
         session_id=ID,
@@ -50,12 +50,12 @@ def volume(*, age: timedelta = HOUR, state: str = "available") -> Belongings:
         device="",
         created=NOW - age,
     )
-    return Belongings(volumes=[found])
+    return Resources(volumes=[found])
 
 
-def upload(*, age: timedelta = HOUR) -> Belongings:
+def upload(*, age: timedelta = HOUR) -> Resources:
     key = f"{ID}/results_job_1.tar.bz2"
-    return Belongings(uploads=[UnfinishedUpload(bucket="b", key=key, upload_id="u", initiated=NOW - age)])
+    return Resources(uploads=[UnfinishedUpload(bucket="b", key=key, upload_id="u", initiated=NOW - age)])
 
 
 def record(*, started: timedelta = 3 * DAY, reservation: str = "r-1") -> SessionRecord:
@@ -80,27 +80,27 @@ def record(*, started: timedelta = 3 * DAY, reservation: str = "r-1") -> Session
     )
 
 
-NOTHING = Evidence(
+NOTHING = Owner(
     session_id=ID, instances=(), record=None, elsewhere=False, buckets=(), domain=False, unread=(), max_hours=None
 )
 OBJECTS = replace(NOTHING, buckets=("bucket",))
 SESSION = replace(OBJECTS, record=record(), domain=True, max_hours=2.0)
 STARTING = replace(SESSION, record=record(started=timedelta(minutes=1), reservation=""))
 UNSURE = replace(NOTHING, unread=("ListObjectsV2 failed",))
-DOMAIN = Belongings(domain=True)
+DOMAIN = Resources(domain=True)
 
 
-def kinds(owned: Belongings, known: Evidence, *, at: datetime = NOW) -> list[GarbageKind]:
-    with_instances = replace(known, instances=known.instances or owned.instances)
+def kinds(owned: Resources, owner: Owner, *, at: datetime = NOW) -> list[GarbageKind]:
+    with_instances = replace(owner, instances=owner.instances or owned.instances)
     return [found.kind for found in judged(owned, with_instances, at=at, older_than=YOUNGEST)]
 
 
-def of_instance(**values: object) -> Belongings:
-    return Belongings(instances=[instance(**values)])  # type: ignore[arg-type]  # as instance() takes them
+def of_instance(**values: object) -> Resources:
+    return Resources(instances=[instance(**values)])  # type: ignore[arg-type]  # as instance() takes them
 
 
 @pytest.mark.parametrize(
-    ("owned", "known"),
+    ("owned", "owner"),
     [
         pytest.param(of_instance(age=4 * HOUR), SESSION, id="an instance an hour after its deadline"),
         pytest.param(of_instance(age=4 * HOUR, state="stopped"), SESSION, id="a stopped one"),
@@ -112,16 +112,16 @@ def of_instance(**values: object) -> Belongings:
         pytest.param(DOMAIN, NOTHING, id="a domain of which nothing else is left"),
     ],
 )
-def test_what_no_living_session_owns_is_garbage(owned: Belongings, known: Evidence) -> None:
-    assert len(kinds(owned, known)) == 1
+def test_what_no_living_session_owns_is_garbage(owned: Resources, owner: Owner) -> None:
+    assert len(kinds(owned, owner)) == 1
 
 
 @pytest.mark.parametrize(
-    ("owned", "known"),
+    ("owned", "owner"),
     [
         pytest.param(of_instance(age=2.5 * HOUR), SESSION, id="an instance that may still save"),
         pytest.param(of_instance(age=DAY), replace(SESSION, max_hours=48.0), id="an instance before its deadline"),
-        pytest.param(of_instance(age=5 * DAY), OBJECTS, id="an instance whose deadline is not known"),
+        pytest.param(of_instance(age=5 * DAY), OBJECTS, id="an instance whose deadline is not owner"),
         pytest.param(of_instance(age=5 * DAY), UNSURE, id="an instance whose session may be where nobody can look"),
         pytest.param(of_instance(), replace(NOTHING, domain=True), id="an instance whose status can be seen"),
         pytest.param(of_instance(age=timedelta(minutes=9)), NOTHING, id="an instance of some minutes"),
@@ -147,8 +147,8 @@ def test_what_no_living_session_owns_is_garbage(owned: Belongings, known: Eviden
         ),
     ],
 )
-def test_what_a_session_may_still_want_is_not(owned: Belongings, known: Evidence) -> None:
-    assert kinds(owned, known) == []
+def test_what_a_session_may_still_want_is_not(owned: Resources, owner: Owner) -> None:
+    assert kinds(owned, owner) == []
 
 
 def test_a_domain_is_left_alone_for_two_days_since_its_name_has_the_local_time_of_some_place() -> None:

@@ -40,7 +40,7 @@ class Garbage:
     """One thing that no living session owns.
 
     ``name``: an ID, an address in S3, or the domain's name. ``reason``: why it is nobody's. ``since``: from when it is
-    there (UTC; of a domain None). ``cost``: USD so far, None if it is not known. ``gib``: the size of a volume.
+    there (UTC; of a domain None). ``cost``: USD so far, None if it is not owner. ``gib``: the size of a volume.
     ``upload``: which of the uploads to that address.
     """
 
@@ -55,7 +55,7 @@ class Garbage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Belongings:
+class Resources:
     """What may be garbage of one session, as it was listed."""
 
     instances: Sequence[InstanceInfo] = ()
@@ -65,7 +65,7 @@ class Belongings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class Owner:
     """What there is of a session.
 
     ``record``: its file, from the copy in S3. ``elsewhere``: it runs in another region. ``buckets``: where an object of
@@ -103,69 +103,69 @@ class Evidence:
         return started is not None and at - started < YOUNGEST
 
 
-def judged(owned: Belongings, known: Evidence, *, at: datetime, older_than: timedelta) -> Iterator[Garbage]:
-    """Yield what of these belongings of a session is garbage at this time, and ``older_than`` so much."""
-    if known.elsewhere or known.just_started(at):
+def judged(owned: Resources, owner: Owner, *, at: datetime, older_than: timedelta) -> Iterator[Garbage]:
+    """Yield what of these resources of a session is garbage at this time, and ``older_than`` so much."""
+    if owner.elsewhere or owner.just_started(at):
         return
     oldest = at - older_than
     for instance in owned.instances:
-        if instance.launched <= oldest and (reason := _of_instance(instance, known, at)):
-            yield _instance(instance, known, reason, at)
+        if instance.launched <= oldest and (reason := _of_instance(instance, owner, at)):
+            yield _instance(instance, owner, reason, at)
     for volume in owned.volumes:
-        if volume.created <= oldest and (reason := _of_volume(volume, known)):
+        if volume.created <= oldest and (reason := _of_volume(volume, owner)):
             yield _volume(volume, reason)
     for upload in owned.uploads:
-        if upload.initiated <= oldest and (reason := _of_upload(upload, known, at)):
-            yield _upload(upload, known.session_id, reason)
-    if owned.domain and (reason := _of_domain(known, at)):
+        if upload.initiated <= oldest and (reason := _of_upload(upload, owner, at)):
+            yield _upload(upload, owner.session_id, reason)
+    if owned.domain and (reason := _of_domain(owner, at)):
         yield Garbage(
-            kind=GarbageKind.DOMAIN, name=known.session_id, session_id=known.session_id, reason=reason, since=None
+            kind=GarbageKind.DOMAIN, name=owner.session_id, session_id=owner.session_id, reason=reason, since=None
         )
 
 
-def _of_instance(instance: InstanceInfo, known: Evidence, at: datetime) -> str:
+def _of_instance(instance: InstanceInfo, owner: Owner, at: datetime) -> str:
     """Say why an instance is nobody's; one that is on its way out needs nobody."""
     if not instance.live or instance.state == "shutting-down":
         return ""
-    deadline = instance.launched + timedelta(hours=MAX_HOURS if known.max_hours is None else known.max_hours)
+    deadline = instance.launched + timedelta(hours=MAX_HOURS if owner.max_hours is None else owner.max_hours)
     if at > deadline + _AFTER_DEADLINE:
         return f"it is {instance.state}, and its deadline was {format_time(deadline)}"
-    if known.nothing_in_s3() and not known.domain:
+    if owner.nothing_in_s3() and not owner.domain:
         return f"it is {instance.state}, and neither the objects nor the status of its session are there any more"
     return ""
 
 
-def _of_volume(volume: VolumeInfo, known: Evidence) -> str:
-    if not volume.free or known.has_instances:
+def _of_volume(volume: VolumeInfo, owner: Owner) -> str:
+    if not volume.free or owner.has_instances:
         return ""
     return "it is attached to nothing, and its session has no instance"
 
 
-def _of_upload(upload: UnfinishedUpload, known: Evidence, at: datetime) -> str:
-    if known.has_instances:
+def _of_upload(upload: UnfinishedUpload, owner: Owner, at: datetime) -> str:
+    if owner.has_instances:
         return ""
-    if known.launched:
+    if owner.launched:
         return "it was never completed, and its session has no instance"
     if at - upload.initiated > _UPLOAD_OF_A_START:
         return "it was never completed, and nothing says that its session was started"
     return ""
 
 
-def _of_domain(known: Evidence, at: datetime) -> str:
-    if known.instances or not known.nothing_in_s3():
+def _of_domain(owner: Owner, at: datetime) -> str:
+    if owner.instances or not owner.nothing_in_s3():
         return ""
-    local = session_id_time(known.session_id)
+    local = session_id_time(owner.session_id)
     if local is None or at.replace(tzinfo=None) - local < _ID_IN_USE:
         return ""
     return "no bucket of the account has an object of its session, and no instance is there"
 
 
-def _instance(instance: InstanceInfo, known: Evidence, reason: str, at: datetime) -> Garbage:
-    price = known.record.price_per_hour if known.record else None
+def _instance(instance: InstanceInfo, owner: Owner, reason: str, at: datetime) -> Garbage:
+    price = owner.record.price_per_hour if owner.record else None
     return Garbage(
         kind=GarbageKind.INSTANCE,
         name=instance.instance_id,
-        session_id=known.session_id,
+        session_id=owner.session_id,
         reason=reason,
         since=instance.launched,
         cost=None if price is None else price * ((at - instance.launched) / timedelta(hours=1)),

@@ -20,19 +20,19 @@ Remark = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class Buckets:
     """The buckets to look into.
 
-    ``looked_at``: those that the caller has named, or else all of the account in this region. ``everywhere``: these
+    ``searched``: those that the caller has named, or else all of the account in this region. ``everywhere``: these
     and all others of the account. ``unread``: what of the account could not be listed, in words.
     """
 
-    looked_at: tuple[str, ...]
+    searched: tuple[str, ...]
     everywhere: tuple[str, ...]
     unread: tuple[str, ...] = ()
 
 
-async def find_places(aws: Aws, named: Sequence[str]) -> Places:
+async def find_buckets(aws: Aws, named: Sequence[str]) -> Buckets:
     """Return the buckets to look into.
 
     Raises:
@@ -48,9 +48,9 @@ async def find_places(aws: Aws, named: Sequence[str]) -> Places:
             raise
         if not named:
             raise InputError(f"the buckets of the account cannot be listed, name one with --bucket: {error}") from error
-        return Places(looked_at=tuple(named), everywhere=tuple(named), unread=(str(error),))
+        return Buckets(searched=tuple(named), everywhere=tuple(named), unread=(str(error),))
     here = tuple(named) or tuple(each.name for each in account if each.region == aws.region)
-    return Places(looked_at=here, everywhere=_distinct([*here, *(each.name for each in account)]))
+    return Buckets(searched=here, everywhere=_distinct([*here, *(each.name for each in account)]))
 
 
 async def sessions_of(aws: Aws, bucket: str) -> list[str]:

@@ -1,16 +1,16 @@
-"""The verb ``gc``: finds what no living session owns, and deletes it.
+"""What no living session owns is found here, and deleted.
 
 Owns the order: everything is found before anything is deleted, and each thing is judged again right before its end,
-since a session may have come alive meanwhile. What is garbage is said in ``garbage``.
+since a session may have come alive meanwhile. What is garbage is said in ``rules``.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from awsac_async.client.evidence import Sight
-from awsac_async.client.garbage import YOUNGEST, Garbage, GarbageKind, judged
-from awsac_async.client.places import Remark
+from awsac_async.client.buckets import Remark
+from awsac_async.client.gc.account import Account
+from awsac_async.client.gc.rules import YOUNGEST, Garbage, GarbageKind, judged
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.status import status_store
@@ -59,12 +59,12 @@ async def find_garbage(
     """
     found: list[Garbage] = []
     async with connect(region=region) as aws:
-        sight = await Sight.of(aws, buckets, on_remark)
-        owned = await sight.belongings()
+        account = await Account.of(aws, buckets, on_remark)
+        owned = await account.resources()
 
         async def look(session_id: str) -> None:
-            known = await sight.evidence(session_id)
-            found.extend(judged(owned[session_id], known, at=now(), older_than=older_than))
+            owner = await account.owner(session_id)
+            found.extend(judged(owned[session_id], owner, at=now(), older_than=older_than))
 
         await for_each(owned, look, at_once=_AT_ONCE, name="judge a session")
     return sorted(found, key=lambda each: (_ORDER.index(each.kind), each.session_id, each.name))
@@ -92,18 +92,18 @@ async def collect_garbage(
     """
     done: list[Collection] = []
     async with connect(region=region) as aws:
-        sight = await Sight.of(aws, buckets, lambda _: None)
+        account = await Account.of(aws, buckets, lambda _: None)
         for each in garbage:
-            done.append(await _collect(aws, sight, each, older_than))
+            done.append(await _collect(aws, account, each, older_than))
             on_event(done[-1])
     return done
 
 
-async def _collect(aws: Aws, sight: Sight, found: Garbage, older_than: timedelta) -> Collection:
+async def _collect(aws: Aws, account: Account, found: Garbage, older_than: timedelta) -> Collection:
     try:
-        known = await sight.evidence(found.session_id)
-        owned = await sight.again(found, known)
-        still = list(judged(owned, known, at=now(), older_than=older_than))
+        owner = await account.owner(found.session_id)
+        owned = await account.again(found, owner)
+        still = list(judged(owned, owner, at=now(), older_than=older_than))
         if still:
             await _delete(aws, found)
     except CloudError as error:

@@ -1,4 +1,4 @@
-"""What ``gc`` sees of an account: first what may be garbage, then, session by session, what speaks for its owner.
+"""What ``gc`` sees of an account: first what may be garbage, then of each session what shows that it may be alive.
 
 Reads only, and sees the whole of it or says what it could not see.
 """
@@ -7,16 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from awsac_async.client.garbage import Belongings, Evidence, Garbage, GarbageKind
-from awsac_async.client.places import (
-    Places,
+from awsac_async.client.buckets import (
+    Buckets,
     Remark,
-    find_places,
+    find_buckets,
     holds_session,
     is_session_id,
     read_copy,
     sessions_of,
 )
+from awsac_async.client.gc.rules import Garbage, GarbageKind, Owner, Resources
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.domains import domain_names
 from awsac_async.cloud.instances import InstanceInfo, Instances
@@ -33,27 +33,27 @@ from awsac_async.session.userdata import max_hours, parse_user_data
 _AT_ONCE = 8
 
 
-class Sight:
+class Account:
     """One look at an account. Each method asks AWS anew."""
 
-    def __init__(self, *, aws: Aws, places: Places, remark: Remark) -> None:
-        self._aws, self._places, self._remark = aws, places, remark
+    def __init__(self, *, aws: Aws, buckets: Buckets, remark: Remark) -> None:
+        self._aws, self._buckets, self._remark = aws, buckets, remark
 
     @classmethod
-    async def of(cls, aws: Aws, buckets: Sequence[str], remark: Remark) -> "Sight":
+    async def of(cls, aws: Aws, buckets: Sequence[str], remark: Remark) -> "Account":
         """Make one of these buckets, or of all of the account in this region."""
-        places = await find_places(aws, buckets)
-        for unread in places.unread:
+        found = await find_buckets(aws, buckets)
+        for unread in found.unread:
             remark(f"domains are left alone, as not all buckets can be looked into: {unread}")
-        return cls(aws=aws, places=places, remark=remark)
+        return cls(aws=aws, buckets=found, remark=remark)
 
-    async def belongings(self) -> dict[str, Belongings]:
+    async def resources(self) -> dict[str, Resources]:
         """Return by session ID all that may cost money, or be left over."""
         instances = _by_session(each for each in await Instances(self._aws).of_all_sessions() if each.live)
         volumes = _by_session(each for each in await Volumes(self._aws).of_all_sessions() if each.free)
         uploads, domains = await self._uploads(), await self._domains()
         return {
-            session_id: Belongings(
+            session_id: Resources(
                 instances=instances.get(session_id, ()),
                 volumes=volumes.get(session_id, ()),
                 uploads=uploads.get(session_id, ()),
@@ -62,41 +62,41 @@ class Sight:
             for session_id in sorted({*instances, *volumes, *uploads, *domains})
         }
 
-    async def evidence(self, session_id: str) -> Evidence:
+    async def owner(self, session_id: str) -> Owner:
         """Return what there is of a session now."""
         instances = await Instances(self._aws).of_session(session_id)
-        buckets, unread = await self._holding(session_id, self._places.everywhere)
+        buckets, unread = await self._holding(session_id, self._buckets.everywhere)
         record = await self._record(session_id, buckets)
         user_data = parse_user_data(record.user_data) if record else None
         if live := [each for each in instances if each.live and not record]:
             user_data, unknown = await self._user_data(live[0])
-            others = {user_data.bucket} - {*self._places.everywhere} if user_data else set()
+            others = {user_data.bucket} - {*self._buckets.everywhere} if user_data else set()
             found, unread_too = await self._holding(session_id, sorted(others))
             buckets, unread = buckets + found, unread + unread_too + unknown
         domain, unknown = await self._domain(session_id)
-        return Evidence(
+        return Owner(
             session_id=session_id,
             instances=instances,
             record=record,
             elsewhere=record is not None and record.region != self._aws.region,
             buckets=buckets,
             domain=domain,
-            unread=(*unread, *unknown, *self._places.unread),
+            unread=(*unread, *unknown, *self._buckets.unread),
             max_hours=max_hours(user_data) if user_data else None,
         )
 
-    async def again(self, found: Garbage, known: Evidence) -> Belongings:
+    async def again(self, found: Garbage, owner: Owner) -> Resources:
         """Return one thing as it is now, if it is there."""
         match found.kind:
             case GarbageKind.INSTANCE:
-                return Belongings(instances=[each for each in known.instances if each.instance_id == found.name])
+                return Resources(instances=[each for each in owner.instances if each.instance_id == found.name])
             case GarbageKind.VOLUME:
                 volumes = await Volumes(self._aws).of_session(found.session_id)
-                return Belongings(volumes=[each for each in volumes if each.volume_id == found.name])
+                return Resources(volumes=[each for each in volumes if each.volume_id == found.name])
             case GarbageKind.UPLOAD if found.upload:
                 uploads = await unfinished_uploads(self._aws, found.upload.bucket, found.upload.key)
-                return Belongings(uploads=[each for each in uploads if each == found.upload])
-        return Belongings(domain=known.domain)
+                return Resources(uploads=[each for each in uploads if each == found.upload])
+        return Resources(domain=owner.domain)
 
     async def _uploads(self) -> dict[str, list[UnfinishedUpload]]:
         found: dict[str, list[UnfinishedUpload]] = defaultdict(list)
@@ -111,7 +111,7 @@ class Sight:
                 if session_id := _session_of(upload.key):
                     found[session_id].append(upload)
 
-        await for_each(self._places.looked_at, look, at_once=_AT_ONCE, name="list uploads")
+        await for_each(self._buckets.searched, look, at_once=_AT_ONCE, name="list uploads")
         return found
 
     async def _domains(self) -> set[str]:
@@ -129,7 +129,7 @@ class Sight:
                 self._remark(f"domains are left alone, as not all buckets can be looked into: {error}")
 
         if found:
-            await for_each(self._places.everywhere, look, at_once=_AT_ONCE, name="list a bucket")
+            await for_each(self._buckets.everywhere, look, at_once=_AT_ONCE, name="list a bucket")
         return found
 
     async def _holding(self, session_id: str, buckets: Sequence[str]) -> tuple[list[str], list[str]]:
