@@ -103,10 +103,24 @@ class JobRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartInfo:
+class JobSettings:
+    """How the jobs of a session are run, as its ini and its user data say; the defaults are what was done in 2008.
+
+    ``job_timeout``: seconds that an attempt may run, unless the job has its own. ``retries``: how often a job that
+    exits non-zero is run again. ``job_user``: as whom jobs run. ``release_mount``: ``rw`` or ``ro``.
+    """
+
+    job_timeout: float | None = None
+    retries: int = 0
+    job_user: str = "root"
+    release_mount: str = "rw"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartInfo(JobSettings):
     """A parsed ``session.ini``; defaults keep the behaviour of 2008.
 
-    ``job_timeout`` is in seconds, ``price_per_hour`` in USD for one instance (None: to be asked of AWS).
+    ``price_per_hour`` is in USD for one instance (None: to be asked of AWS).
     """
 
     instance_type: str
@@ -123,25 +137,7 @@ class StartInfo:
     market: str = "on-demand"
     cores_per_instance: int | None = None
     max_hours: float = 48.0
-    job_timeout: float | None = None
-    retries: int = 0
-    job_user: str = "root"
-    release_mount: str = "rw"
     price_per_hour: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobSettings:
-    """How the jobs of a session are run, as its user data say; the defaults are what was done in 2008.
-
-    ``job_timeout``: seconds that an attempt may run, unless the job has its own. ``retries``: how often a job that
-    exits non-zero is run again. ``job_user``: as whom jobs run. ``release_mount``: ``rw`` or ``ro``.
-    """
-
-    job_timeout: float | None = None
-    retries: int = 0
-    job_user: str = "root"
-    release_mount: str = "rw"
 
 
 @dataclass(frozen=True, kw_only=True)

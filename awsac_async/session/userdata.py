@@ -18,7 +18,7 @@ from awsac_async.session.model import JobSettings, StartInfo, UserData
 MAX_BYTES = 16 * 1024
 _FILE = "user data"
 _FIRST = ("session_id", "sessionsbucket", "archivefilename", "cores_per_instance")
-# Key of our fields on how jobs are run, each named as the field of JobSettings and of StartInfo -> reader, writer.
+# Key of our fields on how jobs are run, each named as the field of JobSettings -> reader, writer.
 _SETTINGS: Mapping[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
     names.USER_DATA_JOB_TIMEOUT: (parse_duration, format_seconds),
     names.USER_DATA_RETRIES: (fields.retries, str),
@@ -65,9 +65,9 @@ def parse_user_data(text: str, *, file: str = _FILE) -> UserData:
     )
 
 
-def settings_fields(startinfo: StartInfo) -> dict[str, str]:
+def settings_fields(settings: JobSettings) -> dict[str, str]:
     """Return the fields that tell the instances how jobs are run; what is as in 2008 is not said."""
-    given = {key: getattr(startinfo, key) for key in _SETTINGS}
+    given = {key: getattr(settings, key) for key in _SETTINGS}
     return {key: _SETTINGS[key][1](value) for key, value in given.items() if value != getattr(JobSettings, key)}
 
 
