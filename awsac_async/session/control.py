@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from awsac_async.session.errors import FormatError
-from awsac_async.session.fields import decode, shown
+from awsac_async.session.jsonobject import is_integer, parse_object
 from awsac_async.session.model import MAX_JOBS
 
 VERSION = 1
@@ -57,28 +56,18 @@ def format_control(control: Control) -> bytes:
 
 def parse_control(content: bytes, *, file: str) -> Control:
     """Read the document; a member that is absent asks for nothing. Raises FormatError."""
-    text = decode(content, file=file)
-    try:
-        members = json.loads(text)
-    except (ValueError, RecursionError):
-        members = None
-    if not isinstance(members, dict):
-        raise FormatError(file=file, found=shown(text), expected="a JSON object")
-    kill, stop, follow = members.get("kill", []), members.get("stop", False), members.get("follow", 0)
-    for member, value, right, expected in (
-        ("kill", kill, _are_jobs(kill), "a list of job numbers"),
-        ("stop", stop, isinstance(stop, bool), "true or false"),
-        ("follow", follow, _is_integer(follow), "an integer"),
-    ):
-        if not right:
-            raise FormatError(file=file, field=member, found=shown(json.dumps(value)), expected=expected)
-    others = {member: value for member, value in members.items() if member not in _KNOWN}
-    return Control(kill=frozenset(kill), stop=stop, follow=follow, others=others)
+    document = parse_object(content, file=file)
+    return Control(
+        kill=frozenset(document.read("kill", _are_jobs, "a list of job numbers", absent=[])),
+        stop=document.read("stop", lambda value: isinstance(value, bool), "true or false", absent=False),
+        follow=document.read("follow", _is_counter, "an integer", absent=0),
+        others={member: value for member, value in document.members.items() if member not in _KNOWN},
+    )
 
 
 def _are_jobs(value: object) -> bool:
-    return isinstance(value, list) and all(_is_integer(number) and 1 <= number <= MAX_JOBS for number in value)
+    return isinstance(value, list) and all(is_integer(number, most=MAX_JOBS) for number in value)
 
 
-def _is_integer(value: object) -> bool:
+def _is_counter(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

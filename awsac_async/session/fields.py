@@ -113,10 +113,10 @@ def read_text(path: Path, *, expected: str = "a text file") -> str:
     return decode(_read_bytes(path, expected), file=str(path))
 
 
-def decode(content: bytes, *, file: str) -> str:
+def decode(content: bytes, *, file: str, most_bytes: int = MAX_TEXT) -> str:
     """Decode what a text file holds; a FormatError names the line that is not text."""
-    if len(content) > MAX_TEXT:
-        raise FormatError(file=file, found="a larger file", expected=f"at most {MAX_TEXT >> 20} MiB of text")
+    if len(content) > most_bytes:
+        raise FormatError(file=file, found="a larger file", expected=f"at most {most_bytes >> 20} MiB of text")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -10,15 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from awsac_async.session.errors import FormatError
-from awsac_async.session.fields import shown
 from awsac_async.session.jobs import instances_needed
+from awsac_async.session.jsonobject import JsonObject, is_integer, is_text, parse_object
 from awsac_async.session.model import MAX_JOBS
 from awsac_async.session.times import parse_time
 
 VERSION = 1
 FIRST_RETRY = 2  # the launch of ``start`` is number 1, and has no document
 _MOST_BYTES = 8 << 20  # twice what MAX_JOBS jobs take
-_MOST = 10**9  # of any number in it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,59 +73,24 @@ def format_launch(document: LaunchDocument) -> bytes:
 
 def parse_launch(content: bytes, *, file: str) -> LaunchDocument:
     """Read the document; members that a later version may add are passed over. Raises FormatError."""
-    members = _object(_loaded(content, file=file), file=file)
-    _read(members, "version", lambda value: _is_number(value, least=VERSION, most=VERSION), f"{VERSION}", file=file)
-    values = {name: _read(members, name, right, expected, file=file) for name, (right, expected) in _MEMBERS.items()}
-    jobs = tuple(_job(each, file=file) for each in values.pop("jobs"))
-    document = LaunchDocument(jobs=jobs, **values)
-    if len(document.numbers) < len(jobs):
+    document = parse_object(content, file=file, most_bytes=_MOST_BYTES)
+    document.read_version(VERSION)
+    values = {name: document.read(name, right, expected) for name, (right, expected) in _MEMBERS.items()}
+    jobs = tuple(_job(JsonObject(each, file=file)) for each in values.pop("jobs"))
+    launch = LaunchDocument(jobs=jobs, **values)
+    if len(launch.numbers) < len(jobs):
         raise FormatError(file=file, field="jobs", found="a job a second time", expected="each job once")
-    if document.n_instances != (needed := instances_needed(len(jobs), document.cores_per_instance)):
+    if launch.n_instances != (needed := instances_needed(len(jobs), launch.cores_per_instance)):
         expected = f"{needed}, as many as its jobs need"
-        raise FormatError(file=file, field="n_instances", found=str(document.n_instances), expected=expected)
-    return document
+        raise FormatError(file=file, field="n_instances", found=str(launch.n_instances), expected=expected)
+    return launch
 
 
-def _loaded(content: bytes, *, file: str) -> object:
-    if len(content) > _MOST_BYTES:
-        raise FormatError(file=file, found="a larger file", expected=f"at most {_MOST_BYTES >> 20} MiB")
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        start = content[:100].decode(errors="replace")
-        raise FormatError(file=file, found=shown(start), expected="a JSON object") from None
-
-
-def _job(value: object, *, file: str) -> LaunchedJob:
-    members = _object(value, file=file)
+def _job(members: JsonObject) -> LaunchedJob:
     return LaunchedJob(
-        number=_read(
-            members, "number", lambda value: _is_number(value, most=MAX_JOBS), "the number of a job", file=file
-        ),
-        attempt=_read(members, "attempt", _is_number, "a number from 1 on", file=file),
+        number=members.read("number", lambda value: is_integer(value, most=MAX_JOBS), "the number of a job"),
+        attempt=members.read("attempt", is_integer, _A_NUMBER),
     )
-
-
-def _object(value: object, *, file: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise FormatError(file=file, found=shown(json.dumps(value)), expected="a JSON object")
-    return value
-
-
-def _read(members: Mapping[str, Any], name: str, right: Callable[[Any], bool], expected: str, *, file: str) -> Any:
-    value = members.get(name)
-    if not right(value):
-        found = "nothing" if value is None else shown(json.dumps(value))
-        raise FormatError(file=file, field=name, found=found, expected=expected)
-    return value
-
-
-def _is_number(value: object, *, least: int = 1, most: int = _MOST) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _is_time(value: object) -> bool:
@@ -136,14 +100,15 @@ def _is_time(value: object) -> bool:
         return False
 
 
+_A_NUMBER = "a number from 1 on"
 # Member -> what is right, and how that is said; ``version`` is read before, and the jobs by themselves.
 _MEMBERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "launch": (lambda value: _is_number(value, least=FIRST_RETRY), f"a number from {FIRST_RETRY} on"),
-    "first_launch_index": (_is_number, "a number from 1 on"),
-    "n_instances": (_is_number, "a number from 1 on"),
-    "cores_per_instance": (_is_number, "a number from 1 on"),
-    "client_token": (lambda value: _is_text(value) and value != "", "a client token"),
-    "reservation_id": (_is_text, "the ID of a reservation, or nothing"),
+    "launch": (lambda value: is_integer(value, least=FIRST_RETRY), f"a number from {FIRST_RETRY} on"),
+    "first_launch_index": (is_integer, _A_NUMBER),
+    "n_instances": (is_integer, _A_NUMBER),
+    "cores_per_instance": (is_integer, _A_NUMBER),
+    "client_token": (lambda value: is_text(value) and value != "", "a client token"),
+    "reservation_id": (is_text, "the ID of a reservation, or nothing"),
     "started": (_is_time, "a time like 2026-11-22T15:50:39Z"),
     "jobs": (lambda value: isinstance(value, list) and bool(value), "a list of jobs"),
 }

@@ -1,0 +1,58 @@
+"""JSON objects that others may have written, read member by member, each with a check.
+
+Owns how such a document is refused: what stands there, in which member, and what was expected. Knows no format.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from awsac_async.session.errors import FormatError
+from awsac_async.session.fields import MAX_TEXT, decode, shown
+
+_MOST = 10**9  # of a number, unless told
+
+
+class JsonObject:
+    """The members of an object; ``file`` is its document's name in errors."""
+
+    def __init__(self, value: object, *, file: str) -> None:
+        if not isinstance(value, dict):
+            raise FormatError(file=file, found=_shown(value), expected="a JSON object")
+        self.members: Mapping[str, Any] = cast("dict[str, Any]", value)
+        self._file = file
+
+    def read(self, name: str, right: Callable[[Any], bool], expected: str, *, absent: object = None) -> Any:
+        """Return a member for which ``right`` is true, or ``absent`` in its place; raises FormatError."""
+        value = self.members.get(name, absent)
+        if not right(value):
+            raise FormatError(file=self._file, field=name, found=_shown(value), expected=expected)
+        return value
+
+    def read_version(self, version: int) -> None:
+        """Raise FormatError unless the document is of this version."""
+        self.read("version", lambda value: is_integer(value, least=version, most=version), f"{version}")
+
+
+def parse_object(content: bytes, *, file: str, most_bytes: int = MAX_TEXT) -> JsonObject:
+    """Read a document that is to be one object; raises FormatError."""
+    text = decode(content, file=file, most_bytes=most_bytes)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise FormatError(file=file, found=shown(text), expected="a JSON object") from None
+    return JsonObject(value, file=file)
+
+
+def is_integer(value: object, *, least: int = 1, most: int = _MOST) -> bool:
+    """Whether a value is an integer in these bounds; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a string."""
+    return isinstance(value, str)
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else shown(json.dumps(value))
