@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from awsac_async.cloud.parts import writing
+from awsac_async.cloud.parts import NOTE_SUFFIX, PART_SUFFIX, writing
 from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import InputError
 
@@ -87,6 +87,7 @@ def opened(folder: Path) -> Iterator[ResultsRecord]:
     try:
         _take(descriptor, folder)
         with writing(folder):
+            _refuse_special(folder)
             record = ResultsRecord(folder)
         yield record
     finally:
@@ -100,6 +101,15 @@ def _take(descriptor: int, folder: Path) -> None:
         raise InputError(f"another getresults fills {folder}: wait for it, or name another folder") from error
     except OSError:  # some file systems have no locks: then it is up to the user
         return
+
+
+def _refuse_special(folder: Path) -> None:
+    """Raise InputError for what stands where we write and is no file: a pipe is waited for, a link leads elsewhere."""
+    with os.scandir(folder) as entries:
+        for each in entries:
+            ours = each.name in RECORD_NAMES or each.name.endswith((PART_SUFFIX, NOTE_SUFFIX))
+            if ours and not each.is_file(follow_symlinks=False):
+                raise InputError(f"{each.path} is no plain file, and getresults writes there: move it away first")
 
 
 def _read_lines(path: Path) -> list[bytes]:

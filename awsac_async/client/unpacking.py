@@ -14,7 +14,7 @@ from pathlib import Path
 from awsac_async.client.resultfiles import Target
 from awsac_async.client.resultsrecord import ResultsRecord
 from awsac_async.cloud.waiting import for_each
-from awsac_async.session.archive import unpack
+from awsac_async.session.archive import UNFINISHED, unpack
 from awsac_async.session.errors import FormatError, InputError
 from awsac_async.session.members import Bounds
 from awsac_async.session.names import ARCHIVE_SUFFIX
@@ -73,6 +73,9 @@ def _is_to_be_unpacked(target: Target, record: ResultsRecord) -> bool:
 def _unpack(target: Target) -> None:
     folder = folder_of(target)
     try:
+        folder.mkdir(exist_ok=True)
+        for left in folder.glob(UNFINISHED):  # by a run that was killed: this one has the folder alone
+            shutil.rmtree(left)
         bounds = Bounds(
             members=_MOST_MEMBERS,
             unpacked=shutil.disk_usage(folder.parent).free,
@@ -80,5 +83,7 @@ def _unpack(target: Target) -> None:
             remedy="(no more is free here)",
         )
         unpack(target.path, folder, bounds=bounds)
+    except FileExistsError as error:
+        raise FormatError(file=str(target.path), found=f"{folder}", expected="a folder there, or nothing") from error
     except OSError as error:
         raise InputError(f"cannot unpack {target.path} into {folder}: {error.strerror or error}") from error

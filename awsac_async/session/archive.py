@@ -19,6 +19,8 @@ from awsac_async.session.members import SESSION_ARCHIVE, Bounds, Member, read_me
 from awsac_async.session.model import JobDefinition, StartInfo
 from awsac_async.session.packing import write_archive
 
+UNFINISHED = ".unpacking-????????"  # the folders in which archives are unpacked, as a pattern
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveContents:
@@ -105,7 +107,7 @@ def unpack(path: Path, directory: Path, *, bounds: Bounds = SESSION_ARCHIVE) -> 
     """
     directory.mkdir(parents=True, exist_ok=True)
     # The new folder is ours alone (mode 0700): no link can have been planted in it.
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".unpacking-") as name:
+    with tempfile.TemporaryDirectory(dir=directory, prefix=UNFINISHED.rstrip("?")) as name:
         staging = Path(name)
         links: list[Member] = []
         read_members(path, file=str(path), visit=lambda member: _write(member, staging, links), bounds=bounds)

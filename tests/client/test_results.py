@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -264,6 +265,21 @@ async def test_archives_are_unpacked_once_and_none_leads_out_of_its_folder(saved
     assert (saved.folder / "results_job_3.tar.bz2").exists()
 
 
+async def test_unpacking_removes_what_a_kill_left_of_it_and_a_file_in_its_place_keeps_only_its_own_archive(
+    saved: Saved,
+) -> None:
+    for job in (1, 2):
+        saved.save(job, results=tarball((".hidden", b"42")), manifest=False)
+    (saved.folder / "job_1" / ".unpacking-abc_1234").mkdir(parents=True)
+    (saved.folder / "job_1" / ".unpacking-abc_1234" / "half").write_bytes(b"4")
+    (saved.folder / "job_2").write_bytes(b"of the user")
+    results = await saved.get(extract=True, only=Only.RESULTS)
+
+    assert {path.name for path in (saved.folder / "job_1").iterdir()} == {".hidden"}
+    assert (saved.folder / "job_2").read_bytes() == b"of the user"
+    assert {path.name for path in results.not_unpacked} == {"results_job_2.tar.bz2"}
+
+
 async def test_the_record_of_an_earlier_version_is_read_once_and_replaced(saved: Saved) -> None:
     saved.save(1, manifest=False)
     saved.folder.mkdir()
@@ -299,6 +315,17 @@ def test_a_folder_is_filled_by_one_run_at_a_time(tmp_path: Path) -> None:
         raise AssertionError("two fill it")
     with opened(tmp_path / "results"):
         pass
+
+
+@pytest.mark.parametrize("name", [RECORD_FILE, "results_job_1.tar.bz2.part", "results_job_1.tar.bz2.part.ranges"])
+def test_nothing_is_written_to_a_pipe_or_through_a_link(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="is no plain file"), opened(tmp_path):
+        raise AssertionError("a link is followed")
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="is no plain file"), opened(tmp_path):
+        raise AssertionError("a pipe is waited for")
 
 
 def test_a_record_outlives_a_kill_at_any_byte_and_nonsense_in_it(tmp_path: Path) -> None:
