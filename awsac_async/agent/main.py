@@ -14,6 +14,7 @@ import shutil
 import signal
 from collections.abc import Coroutine, Sequence
 from dataclasses import astuple, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,12 +38,11 @@ EXIT_FAULT = 70  # nothing is decided: whoever started the agent is to start it 
 _log = logging.getLogger(__name__)
 
 
-class _NoSessionError(Exception):
-    """This instance is in no session."""
+class _NotRun(Enum):
+    """Why this process is not the one that runs jobs: there is no session, or it brings a script that takes over."""
 
-
-class _HandOverError(Exception):
-    """The session brings a script of its own, which is to take over."""
+    NO_SESSION = "no session"
+    HAND_OVER = "hand over"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,17 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = InstancePaths.from_environment()
     start_log(paths.session_info / AGENT_LOG_FILE)
     try:
-        return asyncio.run(_live(paths, options))
-    except _NoSessionError:
-        return _leave_alone(paths)
-    except _HandOverError:
-        _become(paths.autostart, State(directory=paths.state))
+        end = asyncio.run(_live(paths, options))
     except AwsacError as error:
         _log.error("%s", error)
         return EXIT_FAULT if _may_pass(error) else EXIT_FAILED
     except Exception:
         _log.exception("fault of the agent")
         return EXIT_FAULT
+    if end is _NotRun.NO_SESSION:
+        return _leave_alone(paths)
+    if end is _NotRun.HAND_OVER:
+        _become(paths.autostart, State(directory=paths.state))
+    return end
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -75,7 +76,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def _live(paths: InstancePaths, arguments: argparse.Namespace) -> int:
+async def _live(paths: InstancePaths, arguments: argparse.Namespace) -> int | _NotRun:
     async with only_agent(paths.state / "lock"):
         return await (_boot(paths) if arguments.verb == "boot" else _run(paths, arguments))
 
@@ -97,15 +98,15 @@ def _become(script: Path, state: State) -> NoReturn:
     os.execv("/bin/sh", ["/bin/sh", "-c", f". {shlex.quote(str(script))}", "awsac-autorun"])  # noqa: S606  a shell is meant
 
 
-async def _boot(paths: InstancePaths) -> int:
+async def _boot(paths: InstancePaths) -> int | _NotRun:
     metadata = Metadata(os.environ)
     user_data = await read_user_data(metadata)
     if user_data is None:
-        raise _NoSessionError
+        return _NotRun.NO_SESSION
     return await _or_leave(_boot_session(paths, metadata, user_data), State(directory=paths.state), metadata)
 
 
-async def _boot_session(paths: InstancePaths, metadata: Metadata, user_data: UserData) -> int:
+async def _boot_session(paths: InstancePaths, metadata: Metadata, user_data: UserData) -> int | _NotRun:
     instance = await metadata.identify()
     async with connect(region=instance.region, instance_role_only=True) as aws:
         agent = await _agent(paths, user_data, instance, aws, paths.awsac_working / JOBS_FILE)
@@ -113,7 +114,7 @@ async def _boot_session(paths: InstancePaths, metadata: Metadata, user_data: Use
         if trouble:
             _log.error("boot failed: %s", trouble)
         elif await asyncio.to_thread(paths.autostart.is_file):
-            raise _HandOverError
+            return _NotRun.HAND_OVER
         return await _go_on(agent, trouble)
 
 
@@ -125,7 +126,7 @@ async def _go_on(agent: Agent, trouble: str = "") -> int:
     return EXIT_OK if succeeded else EXIT_JOB_FAILED
 
 
-async def _run(paths: InstancePaths, arguments: argparse.Namespace) -> int:
+async def _run(paths: InstancePaths, arguments: argparse.Namespace) -> int | _NotRun:
     metadata, state = Metadata(os.environ), State(directory=paths.state)
     options = _options(arguments, state)
     file = options.session_info_file or paths.session_info_file
@@ -156,8 +157,8 @@ async def _run_session(paths: InstancePaths, options: RunOptions, metadata: Meta
 
 
 async def _or_leave(
-    life: Coroutine[Any, Any, int], state: State, metadata: Metadata, instance_id: str | None = None
-) -> int:
+    life: Coroutine[Any, Any, int | _NotRun], state: State, metadata: Metadata, instance_id: str | None = None
+) -> int | _NotRun:
     """Live; if that fails before there is an agent that could depart, the instance goes all the same.
 
     Not at once: what may pass is tried again by a successor, without end if the cloud says that it may, since jobs of
@@ -167,8 +168,6 @@ async def _or_leave(
         return await life
     except lifecycle.FaultError:
         return EXIT_FAULT
-    except _HandOverError:
-        raise
     except Exception as error:
         if _may_pass(error):
             raise
