@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from awsac_async.cli.spans import rough_span
 from awsac_async.session.costs import shown_usd
+from awsac_async.session.durations import rough_span
 from awsac_async.session.times import format_time
 from awsac_async.session.wording import counted
 

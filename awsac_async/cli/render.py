@@ -6,7 +6,7 @@ Asks nobody and decides nothing. rich is imported where a bar is drawn, since mo
 from typing import TYPE_CHECKING, Any
 
 from awsac_async.cli.remarks import can_draw
-from awsac_async.session.jobs import shown_numbers
+from awsac_async.session.jobs import no_such_job
 from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def killed_remarks(killed: "Killed") -> list[str]:
     remarks = [f"job {job.number} cannot be stopped any more: it is {job.state.value}" for job in killed.ended]
     remarks += [f"job {job.number} cannot be stopped any more: it is lost, {job.reason}" for job in killed.lost]
     if killed.unknown:
-        unknown, known = shown_numbers(killed.unknown), shown_numbers(range(1, killed.n_jobs + 1))
-        remarks.append(f"there is no job {unknown}: session {killed.session_id} has {known}")
+        known = range(1, killed.n_jobs + 1)
+        remarks.append(no_such_job(killed.unknown, session_id=killed.session_id, known=known))
     return remarks
 
 

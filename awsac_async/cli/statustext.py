@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from awsac_async.cli.spans import rough_span
 from awsac_async.cli.tables import Rows
-from awsac_async.session.model import JobRecord
+from awsac_async.session.durations import rough_span
+from awsac_async.session.model import LOST, JobRecord
 from awsac_async.session.names import PARTS, session_file
 from awsac_async.session.times import format_time, now
 from awsac_async.session.timings import read_attempt, read_seconds
@@ -37,7 +37,6 @@ _COLUMNS = {
     "attempt": "attempt",
     "reason": "reason",
 }
-LOST = "lost"  # the status that no agent can write
 _RIGHT = {"job", "LI", "rc", "attempt", *PARTS}  # columns of numbers
 _TIMES = ("_start", "_end")  # how the keys of times end
 _MOST_NAMED = 20  # instances that are named one by one
@@ -154,7 +153,7 @@ def _cell(key: str, value: object, *, brief: bool) -> str:
 
 def boot_remark(status: "SessionStatus", *, at: datetime) -> str:
     """Return what a session waits for as long as instances have begun no job, and what is normal; else ""."""
-    from awsac_async.client.boot import booting
+    from awsac_async.client import booting
 
     found = booting(status, at=at)
     if found is None:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from awsac_async.cli.watchview import WatchView
-    from awsac_async.client import SessionStatus
-    from awsac_async.client.lastlines import LastLines
+    from awsac_async.client import LastLines, SessionStatus
 
 _TICK = 1.0  # seconds between two redraws
 
@@ -61,8 +60,7 @@ async def watch_screen(session: Path) -> "SessionStatus":
     from rich.live import Live
 
     from awsac_async.cli.watchview import WatchView
-    from awsac_async.client import watch
-    from awsac_async.client.lastlines import last_lines
+    from awsac_async.client import last_lines, watch
 
     async with last_lines(session) as lines:
         view = WatchView(clock=now, last_line=lines.of)
@@ -99,10 +97,10 @@ async def _tick(live: "Live") -> None:
 
 
 async def _read_lines(view: "WatchView", lines: "LastLines") -> None:
-    from awsac_async.client.lastlines import LOOK_SECONDS
+    from awsac_async.client import LAST_LINES_SECONDS
 
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(LAST_LINES_SECONDS)
         try:
             await lines.look(view.running_shown())
         except CloudError as error:

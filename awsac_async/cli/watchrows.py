@@ -8,11 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from awsac_async.cli.statustext import LOST
-from awsac_async.client.check import SessionStatus
-from awsac_async.session.model import JobRecord, JobState
+from awsac_async.client import SessionStatus
+from awsac_async.session.model import LOST, JobRecord, JobState
 
-_ACTIVE = frozenset({JobState.RUNNING, JobState.WAITFORSAVE, JobState.SAVING})
 _EXITED = "exited non-zero"
 
 
@@ -78,5 +76,4 @@ def _row(job: JobRecord, *, lost: bool) -> Row:
         return Row(job=job, word="finished" if good else _EXITED, kind=Kind.DONE if good else Kind.WRONG)
     if job.state.final:
         return Row(job=job, word=job.state.value, kind=Kind.WRONG)
-    active = job.state in _ACTIVE
-    return Row(job=job, word=job.state.value, kind=Kind.ACTIVE if active else Kind.WAITING)
+    return Row(job=job, word=job.state.value, kind=Kind.ACTIVE if job.state.active else Kind.WAITING)

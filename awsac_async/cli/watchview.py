@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from awsac_async.cli.spans import clock_span, rough_span
 from awsac_async.cli.statustext import boot_remark
 from awsac_async.cli.watchrows import Kind, Row, Rows, rows_of, summed
-from awsac_async.client.check import SessionStatus
-from awsac_async.client.costs import cost_so_far
+from awsac_async.client import SessionStatus, cost_so_far
 from awsac_async.session.costs import shown_usd
+from awsac_async.session.durations import clock_span, rough_span
 from awsac_async.session.model import JobRecord, JobState
 from awsac_async.session.timings import read_attempt
 

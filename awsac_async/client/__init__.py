@@ -2,6 +2,7 @@
 
 from awsac_async.client import events
 from awsac_async.client.attach import Attached, attach
+from awsac_async.client.booting import Booting, booting
 from awsac_async.client.check import SessionStatus, check, watch
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
 from awsac_async.client.console import Console, console, consoles
@@ -10,6 +11,7 @@ from awsac_async.client.events import StartEvent
 from awsac_async.client.gc import Collection, Garbage, GarbageKind, collect_garbage, find_garbage
 from awsac_async.client.init import init
 from awsac_async.client.kill import Killed, kill, stop
+from awsac_async.client.lastlines import LAST_LINES_SECONDS, LastLines, last_lines
 from awsac_async.client.leftovers import Left
 from awsac_async.client.logchunks import LogBytes, LogSource
 from awsac_async.client.logs import log_sources, logs
@@ -30,7 +32,9 @@ from awsac_async.cloud.objects import Progress
 from awsac_async.session.archive import pack
 
 __all__ = [
+    "LAST_LINES_SECONDS",
     "Attached",
+    "Booting",
     "Cleaned",
     "CleanupEvent",
     "Collection",
@@ -43,6 +47,7 @@ __all__ = [
     "GarbageKind",
     "InstanceTime",
     "Killed",
+    "LastLines",
     "Left",
     "LogBytes",
     "LogSource",
@@ -68,6 +73,7 @@ __all__ = [
     "StartEvent",
     "WayIn",
     "attach",
+    "booting",
     "check",
     "cleanup",
     "collect_garbage",
@@ -82,6 +88,7 @@ __all__ = [
     "instance_times",
     "job_instance",
     "kill",
+    "last_lines",
     "list_sessions",
     "log_sources",
     "logs",

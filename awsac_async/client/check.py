@@ -18,7 +18,7 @@ from awsac_async.cloud.instances import InstanceInfo, Instances
 from awsac_async.cloud.status import status_store
 from awsac_async.cloud.waiting import attempts
 from awsac_async.session.errors import CloudError, NotFoundError, ThrottledError
-from awsac_async.session.model import JobRecord, SessionRecord
+from awsac_async.session.model import LOST, JobRecord, SessionRecord
 from awsac_async.session.record import read_record
 from awsac_async.session.times import now, parse_time
 
@@ -56,6 +56,10 @@ class SessionStatus:
     def lost_numbers(self) -> frozenset[int]:
         """The numbers of the jobs that are lost."""
         return frozenset(job.number for job in self.lost)
+
+    def shown_state(self, job: JobRecord) -> str:
+        """Return the state of a job of the session, or "lost"."""
+        return LOST if job.number in self.lost_numbers else job.state.value
 
     @property
     def started(self) -> datetime | None:

@@ -8,7 +8,6 @@ session is: they are what leads to the rest.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 
 from awsac_async.client.check import SessionStatus, read_status
@@ -20,11 +19,12 @@ from awsac_async.cloud.objects import address
 from awsac_async.cloud.status import status_store
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.cloud.waiting import attempts
+from awsac_async.session.durations import rough_span
 from awsac_async.session.errors import CloudError, InputError
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import prefixes, session_copy_key
 from awsac_async.session.record import read_record
-from awsac_async.session.times import now, parse_time
+from awsac_async.session.times import now
 from awsac_async.session.wording import counted
 
 GONE_WITHIN = 600.0  # seconds; EC2 takes minutes at most to terminate an instance
@@ -208,10 +208,11 @@ class _Cleanup:
 def _refuse_unless_over(status: SessionStatus) -> None:
     if status.over:
         return
-    session_id, started = status.record.session_id, parse_time(status.record.started)
-    if not status.instances and started:
+    session_id = status.record.session_id
+    if not status.instances and status.started:
+        age = rough_span((now() - status.started).total_seconds())
         raise InputError(
-            f"no instance of session {session_id} can be seen yet, it was started {_ago(now() - started)} ago; "
+            f"no instance of session {session_id} can be seen yet, it was started {age} ago; "
             "wait a few minutes, or say --force"
         )
     instances = counted(len(status.running_instances), "instance runs", "instances run")
@@ -220,8 +221,3 @@ def _refuse_unless_over(status: SessionStatus) -> None:
     raise InputError(
         f"session {session_id} is not over: {instances} and {jobs}; wait, or say --force to terminate them"
     )
-
-
-def _ago(time: timedelta) -> str:
-    minutes = time // timedelta(minutes=1)
-    return counted(minutes, "minute") if minutes else "less than a minute"

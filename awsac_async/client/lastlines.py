@@ -16,7 +16,7 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.session.names import job_log_prefix
 from awsac_async.session.record import read_record
 
-LOOK_SECONDS = 5.0  # between two looks
+LAST_LINES_SECONDS = 5.0  # between two looks
 _JOBS_A_LOOK = 6
 _AGAIN_SECONDS = 20.0  # between two looks at the same job, whose agent sends once a minute
 _CONTROL_SEQUENCE = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]")  # of ECMA-48: colours, movements
@@ -45,7 +45,7 @@ class LastLines:
     async def look(self, jobs: Sequence[int]) -> None:
         """Look at those of the jobs whose turn it is: at most six, one LIST and at most one GET for each.
 
-        Call it every ``LOOK_SECONDS``.
+        Call it every ``LAST_LINES_SECONDS``.
 
         Raises:
             CloudError: the bucket could not be read.

@@ -21,7 +21,7 @@ from awsac_async.cloud.status import status_store
 from awsac_async.cloud.waiting import jittered
 from awsac_async.session.control import Control
 from awsac_async.session.errors import CloudError, InputError, NotFoundError
-from awsac_async.session.jobs import shown_numbers
+from awsac_async.session.jobs import no_such_job
 from awsac_async.session.model import JobRecord, SessionRecord
 from awsac_async.session.names import LOG_PACKED, X_LOG, X_LOG_BEGIN
 from awsac_async.session.record import read_record
@@ -101,12 +101,11 @@ async def _sources(bucket: Bucket, record: SessionRecord, jobs: Collection[int],
 
 def _numbers(record: SessionRecord, jobs: Collection[int] | None, agents: bool) -> list[int]:
     """Return the numbers of the jobs that are meant, checked, in order."""
+    known = range(1, record.n_jobs + 1)
     if jobs is None:
-        jobs = [] if agents else range(1, record.n_jobs + 1)
-    unknown = sorted(number for number in jobs if not 1 <= number <= record.n_jobs)
-    if unknown:
-        known = shown_numbers(range(1, record.n_jobs + 1))
-        raise InputError(f"there is no job {shown_numbers(unknown)}: session {record.session_id} has {known}")
+        jobs = [] if agents else known
+    if unknown := set(jobs) - set(known):
+        raise InputError(no_such_job(unknown, session_id=record.session_id, known=known))
     return sorted(set(jobs))
 
 

@@ -52,13 +52,12 @@ async def find_missing(
             _missing(job, kinds, "unknown", f"its status cannot be read: {error}") for job, kinds in lacking.items()
         )
     jobs = {job.number: job for job in status.jobs}
-    lost = {job.number for job in status.lost}
     found = []
     for number, kinds in lacking.items():
         job = jobs.get(number, JobRecord(number=number))
         saved = number in with_manifest or (Kind.OUTPUT not in kinds and job.state.final)
-        shown = "lost" if number in lost else job.state.value
-        found.append(_missing(number, kinds, shown, _reason(job, lost=number in lost, saved=saved)))
+        reason = _reason(job, lost=number in status.lost_numbers, saved=saved)
+        found.append(_missing(number, kinds, status.shown_state(job), reason))
     return tuple(found)
 
 

@@ -7,14 +7,13 @@ asks for fewer calls. Decides only; it neither waits nor looks.
 from collections.abc import Iterable
 
 from awsac_async.cloud.waiting import jittered
-from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.model import JobRecord
 
 _FIRST, _GROWTH = 0.5, 1.3  # seconds after a change, and by how much each further pause is longer
 # Seconds at most while a job runs, since its end is to be seen within two; and while instances boot or go.
 _LONGEST_ACTIVE, _LONGEST_CALM = 1.1, 3.0
 _REST = 4  # times as long as the last look took: looking at a large session takes seconds
 _THROTTLED_FIRST, _THROTTLED_LONGEST, _THROTTLED_DECAY = 2.0, 60.0, 0.7
-_ACTIVE = frozenset({JobState.RUNNING, JobState.WAITFORSAVE, JobState.SAVING})
 
 
 class Pace:
@@ -32,7 +31,7 @@ class Pace:
             took: how long it took until the answer came, in seconds.
             throttled: whether AWS refused a call of it since there were too many.
         """
-        longest = _LONGEST_ACTIVE if any(job.state in _ACTIVE for job in jobs) else _LONGEST_CALM
+        longest = _LONGEST_ACTIVE if any(job.state.active for job in jobs) else _LONGEST_CALM
         self._pause = _FIRST if changed else min(self._pause * _GROWTH, longest)
         if throttled:
             self._least = min(max(2 * self._least, _THROTTLED_FIRST), _THROTTLED_LONGEST)

@@ -20,7 +20,7 @@ from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, Progress
 from awsac_async.session.errors import DamagedError, InputError
-from awsac_async.session.jobs import named_jobs
+from awsac_async.session.jobs import no_such_job
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import results_directory, session_prefix
 from awsac_async.session.record import read_record
@@ -114,8 +114,9 @@ async def get_results(
         CloudError: the cloud refused or failed; what was downloaded stays.
     """
     record = await asyncio.to_thread(read_record, session)
-    if unknown := set(jobs or ()) - set(range(1, record.n_jobs + 1)):
-        raise InputError(f"session {record.session_id} has no {named_jobs(unknown)}: it has {record.n_jobs} jobs")
+    numbers = range(1, record.n_jobs + 1)
+    if unknown := set(jobs or ()) - set(numbers):
+        raise InputError(no_such_job(unknown, session_id=record.session_id, known=numbers))
     folder = output / results_directory(record.session_id)
     selection = Selection(jobs=jobs, only=only)
     with opened(folder) as known:

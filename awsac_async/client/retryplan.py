@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from awsac_async.client.check import SessionStatus
 from awsac_async.session.errors import InputError
-from awsac_async.session.jobs import instances_needed, named_jobs, shown_numbers
+from awsac_async.session.jobs import instances_needed, named_jobs, no_such_job, shown_numbers
 from awsac_async.session.launches import FIRST_RETRY, LaunchDocument, LaunchedJob
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
 from awsac_async.session.names import LOG_PACKED, X_LOG
@@ -121,7 +121,7 @@ def _is_meant(job: JobRecord, status: SessionStatus, choice: Choice) -> bool:
 def _check_numbers(status: SessionStatus, numbers: Collection[int], busy: Collection[int]) -> None:
     session_id, known = status.record.session_id, {job.number for job in status.jobs}
     if unknown := set(numbers) - known:
-        raise InputError(f"there is no job {shown_numbers(unknown)}: session {session_id} has {shown_numbers(known)}")
+        raise InputError(no_such_job(unknown, session_id=session_id, known=known))
     if meant := set(numbers).intersection(busy):
         are = "is" if len(meant) == 1 else "are"
         raise InputError(f"{named_jobs(meant)} {are} still under way: wait for the end, or ask for it with awsac kill")

@@ -19,11 +19,10 @@ from awsac_async.cloud.instances import InstanceInfo, Instances
 from awsac_async.cloud.status import status_store
 from awsac_async.cloud.waiting import for_each
 from awsac_async.session.errors import CloudError, FormatError, NotFoundError
-from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.model import LOST, JobRecord, JobState
 from awsac_async.session.record import session_id_time
 from awsac_async.session.times import now
 
-LOST = "lost"  # of a job that the end of its instance left unfinished
 _AT_ONCE = 8
 
 
@@ -153,13 +152,12 @@ class _Listing:
 
 
 def _of_status(status: SessionStatus) -> SessionSummary:
-    lost = status.lost_numbers
     return SessionSummary(
         session_id=status.record.session_id,
         bucket=status.record.bucket,
         started=status.started,
         state=_state(status),
-        jobs=_counts(LOST if job.number in lost else job.state.value for job in status.jobs),
+        jobs=_counts(map(status.shown_state, status.jobs)),
         failed=len(status.failed),
         instances=sum(each.live for each in status.instances),
         cost=cost_so_far(status, at=now()),

@@ -14,7 +14,7 @@ from awsac_async.client.check import SessionStatus, read_status
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.instances import InstanceInfo
 from awsac_async.session.errors import InputError
-from awsac_async.session.jobs import shown_numbers
+from awsac_async.session.jobs import no_such_job
 from awsac_async.session.model import JobRecord, SessionRecord
 from awsac_async.session.record import read_record
 
@@ -100,8 +100,8 @@ def _job(status: SessionStatus, number: int) -> JobRecord:
     for job in status.jobs:
         if job.number == number:
             return job
-    known = shown_numbers([job.number for job in status.jobs])
-    raise InputError(f"there is no job {number}: session {status.record.session_id} has {known}")
+    known = [job.number for job in status.jobs]
+    raise InputError(no_such_job([number], session_id=status.record.session_id, known=known))
 
 
 def _running(status: SessionStatus, job: JobRecord, session: Path) -> InstanceInfo:

@@ -53,6 +53,23 @@ def shown_duration(seconds: float) -> str:
     return "1 second" if seconds == 1 else f"{format_seconds(seconds)} seconds"
 
 
+def rough_span(seconds: float) -> str:
+    """Return a span in its largest unit, or two of them from an hour on: "12 seconds", "2 hours 5 minutes"."""
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if hours >= 48:
+        return counted(hours // 24, "day")
+    if hours:
+        return counted(hours, "hour") + (f" {counted(minutes % 60, 'minute')}" if minutes % 60 else "")
+    return counted(minutes, "minute") if minutes else counted(int(seconds), "second")
+
+
+def clock_span(seconds: float) -> str:
+    """Return a span as a clock shows it: "0:07", "12:34", "1:02:03"."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 def warning_seconds(max_hours: float) -> float:
     """Return how many seconds before the deadline the jobs are stopped, so that what they left can be saved."""
     return min(LAST_SECONDS, _LAST_SHARE * max_hours * 3600)

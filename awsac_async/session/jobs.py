@@ -133,6 +133,11 @@ def named_jobs(numbers: Collection[int]) -> str:
     return f"{'job' if len(numbers) == 1 else 'jobs'} {shown_numbers(numbers)}"
 
 
+def no_such_job(unknown: Collection[int], *, session_id: str, known: Collection[int]) -> str:
+    """Return the sentence for numbers of which a session has no job."""
+    return f"there is no job {shown_numbers(unknown)}: session {session_id} has {shown_numbers(known)}"
+
+
 def launch_index_of(number: int, *, cores_per_instance: int) -> int:
     """Return which instance runs the job of this number: 0 runs the first ``cores_per_instance`` of them."""
     return (number - 1) // cores_per_instance

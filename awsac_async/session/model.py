@@ -20,6 +20,9 @@ from enum import StrEnum
 MAX_JOBS = 100_000
 
 
+LOST = "lost"  # shown in the place of a job's state if its instance ended before it; no agent can write it
+
+
 class JobState(StrEnum):
     """How a job stands. The first five are those of 2008; the rest each come with a reason."""
 
@@ -38,6 +41,11 @@ class JobState(StrEnum):
     def final(self) -> bool:
         """Whether nothing more will happen to a job in this state."""
         return not TRANSITIONS[self]
+
+    @property
+    def active(self) -> bool:
+        """Whether the job runs, or what it left is being saved."""
+        return self is not JobState.PENDING and not self.final
 
 
 _ENDS = frozenset({JobState.FAILED, JobState.KILLED, JobState.TIMEDOUT, JobState.INTERRUPTED})

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from awsac_async.client.check import SessionStatus
 from awsac_async.client.outcome import Outcome, job_outcome
-from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.model import LOST, JobRecord, JobState
 
 _WORDS: Mapping[JobState, str] = {
     JobState.TIMEDOUT: "timed out",
@@ -22,7 +22,7 @@ _IN_SECONDS = 120  # below, a span is said in seconds
 def word(job: JobRecord, status: SessionStatus) -> str:
     """Return how a job ended or stands, in one or two words."""
     if job.number in status.lost_numbers:
-        return "lost"
+        return LOST
     if job.state is JobState.FINISHED and not job.succeeded:
         return "exited non-zero"
     return _WORDS.get(job.state, job.state.value)
