@@ -7,11 +7,13 @@ Must never import the SDKs when it is itself imported: `awsac --help` would wait
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -122,6 +124,14 @@ class Aws:
         bundle = self._session.get_config_variable("ca_bundle")
         return str(bundle) if bundle else None
 
+    @property
+    def special_endpoints(self) -> bool:
+        """Whether the user wants other addresses of AWS than the usual ones: dual-stack, FIPS, or acceleration."""
+        wanted = [self._session.get_config_variable(f"use_{kind}_endpoint") for kind in ("dualstack", "fips")]
+        s3 = self._session.get_config_variable("s3") or {}
+        wanted += [s3.get(f"use_{kind}_endpoint") for kind in ("dualstack", "accelerate")]
+        return any(wanted)
+
     async def _make(self, service: str, region: str) -> Any:
         # A client keeps the credentials that there are when it is made, also if there are none: it must not be made
         # before the role of a fresh instance is known.
@@ -130,7 +140,7 @@ class Aws:
             import aioboto3  # a third of a second, which only a call to AWS should cost
 
             self._clients_session = aioboto3.Session(botocore_session=self._session)
-        endpoint_url = self._endpoint_of(service)
+        endpoint_url = self.endpoint_of(service)
         making = self._clients_session.client(
             service, region_name=region, endpoint_url=endpoint_url, config=self._config(endpoint_url)
         )
@@ -145,7 +155,7 @@ class Aws:
         """Before each request: its credentials, which the SDK may just have renewed, are to be in no log."""
         await self.credentials()
 
-    def _endpoint_of(self, service: str) -> str | None:
+    def endpoint_of(self, service: str) -> str | None:
         """Return the address that the user has set for a service; None: that of AWS."""
         from botocore.configprovider import ConfiguredEndpointProvider  # as above
 
@@ -197,6 +207,8 @@ async def connect(
     from aiobotocore.session import AioSession  # as above
 
     session = AioSession()
+    # The SDK's own parser takes half a millisecond for a time, and there are three in what EC2 says of an instance.
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
     with translated("read", "the AWS configuration", logged=False):
         session.get_scoped_config()  # a profile that does not exist is said at once, not by the first call
         found = region or session.get_config_variable("region") or os.environ.get("AWS_REGION") or or_else
@@ -208,6 +220,18 @@ async def connect(
         _forget_other_credentials(session)
     async with AsyncExitStack() as stack:
         yield Aws(session=session, region=found, endpoint_url=endpoint_url, stack=stack)
+
+
+def _parse_timestamp(value: Any) -> datetime:
+    """Read a time of an answer; those that are not written by ISO 8601 with their zone are left to the SDK."""
+    with contextlib.suppress(TypeError, ValueError):
+        time = datetime.fromisoformat(value)
+        if time.tzinfo is not None:
+            return time
+    from botocore.utils import parse_timestamp  # as above
+
+    parsed: datetime = parse_timestamp(value)
+    return parsed
 
 
 def _forget_other_credentials(session: Any) -> None:

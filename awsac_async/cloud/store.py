@@ -5,6 +5,7 @@ look for them in other places than the SDK.
 """
 
 import asyncio
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # The SDK hands out temporary credentials that are valid for ten minutes at least, and renews them by itself.
 _CREDENTIALS_VALID = timedelta(minutes=10)
+# Of AWS's largest partition: in the others, China's for one, S3 is called otherwise.
+_USUAL_REGION = re.compile(r"(af|ap|ca|eu|il|me|mx|sa|us)-(central|north|south|east|west|(north|south)(east|west))-\d")
 _LONGEST_RETRIES = timedelta(minutes=2)
 _LONGEST_REQUEST = timedelta(hours=6)  # a part on a slow line; what stands still ends earlier
 
@@ -33,8 +36,7 @@ async def make_store(aws: Aws, bucket: str, *, retries: int, patience: timedelta
     """
     from obstore.store import S3Store  # only a transfer should cost this
 
-    client = await aws.client("s3")
-    endpoint, virtual = _address(client.meta.endpoint_url, bucket)
+    endpoint, virtual = _address(await _endpoint(aws), bucket)
     await aws.credentials()  # so that missing ones are reported as such, and here
     return S3Store(
         bucket,
@@ -52,6 +54,18 @@ async def make_store(aws: Aws, bucket: str, *, retries: int, patience: timedelta
         },
         credential_provider=_Credentials(aws),
     )
+
+
+async def _endpoint(aws: Aws) -> str:
+    """Return the address of S3 that the SDK would use; where that is plain, without asking the SDK's slow client."""
+    from botocore.utils import is_valid_endpoint_url  # the SDK's session has imported it
+
+    configured = aws.endpoint_of("s3")
+    if configured is None and _USUAL_REGION.fullmatch(aws.region) and not aws.special_endpoints:
+        return f"https://s3.{aws.region}.amazonaws.com"
+    if configured is not None and is_valid_endpoint_url(configured):
+        return configured
+    return str((await aws.client("s3")).meta.endpoint_url)
 
 
 def _address(endpoint: str, bucket: str) -> tuple[str, bool]:
