@@ -6,6 +6,7 @@ charge from the start.
 """
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -22,6 +23,7 @@ DEBUG_VARIABLE = "AWSAC_DEBUG"
 def main(words: Callable[[], list[str]] = lambda: sys.argv[1:]) -> NoReturn:
     """Run the command line, and leave with its exit code; ``words`` returns its arguments, or raises an AwsacError."""
     streams.secure()
+    _end_as_by_ctrl_c()
     try:
         from awsac_async.cli.app import app
 
@@ -38,6 +40,15 @@ def main(words: Callable[[], list[str]] = lambda: sys.argv[1:]) -> NoReturn:
             _print(traceback.format_exc())
         sys.exit(_say(*_explained(error)))
     sys.exit(EXIT_OK)
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Let a terminal that is closed, and whoever ends a process, end a verb as Ctrl-C does, which clears up."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script: there is no Ctrl-C
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _explained(error: Exception) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -49,15 +50,18 @@ def test_ctrl_c_during_the_upload_removes_what_was_prepared(
     assert not list(folder.glob("session-*"))
 
 
-def test_ctrl_c_at_the_question_removes_what_was_prepared(awsac: Awsac, account: Account, folder: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_at_the_question_and_a_closed_terminal_remove_what_was_prepared(
+    awsac: Awsac, account: Account, folder: Path, number: int
+) -> None:
     before = account.everything()
     starting = awsac.begin("start", *START[2:])
     assert starting.stdout is not None
     for line in starting.stdout:
         if line.startswith("domain:"):
             break
-
-    _, said = interrupt(starting)
+    starting.send_signal(number)
+    _, said = starting.communicate(timeout=PATIENCE)
 
     assert starting.returncode == 130
     assert said.endswith("interrupted: nothing was started, and all that was prepared is removed\n")
