@@ -1,6 +1,7 @@
 """``ls`` and ``gc`` on an account of its own, in which things stand that a boto3 program has put there."""
 
 import json
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from awsac_async.session.record import format_record, write_record
 from awsac_async.session.times import format_time, now
 from tests.cli.conftest import BUCKET, Account, Awsac, environment_for
 from tests.conftest import Embedded, embedded_cloud
+from tests.faults.clouds import CLOCK
 from tests.waiting import wait_until
 
 OVER = "261121_0900--over--0001"
@@ -234,6 +236,15 @@ def test_gc_leaves_alone_what_is_young_and_with_json_only_lists(world: World, aw
     (found,) = json.loads(awsac.ok("gc", "--json"))
     assert (found["kind"], found["name"]) == ("domain", world.garbage["domain"])
     assert world.things.all() == before
+
+
+def test_gc_goes_by_the_clock_of_aws(world: World, awsac: Awsac, tmp_path: Path) -> None:
+    library, offset = tmp_path / "clock.so", tmp_path / "offset"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, CLOCK], check=True)
+    offset.write_text(str(400 * 24 * 3600))
+    ahead = {"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": str(offset)}
+    (found,) = json.loads(awsac.ok("gc", "--json", **ahead))
+    assert (found["kind"], found["name"]) == ("domain", world.garbage["domain"])
 
 
 async def test_a_bucket_that_cannot_be_read_is_told_of_and_no_domain_is_garbage_then(

@@ -12,13 +12,13 @@ from awsac_async.client.buckets import Remark
 from awsac_async.client.gc.account import Account
 from awsac_async.client.gc.rules import YOUNGEST, Garbage, GarbageKind, judged
 from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.clock import aws_time
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.status import status_store
 from awsac_async.cloud.unfinished import abort
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.cloud.waiting import for_each
 from awsac_async.session.errors import CloudError
-from awsac_async.session.times import now
 
 _AT_ONCE = 8
 _ORDER = list(GarbageKind)
@@ -59,12 +59,13 @@ async def find_garbage(
     """
     found: list[Garbage] = []
     async with connect(region=region) as aws:
+        at = await aws_time(aws)
         account = await Account.of(aws, buckets, on_remark)
         owned = await account.resources()
 
         async def look(session_id: str) -> None:
             owner = await account.owner(session_id)
-            found.extend(judged(owned[session_id], owner, at=now(), older_than=older_than))
+            found.extend(judged(owned[session_id], owner, at=at, older_than=older_than))
 
         await for_each(owned, look, at_once=_AT_ONCE, name="judge a session")
     return sorted(found, key=lambda each: (_ORDER.index(each.kind), each.session_id, each.name))
@@ -103,7 +104,7 @@ async def _collect(aws: Aws, account: Account, found: Garbage, older_than: timed
     try:
         owner = await account.owner(found.session_id)
         owned = await account.again(found, owner)
-        still = list(judged(owned, owner, at=now(), older_than=older_than))
+        still = list(judged(owned, owner, at=await aws_time(aws), older_than=older_than))
         if still:
             await _delete(aws, found)
     except CloudError as error:
