@@ -162,10 +162,13 @@ class _Run:
         )
 
     async def _list(self) -> tuple[Sequence[ObjectInfo], Manifests]:
-        async with asyncio.TaskGroup() as group:
-            below = session_prefix(self._record.session_id)
-            objects = group.create_task(self._bucket.list_below(below), name="list results")
-            manifests = group.create_task(list_manifests(self._bucket, self._record), name="list manifests")
+        below = session_prefix(self._record.session_id)
+        try:
+            async with asyncio.TaskGroup() as group:
+                objects = group.create_task(self._bucket.list_below(below), name="list results")
+                manifests = group.create_task(list_manifests(self._bucket, self._record), name="list manifests")
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         return objects.result(), manifests.result()
 
     def _take_complete(self, compared: Sequence[Compared]) -> None:
