@@ -9,7 +9,7 @@ import typer
 
 from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
 from awsac_async.cli.statustext import console, plain, status_text, status_values
-from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, InputError
+from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
     from awsac_async.client import SessionStatus
@@ -19,7 +19,9 @@ def check(
     *,
     session: SessionFile,
     watch: Annotated[bool, typer.Option("--watch", help="Keep looking until the session is over.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="Plain text, once, also at a terminal.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Plain text, once, also at a terminal; goes before --watch.")
+    ] = False,
     timings: Annotated[bool, typer.Option("--timings", help="Show where the time of each job went, too.")] = False,
     as_json: Json = False,
     local: Local = False,
@@ -36,10 +38,9 @@ def check(
     """
     from awsac_async.client import check as check_session
 
-    if watch and once:
-        raise InputError("--watch looks until the session is over, --once does not: give one of them")
     if local:
         use_local()
+    watch = watch and not once  # the configuration may have said --watch
     verb = _watching(session, as_json=as_json) if watch else check_session(session, timings=timings or as_json)
     status = run(verb, interrupted=lambda: "the session goes on")
     if not as_json:
