@@ -65,7 +65,7 @@ def options(
       awsac init first
       awsac start --local -i first/session.ini -a first/jobs
       awsac check --local --watch
-      awsac getresults --local -o results
+      awsac getresults --local --extract
       awsac cleanup --local
 
     Without --local it is AWS's own, with the credentials that every AWS tool uses. The options below may stand before a

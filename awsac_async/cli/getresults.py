@@ -28,7 +28,7 @@ def getresults(
     session: SessionFile,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Where the folder session-<session ID> is made.")
-    ],
+    ] = Path("results"),
     jobs: Annotated[
         str, typer.Option(metavar="LIST", help="Only what these jobs saved, like 1,3-7.", autocompletion=job_numbers)
     ] = "",
@@ -47,7 +47,7 @@ def getresults(
 
     Exit code 3 if something could not be fetched or is damaged.
 
-    Example: awsac getresults -c session-081215_1646--eventgen--1816.cfg -o results --extract
+    Example: awsac getresults -c session-081215_1646--eventgen--1816.cfg --extract
     """
     from awsac_async.cli.resultstext import results_errors, results_steps, results_text, results_values
     from awsac_async.client import Only, Overwrite, get_results

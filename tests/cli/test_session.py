@@ -159,13 +159,13 @@ def test_check_says_by_its_exit_code_that_a_job_failed_and_which_in_json(session
     assert {each["state"] for each in status["instances"]} <= {"shutting-down", "terminated"}
 
 
-def test_getresults_brings_every_object_and_a_second_run_brings_nothing(
-    session: Session, account: Account, tmp_path: Path
+def test_getresults_brings_every_object_into_results_and_a_second_run_brings_nothing(
+    session: Session, account: Account
 ) -> None:
-    session.awsac.ok("getresults", "-c", session.file, "-o", tmp_path)
-    again = json.loads(session.awsac.ok("getresults", "-c", session.file, "-o", tmp_path, "--json"))
+    session.awsac.ok("getresults", "-c", session.file)
+    again = json.loads(session.awsac.ok("getresults", "-c", session.file, "--json"))
 
-    folder = tmp_path / f"session-{session.id}"
+    folder = session.awsac.folder / "results" / f"session-{session.id}"
     keys = account.keys(f"{session.id}/")
     files = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
     assert files == {key.rpartition("/")[2]: account.content(key) for key in keys}
