@@ -1,4 +1,4 @@
-"""The real ``awsac`` as a process of its own, and what an account holds as any AWS client sees it."""
+"""The real ``awsac``, and what an account holds as any AWS client sees it."""
 
 import os
 import signal
@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.cli.forkserver import forks
 from tests.cli.proxy import PATIENCE
 from tests.conftest import Embedded
 
@@ -21,24 +22,22 @@ BUCKET = "awsac-sessions"
 
 @dataclass(frozen=True, kw_only=True)
 class Awsac:
-    """Runs ``awsac`` in a folder against an endpoint; whoever makes one has to ``end`` what it began."""
+    """Runs ``awsac`` in a folder against an endpoint; whoever makes one has to ``end`` what it began.
+
+    What it calls is a fork of a process that has imported awsac, what it begins is a process of its own.
+    """
 
     folder: Path
     environment: dict[str, str] = field(repr=False)
     begun: "list[subprocess.Popen[str]]" = field(default_factory=list, repr=False)
 
     def __call__(self, *arguments: str | Path, answers: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [AWSAC, *map(str, arguments)]
-        environment = self.environment | variables
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment,
-            input=answers,
-            capture_output=True,
-            text=True,
+        return forks().run(
+            [AWSAC, *map(str, arguments)],
+            folder=self.folder,
+            environment=self.environment | variables,
+            answers=answers,
             timeout=2 * PATIENCE,
-            check=False,
         )
 
     def ok(self, *arguments: str | Path, **options: Any) -> str:
