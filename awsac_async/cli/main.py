@@ -5,6 +5,7 @@ session (``wait``), 70 a fault of awsac itself, 130 interrupted. Imports nothing
 charge from the start.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -18,11 +19,14 @@ from awsac_async.session.errors import EXIT_CLOUD, EXIT_INPUT, EXIT_OK, AwsacErr
 EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130
 DEBUG_VARIABLE = "AWSAC_DEBUG"
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000  # some ten MB of them
 
 
 def main(words: Callable[[], list[str]] = lambda: sys.argv[1:]) -> NoReturn:
     """Run the command line, and leave with its exit code; ``words`` returns its arguments, or raises an AwsacError."""
     streams.secure()
+    # By default a fifth of the time goes into looking for garbage among what imports and large sessions make and keep.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     _end_as_by_ctrl_c()
     try:
         from awsac_async.cli.app import app
