@@ -15,7 +15,7 @@ from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
     from awsac_async.client import Plan, StartEvent
-    from awsac_async.client.events import Named
+    from awsac_async.client.start.events import Named
 
 
 def start(

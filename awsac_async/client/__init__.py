@@ -1,13 +1,11 @@
 """What runs on the workstation: the verbs of a session as a Python API that never prints."""
 
-from awsac_async.client import events
 from awsac_async.client.attach import Attached, attach
 from awsac_async.client.booting import Booting, booting
 from awsac_async.client.check import SessionStatus, check, watch
 from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQuestion, ObjectsQuestion, cleanup
 from awsac_async.client.console import Console, console, consoles
 from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times
-from awsac_async.client.events import StartEvent
 from awsac_async.client.gc import Collection, Garbage, GarbageKind, collect_garbage, find_garbage
 from awsac_async.client.init import init
 from awsac_async.client.kill import Killed, kill, stop
@@ -17,8 +15,7 @@ from awsac_async.client.logchunks import LogBytes, LogSource
 from awsac_async.client.logs import log_sources, logs
 from awsac_async.client.missing import Missing
 from awsac_async.client.outcome import Outcome, outcome
-from awsac_async.client.plan import Plan, plan
-from awsac_async.client.prices import PriceSource
+from awsac_async.client.plan import Plan, PriceSource, plan
 from awsac_async.client.report import Report, format_report, make_report, report
 from awsac_async.client.resultfiles import Only
 from awsac_async.client.results import FileState, Overwrite, ResultFile, Results, get_results
@@ -26,7 +23,7 @@ from awsac_async.client.retry import RetryEvent, RetryKept, RetryLaunched, Retry
 from awsac_async.client.retryplan import RetryPlan
 from awsac_async.client.sessions import SessionState, SessionSummary, list_sessions
 from awsac_async.client.ssh import WayIn, job_instance, way_in
-from awsac_async.client.start import start
+from awsac_async.client.start import StartEvent, events, start
 from awsac_async.client.wait import Ended, notice, notify, wait
 from awsac_async.cloud.objects import Progress
 from awsac_async.session.archive import pack

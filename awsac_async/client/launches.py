@@ -1,17 +1,35 @@
-"""The further launches of a session, as their documents in its bucket tell.
+"""The launches of a session: what EC2 is asked for, and the documents in its bucket that tell of the further ones.
 
-Owns reading them, and how many instances a session has had in all. Every launch but the first has a document, from
+Owns reading these documents, and how many instances a session has had in all. Every launch but the first has one, from
 before its instances run.
 """
 
 import contextlib
 
 from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.instances import Launch
 from awsac_async.cloud.objects import address
 from awsac_async.session.errors import NotFoundError
 from awsac_async.session.launches import LaunchDocument, parse_launch
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import launch_key, launches_prefix
+
+
+def launch_of(record: SessionRecord) -> Launch:
+    """Return the first launch of a session; a further one differs in count, user data, token and first launch index."""
+    return Launch(
+        image_id=record.ami_id,
+        instance_type=record.instance_type,
+        count=record.n_instances,
+        user_data=record.user_data,
+        client_token=record.client_token,
+        session_id=record.session_id,
+        instance_profile=record.instance_profile,
+        key_name=record.key_name or None,
+        security_group_ids=record.security_group_ids,
+        subnet_id=record.subnet_id or None,
+        market=record.market,
+    )
 
 
 async def read_last_launch(bucket: Bucket, session_id: str) -> LaunchDocument | None:

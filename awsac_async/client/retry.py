@@ -12,8 +12,7 @@ from pathlib import Path
 
 from awsac_async.client.check import SessionStatus, read_status
 from awsac_async.client.control import amend_control, read_control
-from awsac_async.client.launches import read_last_launch
-from awsac_async.client.launching import launch_of
+from awsac_async.client.launches import launch_of, read_last_launch
 from awsac_async.client.retryplan import Choice, RetryPlan, choose, new_launch
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket

@@ -11,8 +11,8 @@ import pytest
 
 from awsac_async import client
 from awsac_async.client import Plan, PriceSource, events
-from awsac_async.client.inputs import reading
-from awsac_async.client.scripts import check_scripts
+from awsac_async.client.plan.inputs import reading
+from awsac_async.client.plan.scripts import check_scripts
 from awsac_async.local import cloud
 from awsac_async.session.errors import AwsacError, DeniedError, InputError, ProblemsError
 from tests.cli.conftest import Account, write_ini, write_jobs

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from awsac_async.client.prices import Price, find_price, find_volume_prices, optional
+from awsac_async.client.plan.prices import Price, find_price, find_volume_prices, optional
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.images import Image, Images, InstanceType

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from awsac_async.client import events
-from awsac_async.client.inputs import Inputs
+from awsac_async.client.plan.inputs import Inputs
+from awsac_async.client.start import events
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances

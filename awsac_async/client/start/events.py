@@ -1,4 +1,4 @@
-"""What a verb tells its caller while it works. Values only: how they look is the caller's business."""
+"""What ``start`` tells its caller while it works. Values only: how they look is the caller's business."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from awsac_async.client import events
-from awsac_async.client.inputs import Inputs, reading
-from awsac_async.client.launching import launch_of
+from awsac_async.client.launches import launch_of
 from awsac_async.client.plan import Plan, connected, make_plan
-from awsac_async.client.prepare import Preparation
-from awsac_async.client.unfinished import find_uncompleted, read_uncompleted
+from awsac_async.client.plan.inputs import Inputs, reading
+from awsac_async.client.start import events
+from awsac_async.client.start.prepare import Preparation
+from awsac_async.client.start.unfinished import find_uncompleted, read_uncompleted
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.instances import Instances, Reservation
 from awsac_async.session.errors import AwsacError, CapacityError, CloudError, ConflictError, InputError, ProblemsError

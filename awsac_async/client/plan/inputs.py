@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from awsac_async.client.scripts import check_scripts
+from awsac_async.client.plan.scripts import check_scripts
 from awsac_async.session.archive import ArchiveContents, check_number_of_jobs, read_archive, read_scripts
 from awsac_async.session.errors import AwsacError, FormatError, InputError, ProblemsError
 from awsac_async.session.model import StartInfo

@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from awsac_async.client.checks import CloudChecks, Facts
-from awsac_async.client.inputs import Reading, reading
-from awsac_async.client.prices import PriceSource
+from awsac_async.client.plan.checks import CloudChecks, Facts
+from awsac_async.client.plan.inputs import Reading, reading
+from awsac_async.client.plan.prices import PriceSource
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.images import Disk
 from awsac_async.cloud.volumes import RELEASE_VOLUME_TYPE
