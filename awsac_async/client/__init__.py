@@ -13,12 +13,10 @@ from awsac_async.client.lastlines import LAST_LINES_SECONDS, LastLines, last_lin
 from awsac_async.client.leftovers import Left
 from awsac_async.client.logchunks import LogBytes, LogSource
 from awsac_async.client.logs import log_sources, logs
-from awsac_async.client.missing import Missing
 from awsac_async.client.outcome import Outcome, outcome
 from awsac_async.client.plan import Plan, PriceSource, plan
 from awsac_async.client.report import Report, format_report, make_report, report
-from awsac_async.client.resultfiles import Only
-from awsac_async.client.results import FileState, Overwrite, ResultFile, Results, get_results
+from awsac_async.client.results import FileState, Missing, Only, Overwrite, ResultFile, Results, get_results
 from awsac_async.client.retry import RetryEvent, RetryKept, RetryLaunched, RetryUndone, retry
 from awsac_async.client.retryplan import RetryPlan
 from awsac_async.client.sessions import SessionState, SessionSummary, list_sessions

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from awsac_async.cli.resultstext import results_errors, results_text, results_values, shown_size
 from awsac_async.client import FileState, Missing, ResultFile, Results
-from awsac_async.client.resultfiles import Kind
+from awsac_async.client.results.files import Kind
 
 FOLDER = Path("results/session-x")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from awsac_async.client import Only, Overwrite, Results, get_results
-from awsac_async.client.resultsrecord import ETAGS_FILE, RECORD_FILE, Entry, opened
+from awsac_async.client.results.record import ETAGS_FILE, RECORD_FILE, Entry, opened
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.status import status_store
 from awsac_async.session import names

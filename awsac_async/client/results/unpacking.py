@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from awsac_async.client.resultfiles import Target
-from awsac_async.client.resultsrecord import ResultsRecord
+from awsac_async.client.results.files import Target
+from awsac_async.client.results.record import ResultsRecord
 from awsac_async.cloud.waiting import for_each
 from awsac_async.session.archive import UNFINISHED, unpack
 from awsac_async.session.errors import FormatError, InputError

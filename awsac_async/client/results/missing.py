@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from awsac_async.client.check import read_status
-from awsac_async.client.resultfiles import Kind, Selection, Target
+from awsac_async.client.results.files import Kind, Selection, Target
 from awsac_async.cloud.aws import Aws
 from awsac_async.session.errors import CloudError
 from awsac_async.session.model import JobRecord, JobState, SessionRecord

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
 
-from awsac_async.client.comparison import Compared, Standing, compare, settled
-from awsac_async.client.manifests import Manifests, Statement, list_manifests
-from awsac_async.client.missing import Missing, find_missing
-from awsac_async.client.resultfiles import Kind, Only, Selection, Target, find_targets
-from awsac_async.client.resultsrecord import Entry, ResultsRecord, opened
-from awsac_async.client.unpacking import Unpacked, unpack_all
+from awsac_async.client.results.comparison import Compared, Standing, compare, settled
+from awsac_async.client.results.files import Kind, Only, Selection, Target, find_targets
+from awsac_async.client.results.manifests import Manifests, Statement, list_manifests
+from awsac_async.client.results.missing import Missing, find_missing
+from awsac_async.client.results.record import Entry, ResultsRecord, opened
+from awsac_async.client.results.unpacking import Unpacked, unpack_all
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, Progress

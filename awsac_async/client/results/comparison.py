@@ -13,9 +13,9 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
-from awsac_async.client.manifests import Statement
-from awsac_async.client.resultfiles import Target
-from awsac_async.client.resultsrecord import Entry, ResultsRecord
+from awsac_async.client.results.files import Target
+from awsac_async.client.results.manifests import Statement
+from awsac_async.client.results.record import Entry, ResultsRecord
 
 
 class Standing(Enum):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from awsac_async.client.resultsrecord import RECORD_NAMES
+from awsac_async.client.results.record import RECORD_NAMES
 from awsac_async.cloud.objects import ObjectInfo
 from awsac_async.cloud.parts import NOTE_SUFFIX, PART_SUFFIX
 from awsac_async.session.model import SessionRecord
