@@ -22,7 +22,7 @@ from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from awsac_async.local import jsonapi, pricing, quotas, simpledb, uploads
+from awsac_async.local import ec2_serializer, jsonapi, pricing, quotas, simpledb, uploads
 from awsac_async.local.ebs import EmbeddedVolume
 from awsac_async.local.ec2 import InstanceBackend
 from awsac_async.local.facts import PARTITION
@@ -53,6 +53,7 @@ class ApiHandler(MotoRequestHandler, QuietHandler):
 
 def install() -> None:
     """Replace moto's EC2 and SimpleDB back ends, and its multipart uploads, by ours. Comes before the first request."""
+    ec2_serializer.install()
     simpledb.install()
     uploads.install()
     moto.ec2.models.ec2_backends.backend = InstanceBackend

@@ -58,10 +58,10 @@ def run_select(query: Select, items: Mapping[str, Attributes], *, next_token: st
 
 def _places_after(after: _Place | None, query: Select, items: Mapping[str, Attributes]) -> Iterator[_Place]:
     order = query.order or Order()
-    places = sorted(_places(query, order, items), reverse=order.descending)
-    if after is None:
-        return iter(places)
-    return (place for place in places if (place < after if order.descending else place > after))
+    places = _places(query, order, items)
+    if after is not None:
+        places = (place for place in places if (place < after if order.descending else place > after))
+    return iter(sorted(places, reverse=order.descending))
 
 
 def _places(query: Select, order: Order, items: Mapping[str, Attributes]) -> Iterator[_Place]:

@@ -19,6 +19,7 @@ from .exceptions import SimpleDBError
 BOX_USAGE: Final = "0.0000219907"
 
 _RETURN: Final = {"\r": "&#13;"}  # a parser would read a bare carriage return as a line feed
+_PLAIN = re.compile(r"[\w .:/-]*", re.ASCII)  # most texts, which are written as they are
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -77,6 +78,8 @@ def _item(item: Mapping[str, Any]) -> str:
 
 
 def _element(tag: str, text: str) -> str:
+    if _PLAIN.fullmatch(text):
+        return f"<{tag}>{text}</{tag}>"
     if _NOT_XML.search(text):
         return f'<{tag} encoding="base64">{_base64(text)}</{tag}>'
     return f"<{tag}>{escape(text, _RETURN)}</{tag}>"
