@@ -142,7 +142,12 @@ class Aws:
             self._clients_session = aioboto3.Session(botocore_session=self._session)
         endpoint_url = self.endpoint_of(service)
         making = self._clients_session.client(
-            service, region_name=region, endpoint_url=endpoint_url, config=self._config(endpoint_url)
+            service,
+            region_name=region,
+            endpoint_url=endpoint_url,
+            # Where there is no TLS, there is nothing to verify: each client would read all certificates for it.
+            verify=False if endpoint_url and endpoint_url.startswith("http:") else None,
+            config=self._config(endpoint_url),
         )
         try:
             client = await self._stack.enter_async_context(making)
