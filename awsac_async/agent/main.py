@@ -7,6 +7,7 @@ a script may call ``awsac-agent run``, with the options of 2008.
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import shlex
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:
         _log.exception("fault of the agent")
         return EXIT_FAULT
+    finally:
+        gc.freeze()  # else Python looks at every object of the SDK before it ends: a tenth of a second
     if end is _NotRun.NO_SESSION:
         return _leave_alone(paths)
     if end is _NotRun.HAND_OVER:
