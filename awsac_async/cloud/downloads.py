@@ -6,6 +6,7 @@ the library itself, so that a file cannot be put together from two versions of a
 
 import contextlib
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 # Memory: 256 small bodies of 256 KiB and 32 streams of two chunks of 1 MiB are 128 MiB at the very most.
 _SMALL = 256 << 10  # bytes; the whole body at once, nothing to gain by streaming it
-_SMALL_AT_ONCE = 256  # S3's first byte takes 10 to 50 ms, whatever the size
-_LARGE_AT_ONCE = 32  # more fill no line, they only share it
+_SMALL_AT_ONCE, _SMALL_AT_FIRST = 256, 16  # S3's first byte takes 10 to 50 ms, whatever the size
+_LARGE_AT_ONCE, _LARGE_AT_FIRST = 32, 8  # more fill no line, they only share it
 _CHUNK = 1 << 20  # bytes written at once
 
 # What is wrong with one object, and says nothing of the others.
@@ -72,7 +73,10 @@ class Downloads:
         large: deque[Task] = deque(
             task for item in items if item.size > _SMALL for task in self._ranges(item, note_path(item.target) in notes)
         )
-        return [Lane(tasks=large, threads=_LARGE_AT_ONCE), Lane(tasks=small, threads=_SMALL_AT_ONCE)]
+        return [
+            Lane(tasks=large, threads=_LARGE_AT_ONCE, first=_LARGE_AT_FIRST),
+            Lane(tasks=small, threads=_SMALL_AT_ONCE, first=_SMALL_AT_FIRST),
+        ]
 
     def _ranges(self, item: Download, resumable: bool) -> Iterator[Task]:
         file = LargeFile(item, place=self._place(item), resumable=resumable)
@@ -101,10 +105,7 @@ class Downloads:
         self._tell(done)
 
     def _get_whole(self, item: Download) -> Any:
-        import obstore
-
-        result = obstore.get(self._store, item.key, options=_condition(item))
-        self._verify(item, result)
+        result = self._ask(item, _condition(item))
         body = result.bytes()
         self._check_length(item, len(body), item.size)
         return body
@@ -132,13 +133,10 @@ class Downloads:
 
     def _stream(self, file: LargeFile, number: int, tally: Tally) -> None:
         """Write what is missing of a range, chunk by chunk; after an error, the next call goes on from there."""
-        import obstore
-
         if file.abandoned or file.at(number) == file.end(number):
             return
         options = _condition(file.item) | {"range": (file.at(number), file.end(number))}
-        result = obstore.get(self._store, file.item.key, options=options)
-        self._verify(file.item, result)
+        result = self._ask(file.item, options)
         for chunk in result.stream(min_chunk_size=_CHUNK):
             file.write(number, chunk, self._threads.check)
             tally.size += len(chunk)
@@ -147,8 +145,18 @@ class Downloads:
                 return
         self._check_length(file.item, file.at(number), file.end(number))
 
+    def _ask(self, item: Download, options: "GetOptions") -> Any:
+        """Return the answer, whose body is still to come, if it is about the version that was asked for."""
+        import obstore
+
+        began = time.monotonic()
+        result = obstore.get(self._store, item.key, options=options)
+        self._threads.note_answer(time.monotonic() - began)
+        self._verify(item, result)
+        return result
+
     def _verify(self, item: Download, result: Any) -> None:
-        """Make sure that the answer is about the version that was asked for; not every server heeds If-Match."""
+        """Raise an error if the answer is about another version: not every server heeds If-Match."""
         meta = result.meta
         if meta["size"] != item.size or (item.etag and meta["e_tag"] != item.etag):
             raise ConflictError("GetObject", self._place(item), "the object was replaced since it was listed")
@@ -171,7 +179,8 @@ class Reads:
 
     def lane(self, objects: Sequence[ObjectInfo]) -> Lane:
         """Return what the threads have to do."""
-        return Lane(tasks=deque(partial(self._fetch, info) for info in objects), threads=_SMALL_AT_ONCE)
+        tasks: deque[Task] = deque(partial(self._fetch, info) for info in objects)
+        return Lane(tasks=tasks, threads=_SMALL_AT_ONCE, first=_SMALL_AT_FIRST)
 
     def _fetch(self, info: ObjectInfo, _: Tally) -> None:
         place = address(self._bucket, info.key)
@@ -181,7 +190,10 @@ class Reads:
     def _get(self, info: ObjectInfo) -> bytes:
         import obstore
 
-        return bytes(obstore.get(self._store, info.key, options={"if_match": info.etag}).bytes())
+        began = time.monotonic()
+        result = obstore.get(self._store, info.key, options={"if_match": info.etag})
+        self._threads.note_answer(time.monotonic() - began)
+        return bytes(result.bytes())
 
 
 def _condition(item: Download) -> "GetOptions":
