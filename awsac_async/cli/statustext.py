@@ -42,6 +42,7 @@ _TIMES = ("_start", "_end")  # how the keys of times end
 _MOST_NAMED = 20  # instances that are named one by one
 _WIDE = 1000  # columns of a pipe: nothing is cut or wrapped there
 _NARROW = 100  # columns of a terminal that has no room for times
+_SLIM = 64  # columns of one that has no room for instances, for which LI stands, and scripts
 
 
 def job_values(job: JobRecord, *, lost: bool = False) -> dict[str, Any]:
@@ -118,16 +119,20 @@ def _instances_text(instances: Sequence[dict[str, Any]]) -> str:
 
 
 def plain(text: "Group") -> str:
-    """Return what a pipe gets: no line is cut, coloured or padded."""
-    screen = console()
+    """Return what a pipe gets: no line is cut, coloured or padded, at a terminal of whatever width either."""
+    from rich.console import Console
+
+    screen = Console(highlight=False, markup=False, color_system=None, width=_WIDE)
     with screen.capture() as captured:
-        screen.print(text)
+        screen.print(text, crop=False)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def _job_table(rows: Sequence[dict[str, Any]], columns: int | None) -> Rows:
     hidden = {"reason"} - {"reason" for row in rows if row["reason"]}
     hidden |= {"attempt"} - {"attempt" for row in rows if (row["attempt"] or 1) > 1}
+    if columns and columns < _SLIM:
+        hidden |= {"instance_id", "script"}
     if columns and columns < _NARROW:
         hidden |= {key for key in _COLUMNS.values() if key.endswith(_TIMES)}
     shown = {title: key for title, key in _COLUMNS.items() if key not in hidden}

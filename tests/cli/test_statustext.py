@@ -1,10 +1,12 @@
 """What is said of a session that has not begun yet, and in one line of one that has ended."""
 
+import os
+import sys
 from datetime import timedelta
 
 import pytest
 
-from awsac_async.cli.statustext import boot_remark, job_line
+from awsac_async.cli.statustext import boot_remark, job_line, plain, status_text
 from awsac_async.cli.wait import ended_text
 from awsac_async.client import Ended, SessionStatus, outcome
 from awsac_async.session.model import JobRecord, JobState
@@ -77,3 +79,21 @@ def test_the_last_line_of_wait_says_what_came_of_the_session(jobs: list[JobRecor
 def test_a_line_of_a_lost_job_says_so_and_why() -> None:
     gone = job(3, JobState.RUNNING, instance_id="i-0a", reason="its instance is terminated: taken away")
     assert job_line(gone, lost=True) == "job 3: lost on i-0a (its instance is terminated: taken away)"
+
+
+def test_plain_text_is_the_same_at_a_narrow_terminal_as_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = status_text(status_of([GOOD]), columns=None, timings=False)
+    in_a_pipe = plain(text)
+    master, slave = os.openpty()
+    monkeypatch.setenv("COLUMNS", "40")
+    with os.fdopen(master), os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert plain(text) == in_a_pipe
+        monkeypatch.undo()
+
+
+def test_a_very_narrow_terminal_gets_a_table_with_a_line_for_each_job() -> None:
+    lines = plain(status_text(status_of([GOOD, job(2, JobState.RUNNING)]), columns=40, timings=False)).splitlines()
+
+    assert lines[-3].split() == ["job", "status", "LI", "rc"]
+    assert [line.split()[:2] for line in lines[-2:]] == [["1", "finished"], ["2", "running"]]
