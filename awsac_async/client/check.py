@@ -5,7 +5,7 @@ Owns the rule of when a session is over and which of its jobs went wrong. Reads 
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -37,8 +37,8 @@ class SessionStatus:
     """
 
     record: SessionRecord
-    jobs: tuple[JobRecord, ...]
-    instances: tuple[InstanceInfo, ...]
+    jobs: tuple[JobRecord, ...] = field(repr=False)  # thousands; asyncio asks a finished task for its result's repr
+    instances: tuple[InstanceInfo, ...] = field(repr=False)
     over: bool
 
     @property

@@ -27,8 +27,9 @@ def read_attempt(job: JobRecord) -> int | None:
 
 def read_seconds(job: JobRecord) -> dict[str, float]:
     """Return the seconds that the job has spent in each part of its life that its agent tells of, in order."""
-    read = {part: _seconds(job.extra.get(seconds_attribute(part), "")) for part in PARTS}
-    return {part: seconds for part, seconds in read.items() if seconds is not None}
+    told = ((part, job.extra.get(seconds_attribute(part))) for part in PARTS)
+    read = ((part, _seconds(text)) for part, text in told if text)
+    return {part: seconds for part, seconds in read if seconds is not None}
 
 
 def _seconds(text: str) -> float | None:
