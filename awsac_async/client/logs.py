@@ -18,7 +18,7 @@ from awsac_async.client.logchunks import LogBytes, LogReader, LogSource, opened
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.status import status_store
-from awsac_async.cloud.waiting import jittered
+from awsac_async.cloud.waiting import attempts, jittered
 from awsac_async.session.control import Control
 from awsac_async.session.errors import CloudError, InputError, NotFoundError
 from awsac_async.session.jobs import no_such_job
@@ -28,7 +28,7 @@ from awsac_async.session.record import read_record
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 4.0  # seconds between two looks; the agents send every two
 _LIST_SECONDS = 0.25  # between two looks for each listing that one takes, which is paid for: 14400 an hour
-_MOST_FAILURES = 20  # looks in a row that may fail for a passing reason: more than a minute
+_PATIENCE = 90.0  # seconds for which looks in a row may fail for a passing reason
 _WISH_SECONDS = 20.0  # an agent counts as followed for a minute
 _STATUS_SECONDS = 5.0
 
@@ -149,30 +149,41 @@ class _Following:
     status_at: float = field(default_factory=time.monotonic)
     ended: frozenset[int] = frozenset()
     complete: frozenset[int] = frozenset()
+    over: bool = False
 
     async def read(self, reader: LogReader, on_failure: Callable[[CloudError], None]) -> AsyncGenerator[LogBytes]:
         """Yield what comes; a passing failure of the cloud is waited out."""
-        pause, failures = _FIRST_PAUSE, 0
+        pause = _FIRST_PAUSE
         while True:
-            try:
-                if await self._ended():
-                    return
-                await self._wish()
-                async with aclosing(self._news(reader)) as news:
-                    async for piece in news:
-                        yield piece
-                        pause = _FIRST_PAUSE / 1.5
-                failures = 0
-            except CloudError as error:
-                if not error.temporary or failures == _MOST_FAILURES:
-                    raise
-                if not failures:
-                    on_failure(error)
-                failures += 1
+            async with aclosing(self._patiently(reader, on_failure)) as news:
+                async for piece in news:
+                    yield piece
+                    pause = _FIRST_PAUSE / 1.5
+            if self.over:
+                return
             pause = min(1.5 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(jittered(max(pause, _LIST_SECONDS * reader.calls)))
 
-    async def _news(self, reader: LogReader) -> AsyncGenerator[LogBytes]:
+    async def _patiently(self, reader: LogReader, on_failure: Callable[[CloudError], None]) -> AsyncGenerator[LogBytes]:
+        told = False
+        async for last in attempts(within=_PATIENCE, longest=_LONGEST_PAUSE):
+            try:
+                async with aclosing(self._look(reader)) as news:
+                    async for piece in news:
+                        yield piece
+                return
+            except CloudError as error:
+                if last or not error.temporary:
+                    raise
+                if not told:
+                    on_failure(error)
+                told = True
+
+    async def _look(self, reader: LogReader) -> AsyncGenerator[LogBytes]:
+        self.over = await self._ended()
+        if self.over:
+            return
+        await self._wish()
         await reader.look(complete=self.complete)
         if self.tail is not None:
             await reader.skip_to_last(self.tail)
