@@ -146,16 +146,16 @@ async def _refuse_unready(bucket: Bucket, status: SessionStatus) -> None:
     """Raise InputError if the session is being stopped, or its archive is gone."""
     record = status.record
     asked = await read_control(bucket, record.session_id)
-    if asked.stop and _any_live(status):
-        raise InputError(f"session {record.session_id} is being stopped: retry when its instances are gone")
+    _refuse_stopping(asked, status)
     key = archive_key(record.session_id, parse_user_data(record.user_data).archive_name)
     if not any(each.key == key for each in await bucket.list(key)):
         raise InputError(f"session {record.session_id} has no archive any more, so none of its jobs can run again")
 
 
-def _any_live(status: SessionStatus) -> bool:
-    """Whether there may be an agent that has not acted on what was asked: instances that shut down have one, too."""
-    return any(each.live for each in status.instances)
+def _refuse_stopping(control: Control, status: SessionStatus) -> None:
+    # There may be an agent that has not acted on what was asked: instances that shut down have one, too.
+    if control.stop and any(each.live for each in status.instances):
+        raise InputError(f"session {status.record.session_id} is being stopped: retry when its instances are gone")
 
 
 class _Retry:
@@ -225,10 +225,7 @@ class _Retry:
         """Take back what was asked of the jobs' earlier attempts, and of agents that are gone."""
 
         def withdraw(control: Control) -> Control:
-            if control.stop and _any_live(self._status):
-                raise InputError(
-                    f"session {self._record.session_id} is being stopped: retry when its instances are gone"
-                )
+            _refuse_stopping(control, self._status)
             return control.withdrawing(self._document.numbers)
 
         await amend_control(self._bucket, self._record.session_id, withdraw)

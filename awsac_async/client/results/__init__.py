@@ -1,7 +1,7 @@
 """The verb ``getresults``: everything a session saved, in one folder, verified.
 
 ``results`` has the order of the steps, ``files`` which object becomes which file, ``manifests`` what was saved,
-``comparison`` what of it is there already by ``record``, ``missing`` what is not and why, and ``unpacking`` the archives.
+``comparison`` what of it is there already, by ``record``, ``missing`` what is not and why, ``unpacking`` the archives.
 """
 
 from awsac_async.client.results.files import Only
