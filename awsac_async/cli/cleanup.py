@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from awsac_async.cli.common import ChangedSession, Json, Local, Yes, ask, print_json, run, use_local
+from awsac_async.cli.remarks import warn
 from awsac_async.cli.render import cleaned_values
 from awsac_async.session.errors import CloudError
 
@@ -52,7 +53,7 @@ def cleanup(
         print(f"kept {session}, and its copy in S3: not all of the session was to be deleted")
     if cleaned.left:
         for each in cleaned.left:
-            print(f"awsac: left: {each.kind} {each.name}", file=sys.stderr)
+            warn(f"left: {each.kind} {each.name}")
         raise CloudError("cleanup", cleaned.session_id, f"not all of it is gone; run cleanup again ({session} is kept)")
 
 

@@ -1,7 +1,6 @@
 """``awsac getresults``: everything that a session saved, in a folder of its own."""
 
 import contextlib
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ import typer
 
 from awsac_async.cli.common import Json, Local, SessionFile, Yes, ask, print_json, run, use_local
 from awsac_async.cli.completion import job_numbers
-from awsac_async.cli.remarks import say_step
+from awsac_async.cli.remarks import say_step, warn
 from awsac_async.cli.render import ProgressBar
 from awsac_async.session.errors import EXIT_CLOUD
 from awsac_async.session.jobs import parse_numbers
@@ -75,6 +74,6 @@ def getresults(
     else:
         print(results_text(results))
     for sentence in results_errors(results):
-        print(f"awsac: {sentence}", file=sys.stderr)
+        warn(sentence)
     if not results.all_well:
         raise typer.Exit(EXIT_CLOUD)

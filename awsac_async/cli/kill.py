@@ -1,12 +1,12 @@
 """``awsac kill``: asks for the end of some jobs. Like kill(1), it does not ask whether that is meant."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from awsac_async.cli.common import ChangedSession, Json, Local, print_json, run, use_local
 from awsac_async.cli.completion import job_numbers
+from awsac_async.cli.remarks import warn
 from awsac_async.cli.render import killed_remarks, killed_values
 from awsac_async.session.errors import EXIT_INPUT
 from awsac_async.session.jobs import named_jobs, parse_numbers
@@ -40,6 +40,6 @@ def kill(
     elif killed.asked:
         print(f"asked for the end of {named_jobs(killed.asked)}; it comes within some seconds")
     for remark in killed_remarks(killed):
-        print(f"awsac: {remark}", file=sys.stderr)
+        warn(remark)
     if not killed.asked:
         raise typer.Exit(EXIT_INPUT)

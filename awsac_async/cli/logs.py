@@ -1,6 +1,5 @@
 """``awsac logs``: what the jobs of a session have written, and its agents, live and afterwards."""
 
-import sys
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from awsac_async.cli import streams
 from awsac_async.cli.common import Local, SessionFile, run, say_trying_again, use_local
 from awsac_async.cli.completion import job_numbers
 from awsac_async.cli.loglines import Lines
+from awsac_async.cli.remarks import warn
 from awsac_async.session.jobs import named_jobs, parse_numbers
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def _show(session: Path, options: dict[str, Any], *, as_json: bool) -> Non
                 return  # as when the reader of cat goes away
     streams.write(lines.rest())
     if missing:
-        print(f"awsac: {_none_of(missing, followed=options['follow'])}", file=sys.stderr)
+        warn(_none_of(missing, followed=options["follow"]))
 
 
 def _none_of(missing: "list[LogSource]", *, followed: bool) -> str:

@@ -43,6 +43,11 @@ def say(remark: str) -> None:
     _logger.info("%s", remark)
 
 
+def warn(sentence: str) -> None:
+    """Tell the user what went wrong, or is not there; never silenced."""
+    _logger.warning("%s", sentence)
+
+
 def say_step(step: str) -> None:
     """Tell a user who wants to know each step."""
     _logger.debug("%s", step)
