@@ -45,9 +45,9 @@ async def consoles(session: Path, launch_indexes: Sequence[int] | None = None) -
         wanted = shown.keys() if launch_indexes is None else set(launch_indexes)
         if not wanted or wanted - shown.keys():
             known = f"EC2 shows {shown_numbers(shown)}" if shown else "EC2 shows none"
-            which = shown_numbers(wanted - shown.keys())
+            which = f"instance {shown_numbers(wanted - shown.keys())}" if wanted else "instance"
             raise InputError(
-                f"there is no instance {which} of session {record.session_id}: {known} of it "
+                f"there is no {which} of session {record.session_id}: {known} of it "
                 "(an instance is shown some seconds after its launch, until an hour after its end)"
             )
         found: dict[int, Console] = {}

@@ -270,3 +270,8 @@ def put_in_parts(account: Account, key: str, content: bytes) -> None:
         etag = account.s3.upload_part(**place, UploadId=upload, PartNumber=number, Body=part)["ETag"]
         parts.append({"PartNumber": number, "ETag": etag})
     account.s3.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
+
+
+async def test_the_consoles_of_a_session_without_instances_are_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^there is no instance of session 081215_\S+: EC2 shows none of it \("):
+        await client.consoles(session_file(tmp_path))
