@@ -1,10 +1,9 @@
 """An agent's releases in a process of their own, to be killed: provides one, tells so, and removes it.
 
-Arguments: endpoint, session, instance, folder of the releases, folder of the devices, snapshot. Not a test itself.
+Not a test itself.
 """
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,13 +32,15 @@ def releases_of(aws: Aws, where: Sequence[str], needed: Sequence[str], *names: s
     return Releases(place, needed)
 
 
+def live(endpoint: str, *arguments: str) -> None:
+    """Be such a process; arguments: session, instance, folder of the releases, folder of the devices, snapshot."""
+    *where, snapshot = arguments
+    asyncio.run(_live(endpoint, where, snapshot))
+
+
 async def _live(endpoint: str, where: Sequence[str], snapshot: str) -> None:
     async with connect(endpoint_url=endpoint) as aws, asyncio.TaskGroup() as group:
         releases = releases_of(aws, where, [snapshot])
         releases.start(group)
         await releases.ready(snapshot)
         releases.leave(snapshot)
-
-
-if __name__ == "__main__":
-    asyncio.run(_live(sys.argv[1], sys.argv[2:-1], sys.argv[-1]))

@@ -116,19 +116,9 @@ def test_an_agent_that_cannot_write_its_log_file_goes_on(boot: Boot, session: Se
     wait_until(lambda: terminated(session))
 
 
-@pytest.mark.parametrize(
-    ("field", "expected"),
-    [
-        ("n_jobs=many", "n_jobs: found 'many', expected 0 or a positive integer"),
-        ("data=-1", "data: found '-1', expected 0 or a positive integer"),
-        ("max_hours=nan", "max_hours: found 'nan', expected a number of hours above 0"),
-    ],
-)
-def test_a_field_that_cannot_be_read_is_said_in_one_sentence(
-    boot: Boot, session: Session, field: str, expected: str
-) -> None:
-    printed = boot(more=f";{field}")
-    assert f"boot failed: user data, {expected}" in printed
+def test_a_field_that_cannot_be_read_is_said_in_one_sentence(boot: Boot, session: Session) -> None:
+    printed = boot(more=";n_jobs=many")
+    assert "boot failed: user data, n_jobs: found 'many', expected 0 or a positive integer" in printed
     assert "fault of the agent" not in printed
     wait_until(lambda: terminated(session))
 

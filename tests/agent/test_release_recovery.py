@@ -1,9 +1,10 @@
 """Whenever an agent dies, its successor has each release once, and leaves no volume behind."""
 
 import asyncio
-import subprocess
-import sys
+import multiprocessing
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,9 @@ from tests.cloud.faults import Asked, Fault, Proxy, proxy_to
 from tests.conftest import Embedded, embedded_cloud
 from tests.waiting import until, wait_until
 
+# From a process that has imported the SDK, which takes longer than an agent lives here.
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload([release_child.__name__, "aioboto3"])
 # The calls by which a volume comes and goes, in their order.
 CALLS = ["CreateVolume", "AttachVolume", "ModifyInstanceAttribute", "DetachVolume", "DeleteVolume"]
 
@@ -42,16 +46,21 @@ class Scene:
 
     def die(self, proxy: Proxy, call: str) -> None:
         """Let an agent provide and remove the release, and kill it once the cloud has got one of its calls."""
-        child = subprocess.Popen([sys.executable, release_child.__file__, *self.arguments(proxy.endpoint)])
+        started = threading.Event()
+        child = FORKING.Process(target=release_child.live, args=self.arguments(proxy.endpoint))
 
         def kill(asked: Asked) -> bool:
             if asked.action == call:
+                started.wait()
                 child.kill()
             return False  # the call takes place
 
         proxy.reset()
         proxy.fail(kill, Fault())
-        assert child.wait(60) == -9
+        child.start()
+        started.set()
+        child.join(60)
+        assert child.exitcode == -signal.SIGKILL
 
     def releases(self, aws: Aws, needed: list[str], *devices: str) -> Releases:
         """What a successor has; ``devices`` are those of the instance's launch."""

@@ -19,7 +19,7 @@ from awsac_async.local.hypervisor import available
 from awsac_async.local.settings import Isolation, Settings
 from tests.agent.account import Account, Session, session_of
 from tests.conftest import Embedded, embedded_cloud
-from tests.waiting import until, wait_until
+from tests.waiting import until
 
 SHOW = 'cat "$ATLASDir/name" && echo written > "$ATLASDir/by-$AWSAC_JOB" && ls "$ATLASDir" | grep by-\n'
 # It ends when the other release's volume has gone, which it sees from the agent's log.
@@ -104,28 +104,6 @@ def test_each_step_of_a_release_is_named_and_timed(ended: Session, snapshots: li
 
 def test_no_volume_is_left(ended: Session) -> None:
     assert ended.volumes() == []
-
-
-def test_a_release_without_a_file_system_fails_its_job_with_what_mount_said(
-    embedded: Embedded, account: Account
-) -> None:
-    if cloud.status(embedded.directory).storage != "images":
-        pytest.skip("volumes are directories here: there is no file system that could be missing")
-    volume = account.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
-    wait_until(lambda: account.ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available")
-    snapshot = account.ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
-    account.ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot], WaiterConfig={"Delay": 1})
-    try:
-        with session_of(account) as session:
-            session.upload_archive({"jobs.cfg": f"{snapshot};show.sh;1\n", "show.sh": SHOW})
-            session.run(cores=1)
-            job = session.items()["job1"]
-            assert (job.status, job.returncode) == ("failed", "")
-            assert "no file system" in job.reason
-            assert session.volumes() == []
-    finally:
-        account.ec2.delete_snapshot(SnapshotId=snapshot)
-        account.ec2.delete_volume(VolumeId=volume)
 
 
 def test_volumes_go_with_an_agent_that_is_told_to_stop(account: Account, snapshots: list[str]) -> None:

@@ -225,7 +225,7 @@ kind = "stuck"
         name="mount fails",
         what="A snapshot holds no file system",
         then="The jobs that need it fail, with the release and mount's own words as reason; the others run",
-        jobs=(Job(release="blank", status="failed", reason="release snap-", **NOT_RUN), WITH_RELEASE),
+        jobs=(Job(release="blank", status="failed", reason="no file system", **NOT_RUN), WITH_RELEASE),
     ),
     Row(
         name="metadata slow",

@@ -119,11 +119,21 @@ def test_an_instance_reads_how_jobs_are_run_as_the_client_was_told(timeout, retr
 
 
 @pytest.mark.parametrize(
-    "field", ["job_timeout=soon", "job_timeout=", "retries=many", "job_user=a/b", "release_mount=x"]
+    "field",
+    [
+        "job_timeout=soon",
+        "job_timeout=",
+        "retries=many",
+        "job_user=a/b",
+        "release_mount=x",
+        "n_jobs=many",
+        "data=-1",
+        "max_hours=nan",
+    ],
 )
-def test_a_setting_that_cannot_be_read_is_refused_by_its_name(field):
+def test_a_field_that_cannot_be_read_is_refused_by_its_name(field):
     with pytest.raises(FormatError) as caught:
-        read_settings(parse_user_data(f"{OF_2008};{field}"))
+        check_fields(parse_user_data(f"{OF_2008};{field}"))
     assert caught.value.field == field.partition("=")[0]
 
 
