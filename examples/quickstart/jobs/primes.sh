@@ -1,6 +1,6 @@
-# Counts the primes among the one million numbers that belong to this job, by a sieve in awk.
-# Job 1 takes 1 ... 1000000, job 2 the next million, and so on: AWSAC_JOB tells the copies apart.
-width=1000000
+# Counts the primes among the quarter of a million numbers that belong to this job, by a sieve in awk.
+# Job 1 takes 1 ... 250000, job 2 the next 250000, and so on: AWSAC_JOB tells the copies apart.
+width=250000
 first=$(( (AWSAC_JOB - 1) * width + 1 ))
 last=$(( AWSAC_JOB * width ))
 echo "job ${AWSAC_JOB} of ${AWSAC_N_JOBS} on core ${AWSAC_CORE}: primes from ${first} to ${last}"
