@@ -88,9 +88,7 @@ def _list(found: "Sequence[Garbage]") -> None:
     for each in found:
         print(garbage_line(each, at), flush=True)
     if not found:
-        print(
-            "found nothing that was left behind: no instance, volume, unfinished upload or domain without a living session"
-        )
+        print("found nothing left behind: no instance, volume, unfinished upload or domain without a living session")
 
 
 def _agreed(found: "Sequence[Garbage]") -> bool:
