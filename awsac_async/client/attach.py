@@ -94,6 +94,8 @@ async def _completed(record: SessionRecord) -> SessionRecord:
 def _write(directory: Path, file: Path, record: SessionRecord) -> bool:
     """Write the session file unless it is there; return whether it was written. Raises InputError."""
     if file.exists():
+        if not file.is_file():  # of a pipe, reading would wait for ever
+            raise InputError(f"{file} is there, and is no session file: move it away first")
         there = _read(file)
         # One that its start could not complete differs in these two.
         if replace(there, ec2_reservation_id=record.ec2_reservation_id, started=record.started) != record:

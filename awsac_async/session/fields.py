@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 # A text file of a session is typed by a person; this is a hundred times what any of them needs.
 MAX_TEXT = 1 << 20
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000  # far from the ends of the calendar, where sums overflow
 
 
 def without_space(text: str) -> str:
@@ -72,12 +73,12 @@ def price(text: str) -> float:
 
 
 def time(text: str) -> datetime:
-    """Read a time as ``times`` does."""
+    """Read a time as ``times`` does, of years with which can be reckoned."""
     try:
         found = parse_time(text)
     except (ValueError, OverflowError):
         found = None
-    if found is None:
+    if found is None or not _FIRST_YEAR <= found.year <= _LAST_YEAR:
         raise ValueError("a time like 2026-11-22T15:50:39Z or 26-11-22 15:50:39")
     return found
 

@@ -3,10 +3,10 @@
 Owns how these are written, and read back from whatever is there: the attributes of an item are anybody's to write.
 """
 
-import math
 from collections.abc import Mapping
 
 from awsac_async.session import fields
+from awsac_async.session.durations import MAX_SECONDS
 from awsac_async.session.model import JobRecord
 from awsac_async.session.names import PARTS, X_ATTEMPT, seconds_attribute
 
@@ -37,4 +37,4 @@ def _seconds(text: str) -> float | None:
         seconds = float(text)
     except ValueError:
         return None
-    return seconds if 0 <= seconds < math.inf else None
+    return seconds if 0 <= seconds <= MAX_SECONDS else None

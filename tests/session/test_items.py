@@ -67,6 +67,8 @@ def test_our_own_attributes_are_kept_and_others_passed_over():
         ("returncode", "none", "return_code"),
         ("runstarttime", "yesterday", "run_start"),
         ("saveendtime", "2026-11-22", "save_end"),
+        ("runstarttime", "0001-01-01T00:00:00Z", "run_start"),
+        ("saveendtime", "9999-12-31T23:59:59Z", "save_end"),
     ],
 )
 def test_a_value_that_no_agent_writes_is_not_known_and_the_reason_says_so(attribute, value, field):

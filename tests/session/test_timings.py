@@ -16,5 +16,6 @@ def test_the_parts_of_a_jobs_time_and_its_attempt_go_through_its_item():
 
 def test_a_job_of_an_agent_of_2008_and_one_with_nonsense_have_no_timings():
     odd = {"x_seconds_run": "long", "x_seconds_save": "inf", "x_seconds_boot": "-1", "x_attempt": "second"}
-    for job in (JobRecord(number=1), JobRecord(number=1, extra=odd)):
+    huge = dict.fromkeys(odd, "1e308")
+    for job in (JobRecord(number=1), JobRecord(number=1, extra=odd), JobRecord(number=1, extra=huge)):
         assert (read_seconds(job), read_attempt(job)) == ({}, None)
