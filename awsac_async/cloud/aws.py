@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any
@@ -77,6 +77,10 @@ class Aws:
                 with translated("connect to", service):
                     self._clients[service] = await self._make(service, region or self.region)
             return self._clients[service]
+
+    def at_end(self, clear_up: Callable[[], None]) -> None:
+        """Have this called when the connection ends."""
+        self._stack.callback(clear_up)
 
     async def credentials(self) -> Any:
         """Return valid credentials now (``access_key``, ``secret_key``, ``token``), refreshed if need be.

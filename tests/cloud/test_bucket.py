@@ -1,7 +1,10 @@
 """Small documents, listings and deletion in a bucket, also when S3 refuses or is busy."""
 
+import threading
+
 import pytest
 
+from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket, Upload
 from awsac_async.session.errors import ConflictError, DeniedError, InputError, NotFoundError
 from tests.cloud.faults import Fault, Proxy, error
@@ -41,6 +44,19 @@ async def test_what_is_written_is_read_back_byte_for_byte(bucket):
 async def test_reading_an_object_that_is_not_there_names_its_place(bucket):
     with pytest.raises(NotFoundError, match=f"GetObject s3://{bucket.name}/missing failed"):
         await bucket.read("missing")
+
+
+async def test_an_object_is_created_once_and_the_threads_that_do_it_end_with_the_connection(bucket, proxy):
+    async with connect(endpoint_url=proxy.endpoint) as aws:
+        created = Bucket(aws, bucket.name)
+        await created.create("chunks/0", b"first")
+        with pytest.raises(ConflictError):
+            await created.create("chunks/0", b"second")
+        assert await bucket.read("chunks/0") == (b"first", (await bucket.list("chunks/0"))[0].etag)
+    for thread in threading.enumerate():
+        if thread.name.startswith("create object"):
+            thread.join(timeout=60)
+            assert not thread.is_alive()
 
 
 async def test_an_object_that_has_not_changed_is_not_read_again(bucket):
