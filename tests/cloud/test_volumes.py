@@ -201,6 +201,7 @@ async def test_a_poll_that_is_throttled_is_only_a_missed_poll(proxied, proxy, sn
     volume = await create(volumes, snapshot, session)
     proxy.fail(described, query_error(503, "RequestLimitExceeded"), times=4)  # two polls of two attempts
     await volumes.wait_available(volume)
+    assert proxy.count("DescribeVolumes") > 4
 
 
 async def test_a_poll_that_is_denied_is_an_error_to_all_who_wait(proxied, proxy, snapshot, session):
