@@ -1,6 +1,6 @@
 """The session archive, ``.tar.bz2``: packed, checked on the workstation, unpacked on the instance.
 
-Owns the rules of what an archive may hold; ``check_archive`` and ``unpack`` walk it by the same code, so that what an
+Owns the rules of what an archive may hold; ``read_archive`` and ``unpack`` walk it by the same code, so that what an
 instance would refuse is refused before money is spent. Nothing here trusts a name, a link or a size in an archive,
 and nothing holds more of it in memory than one block.
 """
@@ -50,17 +50,6 @@ def pack(directory: Path, archive: Path) -> None:
             _read_contents(part, file=str(archive))
     except OSError as error:
         raise InputError(f"cannot pack {directory} into {archive}: {error}") from error
-
-
-def check_archive(path: Path, startinfo: StartInfo) -> ArchiveContents:
-    """Check all that can be wrong with an archive before an instance sees it.
-
-    Raises:
-        FormatError: its name, compression, members, ``jobs.cfg``, scripts or number of jobs are not right.
-    """
-    contents = read_archive(path, file=str(path))
-    check_number_of_jobs(contents, startinfo, file=str(path))
-    return contents
 
 
 def read_archive(path: Path, *, file: str) -> ArchiveContents:

@@ -9,7 +9,7 @@ import pytest
 
 from awsac_async.client import init
 from awsac_async.client.init import ini_text
-from awsac_async.session.archive import check_archive, pack
+from awsac_async.session.archive import pack, read_archive
 from awsac_async.session.errors import InputError
 from awsac_async.session.startinfo import parse_startinfo, read_startinfo
 from awsac_async.session.startkeys import KEYS
@@ -26,8 +26,9 @@ def test_the_folder_is_one_that_start_takes(tmp_path: Path) -> None:
         "first/jobs/pi.sh",
     ]
     pack(tmp_path / "first" / "jobs", tmp_path / "jobs.tar.bz2")
-    contents = check_archive(tmp_path / "jobs.tar.bz2", read_startinfo(files[0]))
+    contents = read_archive(tmp_path / "jobs.tar.bz2", file="jobs.tar.bz2")
     assert [(each.script, each.count) for each in contents.definitions] == [("pi.sh", 4)]
+    assert read_startinfo(files[0]).n_jobs == 4
 
 
 def test_nothing_that_is_there_is_replaced_and_nothing_is_written_beside_it(tmp_path: Path) -> None:

@@ -12,14 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awsac_async.session import members
-from awsac_async.session.archive import check_archive, pack, unpack
+from awsac_async.session.archive import ArchiveContents, check_number_of_jobs, pack, read_archive, unpack
 from awsac_async.session.errors import FormatError, InputError
+from awsac_async.session.model import StartInfo
 from awsac_async.session.startinfo import parse_startinfo
 from tests.session.outcomes import outcome
 from tests.session.test_startinfo import OF_2008
 
 FOUR_JOBS = parse_startinfo(OF_2008, file="session.ini")
 JOBS_CFG = b"-;a.sh;3\nsnap-0123abcd;b.sh;1\n"
+
+
+def check_archive(path: Path, startinfo: StartInfo) -> ArchiveContents:
+    """Check all that can be wrong with an archive, as ``start`` does."""
+    contents = read_archive(path, file=str(path))
+    check_number_of_jobs(contents, startinfo, file=str(path))
+    return contents
 
 
 @pytest.fixture
