@@ -187,7 +187,7 @@ async def test_a_file_that_was_changed_here_is_asked_about_even_if_its_size_is_t
         ({"only": Only.LOGS}, {"stdouterr_job_1", "stdouterr_job_2", "processjobslog_LI_0"}),
         ({"only": Only.LOGS, "jobs": {1}}, {"stdouterr_job_1"}),
     ],
-    ids=str,
+    ids=["job 2", "results", "logs", "logs of job 1"],  # sets print in another order in each process of xdist
 )
 async def test_a_part_of_what_was_saved_can_be_asked_for(
     saved: Saved, options: dict[str, Any], expected: Collection[str]
