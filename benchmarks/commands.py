@@ -14,9 +14,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run: wall-clock seconds, peak resident memory in MB."""
+    """One run: wall-clock seconds, seconds of processor time, peak resident memory in MB."""
 
     seconds: float
+    processor: float
     memory: float
 
 
@@ -33,7 +34,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise FailedError(f"{' '.join(command)} ended with {process.returncode}")
-    return Run(seconds=seconds, memory=usage.ru_maxrss / 1000)
+    return Run(seconds=seconds, processor=usage.ru_utime + usage.ru_stime, memory=usage.ru_maxrss / 1000)
 
 
 def s5cmd() -> str:
