@@ -84,6 +84,8 @@ class CloudError(AwsacError):
 class NotFoundError(CloudError):
     """The named thing does not exist (or not yet: EC2 is eventually consistent)."""
 
+    next_step = "look at the name, at the region, and at whose credentials these are"
+
 
 class DeniedError(CloudError):
     """The credentials do not allow this call."""

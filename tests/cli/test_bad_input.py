@@ -153,6 +153,12 @@ BAD = [
         command=("getresults", "-c", "broken", "-o", "."),
     ),
     Bad(what="cleanup without a session", says="found no such file", command=("cleanup", "--yes", "-c", SESSION)),
+    Bad(
+        what="a bucket that is not there",
+        says=r"no-such-bucket failed: .* \(404\); look at the name, at the region,",
+        code=3,
+        command=("ls", "--bucket", "no-such-bucket"),
+    ),
     Bad(what="packing nothing", says="nowhere: found no such folder", command=("pack", "nowhere")),
     Bad(
         what="packing a snapshot that is none",
