@@ -21,7 +21,7 @@ from awsac_async.cloud.status import status_store
 from awsac_async.cloud.waiting import attempts
 from awsac_async.session.control import Control
 from awsac_async.session.errors import AwsacError, CloudError, ConflictError, InputError
-from awsac_async.session.launches import format_launch
+from awsac_async.session.launches import LaunchDocument, format_launch
 from awsac_async.session.model import JobRecord, SessionRecord
 from awsac_async.session.names import X_ATTEMPT, archive_key, launch_key
 from awsac_async.session.record import read_record
@@ -218,8 +218,10 @@ class _Retry:
             raise _AnotherRetryError from error
 
     async def _is_ours(self) -> bool:
-        last = await read_last_launch(self._bucket, self._record.session_id)
-        return last is not None and last.client_token == self._document.client_token
+        return await self._last() == self._document
+
+    async def _last(self) -> LaunchDocument | None:
+        return await read_last_launch(self._bucket, self._record.session_id)
 
     async def _withdraw_commands(self) -> None:
         """Take back what was asked of the jobs' earlier attempts, and of agents that are gone."""
@@ -285,6 +287,10 @@ class _Retry:
             self._tell(RetryKept(reason="what an earlier retry has prepared stays"))
             return
         try:
+            last = await self._last()
+            if last and last.launch >= self._document.launch and last != self._document:
+                self._tell(RetryKept(reason="another client has taken it up"))
+                return
             await self._store.write([_as_before(job) for job in self._before])
             if await self._is_ours():
                 await self._bucket.delete([self._key])

@@ -147,6 +147,14 @@ def test_a_retry_that_dies_at_any_step_is_continued_and_one_that_is_refused_is_u
         continued = awsac("retry", "--yes", "-c", file)
         assert continued.returncode == 0, continued.stderr
         wait_until(lambda: over(account, session_id))
+    with proxy_before(embedded.endpoint, hold=is_status) as (proxy, address):
+        slow = awsac.begin("retry", "--yes", "-c", file, AWS_ENDPOINT_URL=address)
+        proxy.wait()
+        awsac.ok("retry", "--yes", "-c", file)
+        slow.send_signal(signal.SIGINT)
+        proxy.released.set()
+        _, overtaken = slow.communicate(timeout=PATIENCE)
+    wait_until(lambda: over(account, session_id))
     reservations = [json.loads(account.content(key))["reservation_id"] for key in account.keys(documents)]
     launched = account.instances(session_id)
     logs = awsac.ok("logs", "--job", "1", "-c", file).split("\n")
@@ -155,6 +163,7 @@ def test_a_retry_that_dies_at_any_step_is_continued_and_one_that_is_refused_is_u
     assert "nothing was started, and the session is as it was" in refused.stderr
     assert (stopped.returncode, "nothing was started, and the session is as it was" in said) == (130, True)
     assert undone == undone_again == (ended, [])
+    assert "the same retry continues (another client has taken it up), and starts nothing twice" in overtaken
     # Each launch was made once, and ran the next attempt.
     attempts = len(launched)
     assert {*reservations} < {each["Reservation"] for each in launched}
