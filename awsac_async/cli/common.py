@@ -124,10 +124,15 @@ async def ask(question: str, answers: str) -> str:
         InputError: standard input ended without an answer.
     """
     while True:
+        line = ""
         print(f"{question} ({'/'.join(answers)}) ", end="", file=sys.stderr, flush=True)
-        line = await _read_line()
+        try:
+            line = await _read_line()
+        finally:
+            if not line:  # ended, or interrupted: what follows begins a line of its own
+                with contextlib.suppress(OSError):  # of a terminal that was closed
+                    print(file=sys.stderr)
         if not line:
-            print(file=sys.stderr)
             raise InputError(f"no answer to '{question}': standard input has ended; --yes answers with yes")
         letter = line.strip()[:1].lower()
         if letter and letter in answers:

@@ -64,7 +64,7 @@ def test_ctrl_c_at_the_question_and_a_closed_terminal_remove_what_was_prepared(
     _, said = starting.communicate(timeout=PATIENCE)
 
     assert starting.returncode == 130
-    assert said.endswith("interrupted: nothing was started, and all that was prepared is removed\n")
+    assert said.splitlines()[-1] == "awsac: interrupted: nothing was started, and all that was prepared is removed"
     assert account.everything() == before
     assert not list(folder.glob("session-*"))
 
