@@ -184,6 +184,7 @@ def _rows(workload: Workload, folder: Path, chosen: argparse.Namespace, busy: _B
             runs[tool].append(busy.during(partial(measure, tool)))
         goal = GOALS.get((way, workload.name, line))
         rows.append(_row(f"{way} {workload.title}{LINES[line]}", runs, goal, WAYS[way]))
+        print(" | ".join(rows[-1]), file=sys.stderr, flush=True)  # all of them take long
     bench.do("rb", f"s3://{_STORE}")
     return rows
 
