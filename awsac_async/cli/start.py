@@ -130,10 +130,20 @@ class _Shown:
                 self._show(f"session file: {event.session_file}", session_file=str(event.session_file))
             case events.Undone():
                 self._fate = "nothing was started, and all that was prepared is removed"
-                self._show(self._fate)
+                self._show_fate()
             case events.Kept():
                 self._fate = _kept(event.session_file, event.reason)
-                self._show(self._fate, session_file=str(event.session_file))
+                self._show_fate(session_file=str(event.session_file))
+
+    def _show_fate(self, **values: object) -> None:
+        """Show what became of it, but not after Ctrl-C: the last sentence will say it."""
+        import asyncio  # as in cli/common
+
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            self.values |= values
+        else:
+            self._show(self._fate, **values)
 
     def _show(self, line: str, **values: object) -> None:
         self.values |= values

@@ -42,9 +42,10 @@ def test_ctrl_c_during_the_upload_removes_what_was_prepared(
         proxy.wait()
         starting.send_signal(2)
         proxy.released.set()
-        _, said = starting.communicate(timeout=PATIENCE)
+        shown, said = starting.communicate(timeout=PATIENCE)
 
     assert starting.returncode == 130
+    assert "nothing was started" not in shown
     assert said == "awsac: interrupted: nothing was started, and all that was prepared is removed\n"
     assert account.everything() == before
     assert not list(folder.glob("session-*"))
@@ -61,9 +62,10 @@ def test_ctrl_c_at_the_question_and_a_closed_terminal_remove_what_was_prepared(
         if line.startswith("domain:"):
             break
     starting.send_signal(number)
-    _, said = starting.communicate(timeout=PATIENCE)
+    shown, said = starting.communicate(timeout=PATIENCE)
 
     assert starting.returncode == 130
+    assert shown == ""
     assert said.splitlines()[-1] == "awsac: interrupted: nothing was started, and all that was prepared is removed"
     assert account.everything() == before
     assert not list(folder.glob("session-*"))
