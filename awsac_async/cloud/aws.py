@@ -223,7 +223,8 @@ async def connect(
         found = region or session.get_config_variable("region") or os.environ.get("AWS_REGION") or or_else
     if not found:
         raise InputError(
-            "no AWS region is set: name one as region in session.ini, in AWS_DEFAULT_REGION, or in your AWS profile"
+            "no AWS region is set: name one as region in session.ini, in AWS_DEFAULT_REGION, or in your AWS profile; "
+            "the cloud on this machine, which needs none, is meant only with --local"
         )
     if instance_role_only:
         _forget_other_credentials(session)

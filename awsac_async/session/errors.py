@@ -96,7 +96,10 @@ class DeniedError(CloudError):
 class CredentialsError(CloudError):
     """There are no credentials, or they are not valid."""
 
-    next_step = "choose a profile with --profile, renew it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    next_step = (
+        "choose a profile with --profile, renew it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
+        "the cloud on this machine, which needs none, is meant only with --local"
+    )
 
 
 class ConflictError(CloudError):

@@ -104,7 +104,7 @@ BAD = [
         spoil=ini(sessionsbucket="no-such-bucket"),
     ),
     Bad(what="no data folder", says="nowhere: no such data folder", command=(*START, "-d", "nowhere")),
-    Bad(what="no credentials", says="no AWS credentials were found.*--profile", code=3, variables=NO_CREDENTIALS),
+    Bad(what="no credentials", says="no AWS credentials.*--profile.*--local", code=3, variables=NO_CREDENTIALS),
     Bad(what="no endpoint", says=r"http://127\.0\.0\.1:1.*--endpoint-url", code=3, variables=NOBODY),
     Bad(what="no endpoint to list from", says="--endpoint-url", code=3, command=("ls",), variables=NOBODY),
     Bad(

@@ -82,7 +82,7 @@ async def test_region_credentials_and_endpoint_can_come_from_a_profile(monkeypat
 
 async def test_a_region_that_nobody_set_is_asked_for(monkeypatch):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(errors.InputError, match=r"no AWS region is set: .* session.ini, in AWS_DEFAULT_REGION"):
+    with pytest.raises(errors.InputError, match=r"no AWS region is set: .* in AWS_DEFAULT_REGION.*--local"):
         async with connect():
             pass
 
