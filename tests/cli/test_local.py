@@ -70,7 +70,8 @@ def test_local_goes_before_every_setting_of_the_real_aws(awsac: Awsac, tmp_path:
 
     assert started.returncode == 0, started.stderr
     assert json.loads(started.stdout)["started"] is False
-    assert json.loads(started.stdout)["plan"] == {
+    plan = json.loads(started.stdout)["plan"]
+    expected = {
         "n_jobs": 2,
         "n_instances": 1,
         "instance_type": "c1.medium",
@@ -83,7 +84,9 @@ def test_local_goes_before_every_setting_of_the_real_aws(awsac: Awsac, tmp_path:
         "retries": 0,
         "job_user": "root",
         "release_mount": "rw",
+        "price_source": "AWS price list",
     }
+    assert {name: plan[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("verb", [("check",), ("getresults", "-o", "results"), ("cleanup", "--yes")])
@@ -96,7 +99,8 @@ def test_no_cloud_is_brought_up_for_a_session_that_it_cannot_hold(
 
     assert done.returncode == 3
     assert done.stderr == (
-        f"awsac: no embedded cloud is running in {cloud_folder}, and its sessions went with the one that was there\n"
+        f"awsac: no embedded cloud is running in {cloud_folder}, and its sessions went with the one that was there; "
+        "awsac start --local begins a new one\n"
     )
     assert not cloud_folder.exists()
     assert file.exists()

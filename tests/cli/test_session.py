@@ -55,14 +55,17 @@ def session(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Ite
     awsac("cleanup", "--yes", "--force", "-c", file)
 
 
-def test_start_prints_what_2008_printed_in_its_order(session: Session) -> None:
+def test_start_prints_the_plan_and_what_2008_printed_in_its_order(session: Session) -> None:
     first_words = [line.split(":")[0] for line in session.started.splitlines()]
 
     assert first_words == [
         "jobs",
         "instances",
         "cores",
+        "volumes",
         "deadline",
+        "price",
+        "worst case",
         "session ID",
         "uploaded",
         "AMI",
