@@ -9,7 +9,8 @@ from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, sa
 from awsac_async.cli.remarks import quiet, say
 from awsac_async.session.durations import parse_duration, shown_duration
 from awsac_async.session.errors import InputError
-from awsac_async.session.jobs import named_jobs
+from awsac_async.session.jobs import named_jobs, shown_numbers
+from awsac_async.session.model import JobState
 from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def wait(
     if as_json:
         print_json(ended_values(ended))
     elif not quiet():
-        print(ended_text(ended, seconds))
+        print(ended_text(ended, seconds), flush=True)
+        if hint := next_step(ended):
+            say(hint)
     raise typer.Exit(ended.outcome.exit_code)
 
 
@@ -94,3 +97,24 @@ def ended_text(ended: "Ended", timeout: float | None) -> str:
         return f"{session} is over: {'its job' if values['n_jobs'] == 1 else f'all {jobs}'} finished well"
     went = f"{len(failed)} of {jobs} went wrong ({values['outcome']})"
     return f"{session} is over: {went}: {named_jobs(failed)}"
+
+
+def next_step(ended: "Ended") -> str:
+    """Return what to do about the jobs that went wrong, in one line; "" if none did, or the session goes on."""
+    from awsac_async.client import Outcome
+
+    failed = ended.status.failed
+    if not (ended.status.over and failed):
+        return ""
+    # Without numbers, retry leaves out what was killed on request.
+    killed = any(job.state is JobState.KILLED for job in failed)
+    chosen = f" --jobs {shown_numbers([job.number for job in failed])}" if killed else ""
+    again = f"awsac retry{chosen} runs {'it' if len(failed) == 1 else 'them'} again"
+    match ended.outcome:
+        case Outcome.JOB_FAILED:
+            return f"awsac getresults gets the output, which may say why; {again}, with the same script"
+        case Outcome.KILLED:
+            return again
+        case Outcome.TIMED_OUT:
+            return f"awsac check says why; {again}, within the same limits"
+    return f"awsac check says why; {again}"

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from awsac_async.cli.statustext import boot_remark, job_line, plain, status_text
-from awsac_async.cli.wait import ended_text
+from awsac_async.cli.wait import ended_text, next_step
 from awsac_async.client import Ended, SessionStatus, outcome
 from awsac_async.session.model import JobRecord, JobState
 from tests.client.statuses import STARTED, instance, job, status_of
@@ -74,6 +74,29 @@ def test_the_last_line_of_wait_says_what_came_of_the_session(jobs: list[JobRecor
     ended = Ended(status=status, outcome=outcome(status))
 
     assert ended_text(ended, None) == f"session 261122_1200--test--0a1b is over: {line}"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "hint"),
+    [
+        ([GOOD], ""),
+        ([job(1, JobState.PENDING)], "awsac check says why; awsac retry runs it again"),
+        (
+            [job(1, JobState.PENDING), job(2, JobState.KILLED)],
+            "awsac check says why; awsac retry --jobs 1-2 runs them again",
+        ),
+        ([job(1, JobState.TIMEDOUT)], "awsac check says why; awsac retry runs it again, within the same limits"),
+        ([GOOD, job(2, JobState.KILLED)], "awsac retry --jobs 2 runs it again"),
+        (
+            [GOOD, job(2, JobState.FINISHED, return_code=7)],
+            "awsac getresults gets the output, which may say why; awsac retry runs it again, with the same script",
+        ),
+    ],
+)
+def test_wait_says_what_to_do_about_what_went_wrong(jobs: list[JobRecord], hint: str) -> None:
+    status = status_of(jobs, over=True)
+
+    assert next_step(Ended(status=status, outcome=outcome(status))) == hint
 
 
 def test_a_line_of_a_lost_job_says_so_and_why() -> None:
