@@ -274,6 +274,18 @@ async def test_a_folder_is_the_same_input_as_its_archive_also_with_the_session_f
     assert await digest(ini, spaced) != digests[0]
 
 
+async def test_an_archive_is_read_where_it_is_and_no_temporary_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.pack(write_jobs(tmp_path), tmp_path / "jobs.tar.bz2")
+    (tmp_path / "made").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "made"))
+
+    async with reading(ini=write_ini(tmp_path), archive=tmp_path / "jobs.tar.bz2") as read:
+        assert read.problems == ()
+        assert list((tmp_path / "made").iterdir()) == []
+
+
 async def digest(ini: Path, archive: Path) -> str:
     async with reading(ini=ini, archive=archive) as read:
         assert read.inputs is not None

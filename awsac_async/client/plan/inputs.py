@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -69,11 +69,18 @@ class Reading:
 @asynccontextmanager
 async def reading(*, ini: Path, archive: Path, data: Path | None = None) -> AsyncIterator[Reading]:
     """Read and check everything; an archive made of a folder is there until the end."""
-    with tempfile.TemporaryDirectory(prefix="awsac-", ignore_cleanup_errors=True) as made:
-        yield await asyncio.to_thread(_read, ini=ini, archive=archive, data=data, made=Path(made))
+    with _place_to_pack(archive) as made:
+        yield await asyncio.to_thread(_read, ini=ini, archive=archive, data=data, made=Path(made) if made else None)
 
 
-def _read(*, ini: Path, archive: Path, data: Path | None, made: Path) -> Reading:
+def _place_to_pack(archive: Path) -> AbstractContextManager[str | None]:
+    """Return a temporary folder for what is made of a folder; an archive needs none."""
+    if not archive.is_dir():
+        return nullcontext()
+    return tempfile.TemporaryDirectory(prefix="awsac-", ignore_cleanup_errors=True)
+
+
+def _read(*, ini: Path, archive: Path, data: Path | None, made: Path | None) -> Reading:
     problems = _Problems()
     startinfo = problems.of(lambda: read_startinfo(ini))
     packed = problems.of(lambda: _archive_file(archive, made))
@@ -117,12 +124,12 @@ class _Problems:
         return None
 
 
-def _archive_file(archive: Path, made: Path) -> Path:
-    """Return the archive, or the one that is made of a folder; raises InputError."""
+def _archive_file(archive: Path, made: Path | None) -> Path:
+    """Return the archive, or the one that is made of a folder, in ``made``; raises InputError."""
     if not archive.exists():
         expected = "a session archive, or a folder to be packed into one"
         raise FormatError(file=str(archive), found="no such file or folder", expected=expected)
-    return _packed(archive, made) if archive.is_dir() else archive
+    return _packed(archive, made) if made else archive
 
 
 def _packed(folder: Path, made: Path) -> Path:
