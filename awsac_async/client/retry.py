@@ -13,7 +13,7 @@ from pathlib import Path
 from awsac_async.client.check import SessionStatus, read_status
 from awsac_async.client.control import amend_control, read_control
 from awsac_async.client.launches import launch_of, read_last_launch
-from awsac_async.client.retryplan import Choice, RetryPlan, choose, new_launch
+from awsac_async.client.retryplan import Choice, RetryPlan, choose, new_launch, refuse_other_jobs
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances, Launch
@@ -131,6 +131,7 @@ async def _decide(aws: Aws, record: SessionRecord, choice: Choice, tell: OnEvent
         found = _Retry(aws, RetryPlan(record=record, document=last, continued=True), status, tell)
         launched = await found.find()
         if launched is None:
+            refuse_other_jobs(last, status, choice)
             await _refuse_unready(bucket, status)
             return found
         if launched.instance_ids:

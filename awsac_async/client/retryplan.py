@@ -74,6 +74,27 @@ def choose(status: SessionStatus, choice: Choice) -> list[JobRecord]:
     return wanted
 
 
+def refuse_other_jobs(document: LaunchDocument, status: SessionStatus, choice: Choice) -> None:
+    """Raise InputError if a choice of the user is not that of the unfinished retry, which comes first.
+
+    A job that it has reset does not show any more of which kind it was: it counts as of the kind that is asked for.
+    """
+    if choice == Choice() or _is_of(document, status, choice):
+        return
+    raise InputError(
+        f"a retry of {named_jobs(document.numbers)} is not finished, and goes first: "
+        "awsac retry without a choice of jobs continues it"
+    )
+
+
+def _is_of(document: LaunchDocument, status: SessionStatus, choice: Choice) -> bool:
+    if choice.numbers is not None and choice.any_kind:
+        return choice.numbers == document.numbers
+    if choice.numbers is not None and not document.numbers <= choice.numbers:
+        return False
+    return document.numbers.issuperset(job.number for job in status.jobs if _is_meant(job, status, choice))
+
+
 def new_launch(record: SessionRecord, last: LaunchDocument | None, jobs: Sequence[JobRecord]) -> LaunchDocument:
     """Return the document of the launch that follows ``last`` (None: that of ``start``) and runs these jobs."""
     return LaunchDocument(

@@ -1,12 +1,13 @@
 """Which jobs a retry takes, from which attempt on, and what it refuses."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from awsac_async.client.check import SessionStatus
-from awsac_async.client.retryplan import Choice, RetryPlan, choose, new_launch
+from awsac_async.client.retryplan import Choice, RetryPlan, choose, new_launch, refuse_other_jobs
 from awsac_async.cloud.instances import InstanceInfo
 from awsac_async.session.errors import InputError
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
@@ -107,3 +108,25 @@ def test_a_launch_goes_on_with_launch_indexes_and_attempts(record: SessionRecord
     assert (third.launch, third.first_launch_index, third.n_instances) == (3, 4, 1)
     assert RetryPlan(record=record, document=second, continued=False).unused_cores == 1
     assert second.client_token != third.client_token
+
+
+@pytest.mark.parametrize(
+    ("choice", "refused"),
+    [
+        (Choice(), False),
+        (Choice(numbers=frozenset({6, 7})), False),
+        (Choice(lost=True), False),
+        (Choice(numbers=frozenset({5, 6, 7}), lost=True), False),
+        (Choice(numbers=frozenset({6})), True),
+        (Choice(numbers=frozenset({5, 6, 7})), True),
+        (Choice(numbers=frozenset({6}), lost=True), True),
+        (Choice(failed=True), True),
+    ],
+)
+def test_an_unfinished_retry_is_continued_for_no_choice_and_for_its_own_jobs_only(
+    record: SessionRecord, status: SessionStatus, choice: Choice, refused: bool
+) -> None:
+    unfinished = new_launch(record, None, choose(status, Choice(lost=True)))
+    says = "a retry of jobs 6-7 is not finished, .*awsac retry without a choice of jobs continues it"
+    with pytest.raises(InputError, match=says) if refused else nullcontext():
+        refuse_other_jobs(unfinished, status, choice)
