@@ -198,6 +198,8 @@ async def test_a_session_that_may_cost_too_much_is_refused_or_ends_earlier(tmp_p
         await client.plan(ini=ini, archive=jobs, max_cost=12)
     with pytest.raises(InputError, match=r"no deadline of at least 10 minutes fits: it costs 1\.00 USD an hour"):
         await client.plan(ini=ini, archive=jobs, max_cost=0.1, shorten_deadline=True)
+    with pytest.raises(InputError, match=r"^--shorten-deadline: found no --max-cost, expected it, "):
+        await client.plan(ini=ini, archive=jobs, shorten_deadline=True)
     shortened = await client.plan(ini=ini, archive=jobs, max_cost=12, shorten_deadline=True)
     fitting = await client.plan(ini=ini, archive=jobs, max_cost=50, shorten_deadline=True)
 

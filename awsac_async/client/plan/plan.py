@@ -153,6 +153,8 @@ async def make_plan(
     startinfo = read.startinfo
     if startinfo is None:
         raise _told(read.problems)
+    if shorten_deadline and max_cost is None:
+        raise InputError("--shorten-deadline: found no --max-cost, expected it, to say what the session may cost")
     checks = CloudChecks(aws, startinfo, read.contents, ini=read.ini, archive=read.archive, launched=launched)
     facts = await checks.run()
     problems = [*read.problems, *facts.problems]
