@@ -1,17 +1,23 @@
-"""``awsac cleanup``: removes what a session left in the cloud; asks twice, and names what it deletes."""
+"""``awsac cleanup``: removes what a session left in the cloud; asks twice.
+
+The second question names the objects; afterwards it is said how many were deleted, and with --verbose which.
+"""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from awsac_async.cli.common import ChangedSession, Json, Local, Yes, ask, print_json, run, use_local
-from awsac_async.cli.remarks import warn
+from awsac_async.cli.remarks import verbose, warn
 from awsac_async.cli.render import cleaned_values
 from awsac_async.session.errors import CloudError
 
 if TYPE_CHECKING:
     from awsac_async.client import CleanupEvent, DomainQuestion, ObjectsQuestion
+
+_NAMED = 100  # objects, as many as a person reads
 
 
 def cleanup(
@@ -38,13 +44,15 @@ def cleanup(
         return yes or await ask(_question(question), "yn") == "y"
 
     def on_event(event: "CleanupEvent") -> None:
-        if not as_json:
+        if not as_json and (verbose() or not _is_object(event)):
             print(_line(event), flush=True)
 
     if local:
         use_local()
     verb = clean(session, confirm=confirm, force=force, on_event=on_event)
     cleaned = run(verb, interrupted=lambda: f"run cleanup again to remove the rest ({session} is kept until then)")
+    if not as_json and (objects := sum(map(_is_object, cleaned.deleted))):
+        print(f"deleted {objects:,} {'object' if objects == 1 else 'objects'}")
     if as_json:
         print_json(cleaned_values(cleaned))
     elif cleaned.session_file_removed:
@@ -62,9 +70,24 @@ def _question(question: "DomainQuestion | ObjectsQuestion") -> str:
 
     if isinstance(question, DomainQuestion):
         return f"delete the domain {question.domain}?"
-    for key in question.keys:
-        print(f"s3://{question.bucket}/{key}", file=sys.stderr)
-    return f"delete all {len(question.keys)} of these objects?" if len(question.keys) > 1 else "delete this object?"
+    for line in object_lines(question.bucket, question.keys, every=verbose()):
+        print(line, file=sys.stderr)
+    return f"delete all {len(question.keys):,} of these objects?" if len(question.keys) > 1 else "delete this object?"
+
+
+def object_lines(bucket: str, keys: Sequence[str], *, every: bool) -> list[str]:
+    """Return the addresses of these objects; of more than a person reads the first ones, unless it is to be all."""
+    named = keys if every else keys[:_NAMED]
+    lines = [f"s3://{bucket}/{key}" for key in named]
+    if more := len(keys) - len(named):
+        lines.append(f"and {more:,} more (--verbose names all)")
+    return lines
+
+
+def _is_object(event: "CleanupEvent") -> bool:
+    from awsac_async.client import Deleted
+
+    return isinstance(event, Deleted) and event.kind == "object"
 
 
 def _line(event: "CleanupEvent") -> str:

@@ -58,6 +58,11 @@ def quiet() -> bool:
     return not _logger.isEnabledFor(logging.INFO)
 
 
+def verbose() -> bool:
+    """Whether each step is wanted."""
+    return _logger.isEnabledFor(logging.DEBUG)
+
+
 def can_draw() -> bool:
     """Whether progress is wanted on stderr, and a line there can be drawn anew."""
     return sys.stderr.isatty() and not quiet() and os.environ.get("TERM") not in {"dumb", "unknown"}

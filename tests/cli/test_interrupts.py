@@ -183,7 +183,7 @@ def test_cleanup_refuses_while_the_session_runs_and_terminates_its_instances_whe
         cleaning = awsac.begin("cleanup", "--force", "--yes", "-c", str(file), AWS_ENDPOINT_URL=address)
         proxy.wait()
         _, said = interrupt(cleaning)
-    finished = awsac.ok("cleanup", "--yes", "-c", file)
+    finished = awsac.ok("--verbose", "cleanup", "--yes", "-c", file)
 
     assert under_way.returncode == 0, under_way.stderr
     assert refused.returncode == 2
@@ -193,6 +193,7 @@ def test_cleanup_refuses_while_the_session_runs_and_terminates_its_instances_whe
     assert finished.splitlines()[:-1] == [
         f"deleted object s3://{BUCKET}/awsac/{session_id}/session.cfg",
         f"deleted session file {file}",
+        "deleted 1 object",
     ]
     assert finished.splitlines()[-1].startswith(f"nothing is left of session {session_id}: ")
     assert [each["State"]["Name"] for each in account.instances(session_id)] == ["terminated"]

@@ -233,7 +233,9 @@ def test_cleanup_asks_twice_names_what_it_deletes_and_keeps_the_file_until_all_i
     assert first.returncode == 0, first.stderr
     assert session.id in account.domains()
     assert account.keys(f"{session.id}/") + account.keys(f"awsac/{session.id}/") == [copy]
-    assert all(f"deleted object s3://awsac-sessions/{key}" in first.stdout for key in keys if key != copy)
+    assert all(first.stderr.count(f"s3://awsac-sessions/{key}\n") == 1 for key in keys if key != copy)
+    assert f"deleted {len(keys) - 1} objects\n" in first.stdout
+    assert "s3://awsac-sessions/" not in first.stdout.replace("unfinished uploads below s3://awsac-sessions/", "")
     assert session.file.exists()
 
     second = session.awsac("cleanup", "-c", session.file, "--yes", "--json")

@@ -67,7 +67,7 @@ def test_cleanup_goes_on_when_nobody_reads_its_lines(awsac: Awsac, account: Acco
     code, line, said = read_one_line(awsac, "cleanup", "--yes", "-c", str(file))
 
     assert (code, said) == (0, "")
-    assert line.startswith("deleted object")
+    assert line.startswith("deleted ")
     assert account.keys(f"{file.stem.removeprefix('session-')}/") == []
     assert not file.exists()
 
