@@ -71,7 +71,8 @@ def check_number_of_jobs(contents: ArchiveContents, startinfo: StartInfo, *, fil
 def read_scripts(path: Path, contents: ArchiveContents, *, file: str) -> dict[str, bytes]:
     """Return the shell scripts of a checked archive by name: those of its jobs, and what takes over at boot.
 
-    One that is a link is passed over, and so is what is larger than any text file of a session.
+    One that is a link is passed over. Of one that is larger than any text file of a session (``fields.MAX_TEXT``),
+    only the beginning is read, one byte more than that.
     """
     wanted = {each.script for each in contents.definitions} | {names.AUTOSTART_FILE}
     found: dict[str, bytes] = {}
@@ -81,7 +82,7 @@ def read_scripts(path: Path, contents: ArchiveContents, *, file: str) -> dict[st
             found[member.name] = member.content.read(fields.MAX_TEXT + 1)
 
     read_members(path, file=file, visit=visit)
-    return {name: script for name, script in sorted(found.items()) if len(script) <= fields.MAX_TEXT}
+    return dict(sorted(found.items()))
 
 
 def unpack(path: Path, directory: Path, *, bounds: Bounds = SESSION_ARCHIVE) -> None:

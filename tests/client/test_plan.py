@@ -305,6 +305,14 @@ async def test_a_folder_that_is_none_of_jobs_is_said_with_what_else_is_wrong(tmp
     ]
 
 
+async def test_a_script_that_is_too_large_to_be_checked_is_said_to_be_unchecked(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, job="exit 0\n" + "fi\n" * (1 << 19))
+    async with reading(ini=write_ini(tmp_path), archive=jobs) as read:
+        assert read.problems == ()
+        remark = f"{jobs}: job.sh: it is larger than 1 MiB, so no shell was asked whether it can read it"
+        assert read.remarks == (remark,)
+
+
 def checked(script: str) -> tuple[list[str], list[str]]:
     problems, remarks = check_scripts({"a.sh": script.encode()}, archive="jobs")
     return [str(problem) for problem in problems], remarks

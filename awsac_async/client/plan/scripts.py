@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from awsac_async.session.archive import inner_name
 from awsac_async.session.errors import FormatError
+from awsac_async.session.fields import MAX_TEXT
 
 _SECONDS = 10.0  # for one script; reading one takes milliseconds
 _SHELLS = ("bash", "sh")
@@ -38,6 +39,11 @@ def check_scripts(scripts: Mapping[str, bytes], *, archive: str) -> tuple[list[F
     shells = [shell for shell in _SHELLS if shutil.which(shell)]
     for name, script in scripts.items():
         place = inner_name(archive, name)
+        if len(script) > MAX_TEXT:  # the rest of it was not read
+            remarks.append(
+                f"{place}: it is larger than {MAX_TEXT >> 20} MiB, so no shell was asked whether it can read it"
+            )
+            continue
         objections = {shell: found for shell in shells if (found := _objection(shell, script))}
         if objections and objections.keys() == set(shells):
             first = objections[shells[0]]
