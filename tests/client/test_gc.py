@@ -12,6 +12,7 @@ import pytest
 
 from awsac_async import client
 from awsac_async.client import SessionState
+from awsac_async.cloud.instances import Instances
 from awsac_async.local import cloud
 from awsac_async.local.settings import Settings
 from awsac_async.session.errors import NotFoundError
@@ -264,6 +265,17 @@ async def test_a_bucket_that_cannot_be_read_is_told_of_and_no_domain_is_garbage_
     assert told_by_gc == [f"domains are left alone, as not all buckets can be looked into: {why}"]
     assert found == []
     assert world.garbage["domain"] in world.things.all()
+
+
+async def test_an_instance_whose_user_data_say_nothing_that_can_be_read_is_not_garbage_for_want_of_objects(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def user_data(*_: object) -> str:
+        return "#!/bin/sh\n"
+
+    monkeypatch.setattr(Instances, "user_data", user_data)
+    found = await client.find_garbage(older_than=AT_ONCE)
+    assert sorted(each.kind.value for each in found) == ["domain", "upload", "volume"]
 
 
 def test_gc_lists_what_no_living_session_owns_and_deletes_nothing_unless_told(world: World, awsac: Awsac) -> None:

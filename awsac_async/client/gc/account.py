@@ -157,10 +157,11 @@ class Account:
     async def _user_data(self, instance: InstanceInfo) -> tuple[UserData | None, list[str]]:
         """Return what an instance was started with, and what could not be looked at."""
         try:
-            return parse_user_data(await Instances(self._aws).user_data(instance.instance_id)), []
-        except (NotFoundError, FormatError):
+            text = await Instances(self._aws).user_data(instance.instance_id)
+            return (parse_user_data(text) if text else None), []
+        except NotFoundError:
             return None, []
-        except CloudError as error:
+        except (CloudError, FormatError) as error:  # which bucket the session has cannot be known
             return None, [str(error)]
 
     async def _domain(self, session_id: str) -> tuple[bool, list[str]]:
