@@ -119,9 +119,8 @@ BAD = [
         variables=NO_SIMPLEDB,
     ),
     Bad(
-        what="RunInstances refused",
-        says="RunInstances .*subnet-0bad0bad",
-        code=3,
+        what="unknown subnet",
+        says="session.ini, subnet_id: found subnet-0bad0bad",
         spoil=lambda at: write_ini(at, more="subnet_id = subnet-0bad0bad\n"),
     ),
     Bad(what="everything, to plan", says=EVERYTHING, spoil=everything, command=("plan", *START[2:], "-d", "nowhere")),

@@ -68,9 +68,9 @@ WRONG = [
         what="no such profile, key, subnet and group",
         says=(
             "session.ini, instance_profile: found nobody, expected an instance profile of this account",
-            "The subnet ID 'subnet-0bad0bad' does not exist",
-            "The security group 'sg-0bad0bad' does not exist",
-            "The key pair 'nokey' does not exist",
+            "session.ini, subnet_id: found subnet-0bad0bad, expected one that EC2 knows in us-east-1 (The subnet ID",
+            "session.ini, security_group_ids: found sg-0bad0bad, expected one that EC2 knows in us-east-1",
+            "session.ini, key_name: found nokey, expected one that EC2 knows in us-east-1",
         ),
         more="instance_profile = nobody\nkey_name = nokey\n"
         "subnet_id = subnet-0bad0bad\nsecurity_group_ids = sg-0bad0bad\n",

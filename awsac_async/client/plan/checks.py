@@ -238,16 +238,28 @@ class CloudChecks:
         launch = self._launch(self._count(instance_type))
         if (await self._profile).problems:
             launch = replace(launch, instance_profile="")
-        problems: list[CloudError] = []
+        problems: list[AwsacError] = []
         while error := await self._refusal(launch):
             without = _without(launch, error)
             if without or not problems:
-                problems.append(error)
+                problems.append(self._named(error))
             if without is None or without == launch:
                 break
             launch = without
         if problems:
             raise ProblemsError(problems)
+
+    def _named(self, error: CloudError) -> AwsacError:
+        """Return the error with the key of the ini that names what EC2 does not know; itself if there is none."""
+        info, expected = self._startinfo, f"one that EC2 knows in {self._aws.region} ({error.cause})"
+        for code, field, found in [
+            ("InvalidKeyPair", "key_name", info.key_name),
+            ("InvalidGroup", "security_group_ids", ", ".join(info.security_group_ids)),
+            ("InvalidSubnet", "subnet_id", info.subnet_id),
+        ]:
+            if found and error.code.startswith(code):
+                return self._unknown(field, found, expected)
+        return error
 
     async def _refusal(self, launch: Launch) -> CloudError | None:
         try:
