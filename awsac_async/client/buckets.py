@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.buckets import account_buckets, holds_any, subfolders
+from awsac_async.cloud.objects import ObjectInfo
 from awsac_async.session.errors import CloudError, CredentialsError, FormatError, InputError, NotFoundError
 from awsac_async.session.fields import decode
 from awsac_async.session.fields import session_id as check_session_id
@@ -73,6 +74,11 @@ async def read_copy(aws: Aws, bucket: str, session_id: str) -> SessionRecord | N
     if record.session_id != session_id:
         raise FormatError(file=key, field="session_id", found=record.session_id, expected=session_id)
     return record
+
+
+async def session_objects(bucket: Bucket, session_id: str) -> list[ObjectInfo]:
+    """Return all objects that a session has in its bucket."""
+    return [each for prefix in prefixes(session_id) for each in await bucket.list(prefix)]
 
 
 async def holds_session(aws: Aws, bucket: str, session_id: str) -> bool:

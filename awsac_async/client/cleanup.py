@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from awsac_async.client.buckets import session_objects
 from awsac_async.client.check import SessionStatus, read_status
 from awsac_async.client.leftovers import Kept, Left, find_left, looked_at
 from awsac_async.cloud.aws import Aws, connect
@@ -175,7 +176,7 @@ class _Cleanup:
         await self._delete_keys([each.key for each in await self._bucket.list(copy) if each.key == copy])
 
     async def _keys(self) -> list[str]:
-        return [each.key for prefix in prefixes(self._record.session_id) for each in await self._bucket.list(prefix)]
+        return [each.key for each in await session_objects(self._bucket, self._record.session_id)]
 
     async def _delete_keys(self, keys: Sequence[str]) -> None:
         await self._bucket.delete(keys)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from awsac_async.client.buckets import session_objects
 from awsac_async.client.plan.inputs import Inputs
 from awsac_async.client.start import events
 from awsac_async.cloud.aws import Aws
@@ -78,7 +79,7 @@ class Preparation:
         return archive | {data + each.name: each.path for each in self._inputs.data}
 
     async def _stored(self) -> list[ObjectInfo]:
-        return [each for prefix in prefixes(self._record.session_id) for each in await self._bucket.list(prefix)]
+        return await session_objects(self._bucket, self._record.session_id)
 
     async def _write_jobs(self) -> None:
         """Write the jobs that have no item yet; a new session's domain is cleared first."""
