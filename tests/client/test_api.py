@@ -3,6 +3,8 @@
 import asyncio
 import dataclasses
 import shutil
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -275,3 +277,14 @@ def put_in_parts(account: Account, key: str, content: bytes) -> None:
 async def test_the_consoles_of_a_session_without_instances_are_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^there is no instance of session 081215_\S+: EC2 shows none of it \("):
         await client.consoles(session_file(tmp_path))
+
+
+def test_the_package_gives_what_its_stub_says_whatever_was_imported_before() -> None:
+    imports = "import awsac_async.client.check, awsac_async.client.wait, ast, pathlib\nfrom awsac_async import client\n"
+    stub = "(tree,) = [ast.parse(pathlib.Path(client.__file__).with_suffix('.pyi').read_text())]\n"
+    said = "said = {each.name for node in tree.body if isinstance(node, ast.ImportFrom) for each in node.names}\n"
+    given = "assert said == set(client.__all__), said ^ set(client.__all__)\n"
+    used = (
+        "assert client.check.__module__ == 'awsac_async.client.check' and all(getattr(client, name) for name in said)"
+    )
+    subprocess.run([sys.executable, "-c", imports + stub + said + given + used], check=True)
