@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from awsac_async import __version__
+from awsac_async.cloud.credentials import Credentials
 from awsac_async.cloud.failures import EXPIRED_CODES, NO_CREDENTIALS, failure
 from awsac_async.session.errors import CredentialsError, InputError
 from awsac_async.session.redaction import secrets
@@ -63,6 +64,7 @@ class Aws:
         self.region = region
         self._session, self._endpoint_url, self._stack = session, endpoint_url, stack
         self.attempts = _attempts(session)
+        self._credentials = Credentials(session)
         self._clients_session: Any = None
         self._clients: dict[str, Any] = {}
         self._making = asyncio.Lock()
@@ -89,10 +91,9 @@ class Aws:
             CredentialsError: there are none.
         """
         with translated("find", "credentials", logged=False):
-            found = await self._session.get_credentials()
-            if found is None:
-                raise CredentialsError("find", "credentials", NO_CREDENTIALS)
-            frozen = await found.get_frozen_credentials()
+            frozen = await self._credentials.get_frozen_credentials()
+        if frozen is None:
+            raise CredentialsError("find", "credentials", NO_CREDENTIALS)
         secrets.know(frozen.access_key, frozen.secret_key, frozen.token)
         return frozen
 
@@ -102,24 +103,15 @@ class Aws:
         try:
             yield
         except CredentialsError:
-            await self._renew_credentials()
+            self._credentials.expire()
             raise
-
-    async def _renew_credentials(self) -> None:
-        """Ask for new credentials before the next request, if these can be renewed.
-
-        Those of a role may be replaced before the time at which the SDK would, which is that named with them.
-        """
-        found = await self._session.get_credentials()
-        if hasattr(found, "_expiry_time"):  # the SDK has no other way to be told
-            found._expiry_time = found._time_fetcher()
 
     async def _again_if_expired(self, *, response: Any = None, attempts: int, **_: Any) -> float | None:
         """Say, as botocore's ``needs-retry`` asks, whether and after how many seconds a call is repeated."""
         error = response[1].get("Error", {}) if response else {}
         if attempts > 1 or error.get("Code") not in EXPIRED_CODES:
             return None
-        await self._renew_credentials()
+        self._credentials.expire()
         return 0.0
 
     @property
@@ -141,9 +133,7 @@ class Aws:
         # before the role of a fresh instance is known.
         await self.credentials()
         if self._clients_session is None:
-            import aioboto3  # a third of a second, which only a call to AWS should cost
-
-            self._clients_session = aioboto3.Session(botocore_session=self._session)
+            self._clients_session = self._make_session()
         endpoint_url = self.endpoint_of(service)
         making = self._clients_session.client(
             service,
@@ -158,7 +148,18 @@ class Aws:
         except ValueError as error:  # botocore's word for an endpoint that is no address
             raise InputError(f"the AWS endpoint cannot be used: {error}") from error
         client.meta.events.register("before-send", self._learn_credentials)
+        client.meta.events.register_first("needs-retry", self._again_if_expired)
         return client
+
+    def _make_session(self) -> Any:
+        import aioboto3  # a third of a second, which only a call to AWS should cost
+        from aiobotocore.session import AioSession
+
+        session = AioSession()
+        session._credentials = self._credentials  # it would look for some of its own
+        # The SDK's own parser takes half a millisecond for a time, and there are three in what EC2 says of an instance.
+        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
+        return aioboto3.Session(botocore_session=session)
 
     async def _learn_credentials(self, **_: object) -> None:
         """Before each request: its credentials, which the SDK may just have renewed, are to be in no log."""
@@ -213,11 +214,9 @@ async def connect(
     Raises:
         InputError: no region is set, or there is no such profile.
     """
-    from aiobotocore.session import AioSession  # as above
+    from botocore.session import Session  # a tenth of a second
 
-    session = AioSession()
-    # The SDK's own parser takes half a millisecond for a time, and there are three in what EC2 says of an instance.
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
+    session = Session()
     with translated("read", "the AWS configuration", logged=False):
         session.get_scoped_config()  # a profile that does not exist is said at once, not by the first call
         found = region or session.get_config_variable("region") or os.environ.get("AWS_REGION") or or_else

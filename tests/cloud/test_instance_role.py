@@ -9,9 +9,10 @@ import pytest
 
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.instances import Instances
 from awsac_async.session.errors import CredentialsError
 from awsac_async.session.redaction import secrets
-from awsac_async.session.times import now
+from tests.cloud.faults import query_error
 
 ROLE = "/latest/meta-data/iam/security-credentials/"
 
@@ -23,13 +24,13 @@ class Metadata(HTTPServer):
         self.answers: dict[str, str] = {}
         super().__init__(("127.0.0.1", 0), Handler)
 
-    def learn_role(self, environment: dict[str, str]) -> None:
+    def learn_role(self, environment: dict[str, str], *, token: str = "temporary") -> None:
         """Serve credentials from now on."""
         document = {
             "Code": "Success",
             "AccessKeyId": environment["AWS_ACCESS_KEY_ID"],
             "SecretAccessKey": environment["AWS_SECRET_ACCESS_KEY"],
-            "Token": "temporary",
+            "Token": token,
             "Expiration": "2099-01-01T00:00:00Z",
         }
         self.answers = {ROLE: "agent", ROLE + "agent": json.dumps(document)}
@@ -92,5 +93,16 @@ async def test_credentials_that_rotate_are_kept_out_of_logs_old_and_new(metadata
             metadata.learn_role(embedded.environment | {"AWS_SECRET_ACCESS_KEY": secret})
             await Bucket(aws, "awsac-sessions").list("rotation/")
             # No metadata service can make the SDK ask again soon: it lengthens the life of what is about to expire.
-            (await aws._session.get_credentials())._expiry_time = now()
+            aws._credentials.expire()
     assert [secrets.redact(f"signed with {secret}") for secret in rotated] == ["signed with [redacted]"] * 2
+
+
+async def test_credentials_that_are_refused_before_their_time_are_renewed_within_the_call(metadata, embedded, proxy):
+    metadata.learn_role(embedded.environment)
+    async with connect(endpoint_url=proxy.endpoint, instance_role_only=True) as aws:
+        await Instances(aws).of_session("s")
+        metadata.learn_role(embedded.environment, token="renewed")
+        proxy.fail(lambda asked: asked.action == "DescribeInstances", query_error(400, "ExpiredToken"), times=1)
+        await Instances(aws).of_session("s")
+    tokens = [asked.headers["x-amz-security-token"] for asked in proxy.asked]
+    assert tokens == ["temporary", "temporary", "renewed"]

@@ -1,0 +1,89 @@
+"""The run's credentials, as botocore finds and renews them, for both libraries.
+
+Owns the one copy of them. Those of a role, a program or a person with a token are asked for in a thread, since botocore
+blocks meanwhile. The SDK's asyncio session could do that itself, but costs a tenth of a second to import, which bulk
+transfers do without.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+class Credentials:
+    """Credentials of one run, for one event loop; the clients of aiobotocore take them for their own.
+
+    Args:
+        session: botocore's, which knows where to look.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._found: Any = None
+        self._asking = asyncio.Lock()
+
+    async def get_frozen_credentials(self) -> Any:
+        """Return valid ones (``access_key``, ``secret_key``, ``token``), renewed if need be; None: there are none."""
+        if self._found is not None and not _to_be_renewed(self._found):
+            return self._found.get_frozen_credentials()
+        async with self._asking:  # nobody is asked twice for the number on a token
+            return await _in_thread(self._freeze)
+
+    def get_account_id(self) -> Any:
+        """Return the account that those at hand name, if they do: aiobotocore asks for it."""
+        return getattr(self._found, "account_id", None)
+
+    def get_deferred_property(self, name: str) -> Callable[[], Any]:
+        """Return what tells a property of those at hand later: botocore asks for it."""
+        return lambda: getattr(self._found, name, None)
+
+    def expire(self) -> None:
+        """Ask for new credentials before the next request, if these can be renewed.
+
+        Those of a role may be replaced before the time at which the SDK would, which is that named with them.
+        """
+        if _renewable(self._found):
+            self._found._expiry_time = self._found._time_fetcher()  # the SDK has no other way to be told
+
+    def _freeze(self) -> Any:
+        self._found = self._found or self._session.get_credentials()
+        return self._found.get_frozen_credentials() if self._found else None
+
+
+def _renewable(found: Any) -> bool:
+    return hasattr(found, "refresh_needed")
+
+
+def _to_be_renewed(found: Any) -> bool:
+    return _renewable(found) and bool(found.refresh_needed())
+
+
+async def _in_thread(call: Callable[[], Any]) -> Any:
+    """Return what a call in a thread of its own returns.
+
+    Not in one of the loop's, which are waited for at the end: a person may press Ctrl-C instead of answering.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Any] = loop.create_future()
+
+    def deliver(result: Any, error: Exception | None) -> None:
+        if answer.done():  # nobody waits any more
+            return
+        if error is None:
+            answer.set_result(result)
+        else:
+            answer.set_exception(error)
+
+    def run() -> None:
+        result, caught = None, None
+        try:
+            result = call()
+        except Exception as error:
+            caught = error
+        with contextlib.suppress(RuntimeError):  # interrupted meanwhile, and the loop is closed
+            loop.call_soon_threadsafe(deliver, result, caught)
+
+    threading.Thread(target=run, name="find credentials", daemon=True).start()
+    return await answer
