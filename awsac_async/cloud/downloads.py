@@ -6,17 +6,19 @@ the library itself, so that a file cannot be put together from two versions of a
 
 import contextlib
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, address
-from awsac_async.cloud.parts import NOTE_SUFFIX, LargeFile, note_path, write_whole, writing
+from awsac_async.cloud.parts import NOTE_SUFFIX, LargeFile, Stretch, note_path, write_whole, writing
 from awsac_async.cloud.threads import Lane, Tally, Task, Threads
 from awsac_async.session.errors import (
     ConflictError,
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
 _SMALL = 256 << 10  # bytes; the whole body at once, nothing to gain by streaming it
 _SMALL_AT_ONCE, _SMALL_AT_FIRST = 256, 16  # S3's first byte takes 10 to 50 ms, whatever the size
 _LARGE_AT_ONCE, _LARGE_AT_FIRST = 32, 8  # more fill no line, they only share it
+# Requests a second: of small objects some times more than one process can make, so that answers under way hold up
+# nothing; of ranges, whose bytes take longer than the first of them, fewer. Each thread more costs processor time:
+# 3,000 small files took half as much again with 256 as with 16; and several threads at one file hash it out of order.
+_SMALL_RATE, _LARGE_RATE = 8500.0, 1000.0
+_LONGEST = 4  # ranges in one request, which costs a server as much as some millions of bytes
 _CHUNK = 1 << 20  # bytes written at once
 
 # What is wrong with one object, and says nothing of the others.
@@ -53,6 +60,8 @@ class Downloads:
     def __init__(self, store: "S3Store", threads: Threads, bucket: str, tell: Callable[[Downloaded], None]) -> None:
         self._store, self._threads, self._bucket, self._tell = store, threads, bucket, tell
         self._large: list[LargeFile] = []
+        self._ranges_left = 0
+        self._taking = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -71,11 +80,16 @@ class Downloads:
             if item.size <= _SMALL and note_path(item.target) in notes:  # once there was a large version
                 os.unlink(note_path(item.target))  # noqa: PTH108  a string
         large: deque[Task] = deque(
-            task for item in items if item.size > _SMALL for task in self._ranges(item, note_path(item.target) in notes)
+            task
+            for turn in zip_longest(
+                *(self._ranges(item, note_path(item.target) in notes) for item in items if item.size > _SMALL)
+            )
+            for task in turn
+            if task is not None
         )
         return [
-            Lane(tasks=large, threads=_LARGE_AT_ONCE, first=_LARGE_AT_FIRST),
-            Lane(tasks=small, threads=_SMALL_AT_ONCE, first=_SMALL_AT_FIRST),
+            Lane(tasks=large, threads=_LARGE_AT_ONCE, first=_LARGE_AT_FIRST, rate=_LARGE_RATE),
+            _small_lane(small),
         ]
 
     def _ranges(self, item: Download, resumable: bool) -> Iterator[Task]:
@@ -83,8 +97,9 @@ class Downloads:
         self._large.append(file)
         first: Task = partial(self._begin, file)
         yield first
-        for number in file.missing:
-            yield partial(self._fetch_range, file, number)
+        self._ranges_left += len(file.missing)
+        for _ in file.missing:
+            yield partial(self._fetch_ranges, file)
 
     def _begin(self, file: LargeFile, tally: Tally) -> None:
         """Count what an earlier run has left, which may be all."""
@@ -110,12 +125,23 @@ class Downloads:
         self._check_length(item, len(body), item.size)
         return body
 
-    def _fetch_range(self, file: LargeFile, number: int, tally: Tally) -> None:
+    def _fetch_ranges(self, file: LargeFile, tally: Tally) -> None:
+        """Fetch one stretch of ranges after the other, as long as there is one that no other thread has taken.
+
+        A thread stays with its file: what comes in order is hashed as it comes, and not read once more.
+        """
         with self._settling(file):
-            stream = partial(self._stream, file, number, tally)
-            self._threads.persist("GetObject", self._place(file.item), stream)
-            if not file.abandoned and file.range_done(number):
-                self._complete(file, tally)
+            while not file.abandoned and (stretch := self._take(file)) is not None:
+                stream = partial(self._stream, file, stretch, tally)
+                if self._threads.persist("GetObject", self._place(file.item), stream):
+                    self._complete(file, tally)
+
+    def _take(self, file: LargeFile) -> Stretch | None:
+        """Take ranges for one request: long ones first, shorter ones when the end is near, so that all end together."""
+        with self._taking:
+            stretch = file.take(max(1, min(_LONGEST, self._ranges_left // (2 * _LARGE_AT_FIRST))))
+            self._ranges_left -= stretch.ranges if stretch else 0
+            return stretch
 
     def _complete(self, file: LargeFile, tally: Tally) -> None:
         done = file.complete(self._threads.check)
@@ -131,19 +157,27 @@ class Downloads:
             if file.give_up():
                 self._tell(Downloaded(item=file.item, error=error))
 
-    def _stream(self, file: LargeFile, number: int, tally: Tally) -> None:
-        """Write what is missing of a range, chunk by chunk; after an error, the next call goes on from there."""
-        if file.abandoned or file.at(number) == file.end(number):
-            return
-        options = _condition(file.item) | {"range": (file.at(number), file.end(number))}
+    def _stream(self, file: LargeFile, stretch: Stretch, tally: Tally) -> bool:
+        """Write what is missing of a stretch, chunk by chunk; after an error, the next call goes on from there.
+
+        Returns:
+            Whether the file is whole by that.
+        """
+        whole = False
+        if file.abandoned or stretch.at == stretch.end:
+            return whole
+        options = _condition(file.item) | {"range": (stretch.at, stretch.end)}
         result = self._ask(file.item, options)
         for chunk in result.stream(min_chunk_size=_CHUNK):
-            file.write(number, chunk, self._threads.check)
+            if stretch.at + len(chunk) > stretch.end:
+                self._check_length(file.item, stretch.at + len(chunk), stretch.end)
+            whole = file.write(stretch, chunk, self._threads.check)
             tally.size += len(chunk)
             self._threads.check()
             if file.abandoned:
-                return
-        self._check_length(file.item, file.at(number), file.end(number))
+                return False
+        self._check_length(file.item, stretch.at, stretch.end)
+        return whole
 
     def _ask(self, item: Download, options: "GetOptions") -> Any:
         """Return the answer, whose body is still to come, if it is about the version that was asked for."""
@@ -180,7 +214,7 @@ class Reads:
     def lane(self, objects: Sequence[ObjectInfo]) -> Lane:
         """Return what the threads have to do."""
         tasks: deque[Task] = deque(partial(self._fetch, info) for info in objects)
-        return Lane(tasks=tasks, threads=_SMALL_AT_ONCE, first=_SMALL_AT_FIRST)
+        return _small_lane(tasks)
 
     def _fetch(self, info: ObjectInfo, _: Tally) -> None:
         place = address(self._bucket, info.key)
@@ -194,6 +228,10 @@ class Reads:
         result = obstore.get(self._store, info.key, options={"if_match": info.etag})
         self._threads.note_answer(time.monotonic() - began)
         return bytes(result.bytes())
+
+
+def _small_lane(tasks: deque[Task]) -> Lane:
+    return Lane(tasks=tasks, threads=_SMALL_AT_ONCE, first=_SMALL_AT_FIRST, rate=_SMALL_RATE)
 
 
 def _condition(item: Download) -> "GetOptions":

@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.cloud.objects import Download, Downloaded
@@ -66,11 +68,20 @@ def write_whole(item: Download, body: bytes, *, place: str) -> Downloaded:
     return Downloaded(item=item, sha256=sha256, mtime_ns=mtime_ns)
 
 
-def _write(descriptor: int, content: bytes, offset: int) -> None:
+def _write(descriptor: int, content: bytes | memoryview, offset: int) -> None:
     view = memoryview(content)
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
+
+
+@dataclass(kw_only=True)
+class Stretch:
+    """Consecutive ranges that one thread fills: so many, from where the next byte belongs to where they end."""
+
+    ranges: int
+    at: int
+    end: int
 
 
 class LargeFile:
@@ -93,7 +104,7 @@ class LargeFile:
         self._resumed = bool(there)
         self._at = [self.end(number) if number in there else start for number, start in enumerate(self._starts)]
         self.missing = [number for number in range(len(self._starts)) if number not in there]
-        self._left = len(self.missing)
+        self._left, self._not_taken = len(self.missing), deque(self.missing)
         self._lock = threading.Lock()  # of the descriptor and the counts
         self._descriptor: int | None = None
         self.abandoned = False
@@ -109,35 +120,54 @@ class LargeFile:
         """Return where a range ends."""
         return min(self._starts[number] + RANGE, self.item.size)
 
-    def at(self, number: int) -> int:
-        """Return up to where a range is written."""
-        return self._at[number]
+    def take(self, most: int) -> Stretch | None:
+        """Return the next ranges that are missing and that no thread has taken; None: there are no such any more."""
+        with self._lock:
+            if not self._not_taken:
+                return None
+            first = last = self._not_taken.popleft()
+            while last - first + 1 < most and self._not_taken and self._not_taken[0] == last + 1:
+                last = self._not_taken.popleft()
+        return Stretch(ranges=last - first + 1, at=self._starts[first], end=self.end(last))
 
-    def write(self, number: int, chunk: bytes, check: Callable[[], None]) -> None:
-        """Write the next bytes of a range, which only one thread fills, and hash what can be; ``check`` may stop that.
+    def write(self, stretch: Stretch, chunk: bytes, check: Callable[[], None]) -> bool:
+        """Write the next bytes of a stretch, and hash what can be; ``check`` may stop that.
 
         Nothing is written of a file that was given up.
-        """
-        with writing(self.item.target):
-            descriptor = self._open()
-            if descriptor is None:
-                return
-            offset = self._at[number]
-            _write(descriptor, chunk, offset)
-            self._at[number] = offset + len(chunk)
-            if self._hashing.acquire(blocking=False):
-                try:
-                    if offset == self._hashed:
-                        self._sha256.update(chunk)
-                        self._hashed += len(chunk)
-                    self._hash_written(descriptor, check)
-                finally:
-                    self._hashing.release()
 
-    def range_done(self, number: int) -> bool:
+        Returns:
+            Whether all ranges of the file are there by that.
+        """
+        rest, whole = memoryview(chunk), False
+        while rest:
+            number = stretch.at // RANGE
+            piece = rest[: self.end(number) - stretch.at]
+            with writing(self.item.target):
+                descriptor = self._open()
+                if descriptor is None:
+                    return False
+                self._write_piece(descriptor, number, piece, check)
+                stretch.at, rest = stretch.at + len(piece), rest[len(piece) :]
+                if stretch.at == self.end(number):
+                    whole = self._note(number)
+        return whole
+
+    def _write_piece(self, descriptor: int, number: int, piece: memoryview, check: Callable[[], None]) -> None:
+        offset = self._at[number]
+        _write(descriptor, piece, offset)
+        self._at[number] = offset + len(piece)
+        if self._hashing.acquire(blocking=False):
+            try:
+                if offset == self._hashed:
+                    self._sha256.update(piece)
+                    self._hashed += len(piece)
+                self._hash_written(descriptor, check)
+            finally:
+                self._hashing.release()
+
+    def _note(self, number: int) -> bool:
         """Note that a range is there; return whether all are."""
-        with writing(self.item.target):
-            _append(note_path(self.item.target), f"{number}\n")
+        _append(note_path(self.item.target), f"{number}\n")
         with self._lock:
             self._left -= 1
             return not self._left

@@ -21,9 +21,6 @@ from awsac_async.session.errors import CloudError
 _Result = TypeVar("_Result")
 _random = random.SystemRandom()
 _FIRST_TICK, _TICK = 0.01, 0.1  # seconds between two reports of progress: soon at first, then more rarely
-# Requests a second, some times more than one process can make: so many threads that answers under way hold up nothing.
-# Each thread more costs processor time: 3,000 small files took half as much again with 256 as with 16.
-_RATE = 8500
 
 
 class Stopped(Exception):  # noqa: N818  not an error: somebody asked for it
@@ -46,15 +43,17 @@ class Lane:
     """Transfers of one kind, and how many of them may be under way at once.
 
     ``first``: so many as long as answers are quick, which the tasks tell by `Threads.note_answer`; 0: all at once.
+    ``rate``: requests a second that so many threads are to keep up, however long the first byte of an answer takes.
     """
 
     tasks: deque[Task]
     threads: int
     first: int = 0
+    rate: float = 0.0
 
     def wanted(self, fastest: float) -> int:
         """Return how many threads are of use when the fastest answer took so many seconds."""
-        return min(self.threads, max(self.first, round(fastest * _RATE))) if self.first else self.threads
+        return min(self.threads, max(self.first, round(fastest * self.rate))) if self.first else self.threads
 
 
 class Threads:

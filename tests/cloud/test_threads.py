@@ -18,7 +18,7 @@ async def test_while_answers_take_long_more_threads_join() -> None:
     def first(_: Tally) -> None:
         threads.note_answer(1.0)
 
-    lane = Lane(tasks=deque([first, first, *[task] * _MANY]), threads=_MANY, first=2)
+    lane = Lane(tasks=deque([first, first, *[task] * _MANY]), threads=_MANY, first=2, rate=8500)
     await threads.run([lane], on_tick=lambda _: None)
     assert not lane.tasks
     assert not all_at_once.broken
@@ -34,7 +34,7 @@ async def test_answers_that_come_at_once_need_no_more_threads_than_at_first() ->
         ticked.wait(timeout=60)  # so that there was an occasion to start more
         tally.files += 1
 
-    lane = Lane(tasks=deque([task] * 100), threads=_MANY, first=2)
+    lane = Lane(tasks=deque([task] * 100), threads=_MANY, first=2, rate=8500)
     done = Tally()
 
     def note(tally: Tally) -> None:
