@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, address
 from awsac_async.cloud.parts import NOTE_SUFFIX, LargeFile, Stretch, note_path, write_whole, writing
-from awsac_async.cloud.threads import Lane, Tally, Task, Threads
+from awsac_async.cloud.threads import SMALL_RATE, Lane, Tally, Task, Threads
 from awsac_async.session.errors import (
     ConflictError,
     DamagedError,
@@ -36,10 +36,7 @@ if TYPE_CHECKING:
 _SMALL = 256 << 10  # bytes; the whole body at once, nothing to gain by streaming it
 _SMALL_AT_ONCE, _SMALL_AT_FIRST = 256, 16  # S3's first byte takes 10 to 50 ms, whatever the size
 _LARGE_AT_ONCE, _LARGE_AT_FIRST = 32, 8  # more fill no line, they only share it
-# Requests a second: of small objects some times more than one process can make, so that answers under way hold up
-# nothing; of ranges, whose bytes take longer than the first of them, fewer. Each thread more costs processor time:
-# 3,000 small files took half as much again with 256 as with 16; and several threads at one file hash it out of order.
-_SMALL_RATE, _LARGE_RATE = 8500.0, 1000.0
+_LARGE_RATE = 1000.0  # requests a second: their bytes take longer than the first of them
 _LONGEST = 4  # ranges in one request, which costs a server as much as some millions of bytes
 _CHUNK = 1 << 20  # bytes written at once
 
@@ -231,7 +228,7 @@ class Reads:
 
 
 def _small_lane(tasks: deque[Task]) -> Lane:
-    return Lane(tasks=tasks, threads=_SMALL_AT_ONCE, first=_SMALL_AT_FIRST, rate=_SMALL_RATE)
+    return Lane(tasks=tasks, threads=_SMALL_AT_ONCE, first=_SMALL_AT_FIRST, rate=SMALL_RATE)
 
 
 def _condition(item: Download) -> "GetOptions":

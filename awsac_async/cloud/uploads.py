@@ -5,6 +5,7 @@ multipart upload that fails or is stopped is aborted, since its parts would cost
 """
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from awsac_async.cloud.aws import translated
 from awsac_async.cloud.objects import Stream, Upload, address
-from awsac_async.cloud.threads import Lane, Tally, Threads
+from awsac_async.cloud.threads import SMALL_RATE, Lane, Tally, Threads
 from awsac_async.session.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _SMALL = 256 << 10  # bytes
 _MULTIPART = 8 << 20  # bytes above which a file goes by parts
-_SMALL_AT_ONCE = 256
+_SMALL_AT_ONCE, _SMALL_AT_FIRST = 256, 16
 _MEDIUM_AT_ONCE = 12  # with all their bytes in memory: 96 MiB at most
 _BUDGET = 128 << 20  # bytes of parts in memory: those on their way, and one being read for each file
 _LARGE_AT_ONCE = _BUDGET // (2 * _MULTIPART)  # two parts of each are the least
@@ -74,13 +75,17 @@ class Uploads:
             Lane(tasks=deque(partial(self._put_stream, *each) for each in streams), threads=1),
             Lane(tasks=deque(partial(self._put_parts, *each, _BUDGET // at_once) for each in large), threads=at_once),
             self._lane(known, over=_SMALL, upto=_MULTIPART, threads=_MEDIUM_AT_ONCE),
-            self._lane(known, over=-1, upto=_SMALL, threads=_SMALL_AT_ONCE),
+            self._lane(known, over=-1, upto=_SMALL, threads=_SMALL_AT_ONCE, first=_SMALL_AT_FIRST),
         ]
 
-    def _lane(self, known: Sequence[tuple[Upload, Path | bytes, int]], *, over: int, upto: int, threads: int) -> Lane:
+    def _lane(
+        self, known: Sequence[tuple[Upload, Path | bytes, int]], *, over: int, upto: int, threads: int, first: int = 0
+    ) -> Lane:
         return Lane(
             tasks=deque(partial(self._put, item, source) for item, source, size in known if over < size <= upto),
             threads=threads,
+            first=first,
+            rate=SMALL_RATE,
         )
 
     def _put(self, item: Upload, source: Path | bytes, tally: Tally) -> None:
@@ -92,11 +97,15 @@ class Uploads:
         tally.size += len(body)
 
     def _put_whole(self, item: Upload, body: bytes, tally: Tally) -> None:
+        self._threads.persist("PutObject", self._place(item), partial(self._send, item, body))
+        tally.files += 1
+
+    def _send(self, item: Upload, body: bytes) -> None:
         import obstore
 
-        put = partial(obstore.put, self._store, item.key, body, use_multipart=False)
-        self._threads.persist("PutObject", self._place(item), put)
-        tally.files += 1
+        began = time.monotonic()
+        obstore.put(self._store, item.key, body, use_multipart=False)
+        self._threads.note_answer(time.monotonic() - began)
 
     def _put_stream(self, item: Upload, stream: Stream, tally: Tally) -> None:
         """Send what fits into one request by one; what goes on after that, by parts."""
