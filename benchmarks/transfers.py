@@ -25,7 +25,7 @@ from benchmarks.commands import Run
 from benchmarks.records import record
 from benchmarks.workloads import SESSION_ID, Files, Workload
 
-TOOLS = ("awsac", "s5cmd", "aws")
+TOOLS = ("awsac", "s5cmd", "aws", "loop")
 WAYS = {"download": 200, "upload": 400}  # MB that awsac may need at most
 ENDPOINTS = {
     "near": f"http://127.0.0.1:{weed.PORT}",
@@ -48,6 +48,7 @@ GOALS = {
     ("upload", "mix", "near"): 1.3,
     ("upload", "large", "near"): 1.3,
 }
+_RATIOS = ("s5cmd / awsac", "goal", "s5cmd / loop", "aws / awsac", "peak of awsac", "goal")
 _STORE, _TARGET = "bench-sessions", "bench-uploads"  # buckets
 _START_SECONDS = 30.0
 _BIN = Path(sys.executable).parent
@@ -104,6 +105,14 @@ class Bench:
             "awsac": [str(_BIN / "awsac"), "getresults", "-c", str(self._session()), "-o", str(target)],
             "s5cmd": self.s5cmd("cp", f"{source}*", f"{target}/"),
             "aws": [str(_BIN / "aws"), "s3", "cp", "--recursive", "--only-show-errors", source, str(target)],
+            "loop": [
+                sys.executable,
+                "-m",
+                "benchmarks.bareloop",
+                _STORE,
+                names.session_prefix(SESSION_ID),
+                str(target),
+            ],
         }
         run = commands.run(command[tool], self.environment)
         self._check(target)
@@ -143,7 +152,7 @@ async def run(*options: str) -> list[tuple[str, ...]]:
     """Return the table; see ``--help`` for the options."""
     chosen = _options(options)
     namespace.enter()
-    rows: list[tuple[str, ...]] = [("", *TOOLS, "s5cmd / awsac", "goal", "aws / awsac", "peak of awsac", "goal")]
+    rows: list[tuple[str, ...]] = [("", *TOOLS, *_RATIOS)]
     with tempfile.TemporaryDirectory(prefix="awsac-bench-", dir="/dev/shm") as name:
         folder = Path(name)
         with weed.serving(folder), proxy.running(weed.PORT, DELAY) as far:
@@ -179,8 +188,9 @@ def _rows(workload: Workload, folder: Path, chosen: argparse.Namespace, busy: _B
     for way, line in product(chosen.way, chosen.line):
         at = replace(bench, endpoint=ENDPOINTS[line])
         measure = {"download": at.download, "upload": at.upload}[way]
-        runs: dict[str, list[Run]] = {tool: [] for tool in chosen.tool}
-        for _, tool in product(range(chosen.rounds), chosen.tool):
+        tools = [tool for tool in chosen.tool if tool != "loop" or way == "download"]
+        runs: dict[str, list[Run]] = {tool: [] for tool in tools}
+        for _, tool in product(range(chosen.rounds), tools):
             runs[tool].append(busy.during(partial(measure, tool)))
         goal = GOALS.get((way, workload.name, line))
         rows.append(_row(f"{way} {workload.title}{LINES[line]}", runs, goal, WAYS[way]))
@@ -197,6 +207,7 @@ def _row(title: str, runs: dict[str, list[Run]], goal: float | None, memory: int
         *(f"{median[tool]:.2f} s" if tool in median else "" for tool in TOOLS),
         ratio.get("s5cmd", ""),
         f"{goal}" if goal else "",
+        f"{median['s5cmd'] / median['loop']:.2f}" if {"s5cmd", "loop"} <= median.keys() else "",
         ratio.get("aws", ""),
         f"{max((run.memory for run in runs.get('awsac', [])), default=0):.0f} MB",
         f"{memory} MB",
