@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+from awsac_async.agent.boot import read_user_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.log import flush_log, log_files, step
 from awsac_async.agent.metadata import Metadata
@@ -17,10 +18,10 @@ from awsac_async.agent.process import ToolError, run_tool
 from awsac_async.agent.retry import always, foreseen, keep_trying
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import Instances
-from awsac_async.session.errors import CloudError, NotFoundError
-from awsac_async.session.model import Job, JobRecord, JobState
+from awsac_async.session.errors import AwsacError, CloudError, NotFoundError
+from awsac_async.session.model import Access, Job, JobRecord, JobState
 from awsac_async.session.names import AGENT_LOG_FILE, DEADLINE_PROGRAM, agent_log_key, manifest_copies_key
-from awsac_async.session.userdata import number_of_jobs
+from awsac_async.session.userdata import number_of_jobs, read_access
 
 _log = logging.getLogger(__name__)
 _STATUS_SECONDS = 600.0  # how long the last states of the jobs may take to be written
@@ -121,11 +122,21 @@ async def abandon(metadata: Metadata, instance_id: str) -> None:
     """
     try:
         with step("terminate this instance, since its agent cannot begin"):
-            async with connect(region=await metadata.region(), instance_role_only=True) as aws:
+            region, access = await metadata.region(), await _access(metadata)
+            async with connect(region=region, access=access, instance_role_only=True) as aws:
                 await _terminate(aws, instance_id or await metadata.instance_id(), within=_ABANDON_SECONDS)
     except Exception:
         await _power_off()
         _log.exception("THIS INSTANCE STAYS, and costs: it could not be terminated from inside")
+
+
+async def _access(metadata: Metadata) -> Access:
+    """Return where the user data say that the services are; what is wrong may be that they cannot be read."""
+    try:
+        user_data = await read_user_data(metadata)
+    except AwsacError:
+        user_data = None
+    return read_access(user_data) if user_data else Access()
 
 
 async def _terminate(aws: Aws, instance_id: str, *, within: float) -> None:

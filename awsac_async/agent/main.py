@@ -33,6 +33,7 @@ from awsac_async.cloud.aws import Aws, connect
 from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError, CloudError
 from awsac_async.session.model import JobState, UserData
 from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, InstancePaths
+from awsac_async.session.userdata import read_access
 
 EXIT_FAILED = 1  # reported, and terminated if it is an instance of a session
 EXIT_FAULT = 70  # nothing is decided: whoever started the agent is to start it again (``awsac-agent.service``)
@@ -111,7 +112,7 @@ async def _boot(paths: InstancePaths) -> int | _NotRun:
 
 async def _boot_session(paths: InstancePaths, metadata: Metadata, user_data: UserData) -> int | _NotRun:
     instance = await metadata.identify()
-    async with connect(region=instance.region, instance_role_only=True) as aws:
+    async with connect(region=instance.region, access=read_access(user_data), instance_role_only=True) as aws:
         agent = await _agent(paths, user_data, instance, aws, paths.awsac_working / JOBS_FILE)
         trouble = await lifecycle.go_through(agent, lifecycle.BOOT)
         if trouble:
@@ -154,7 +155,7 @@ async def _run_session(paths: InstancePaths, options: RunOptions, metadata: Meta
     user_data = await recall_user_data(metadata, session_info_file)
     instance = await metadata.identify()
     instance = replace(instance, instance_id=options.instance_id or instance.instance_id)
-    async with connect(region=instance.region, instance_role_only=True) as aws:
+    async with connect(region=instance.region, access=read_access(user_data), instance_role_only=True) as aws:
         agent = await _agent(paths, user_data, instance, aws, options.jobs_file or paths.awsac_working / JOBS_FILE)
         return await _go_on(agent, await lifecycle.go_through(agent, lifecycle.CALLED))
 

@@ -81,7 +81,7 @@ async def _why_not(aws: Aws, bucket: str, session_id: str) -> str:
 
 async def _completed(record: SessionRecord) -> SessionRecord:
     """Return the record with the reservation that EC2 knows of, if there is one, and complete the copy as well."""
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         shown = await Instances(aws).of_session(record.session_id)
         first = [each.reservation_id for each in shown if each.launch_index < record.n_instances]
         if first:

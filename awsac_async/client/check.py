@@ -88,7 +88,7 @@ async def check(session: Path, *, timings: bool = True) -> SessionStatus:
         CloudError: the cloud could not be asked.
     """
     record = await asyncio.to_thread(read_record, session)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         return await read_status(aws, record, timings=timings)
 
 
@@ -101,7 +101,7 @@ async def watch(
     once until the cloud answers again, and then how the session stands is yielded even if that has not changed.
     """
     record = await asyncio.to_thread(read_record, session)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         status = await read_status(aws, record)
         yield status
         pace, failures = Pace(), list[CloudError]()

@@ -101,7 +101,7 @@ async def cleanup(
         CloudError: the cloud refused or failed; a second run removes the rest.
     """
     record = await asyncio.to_thread(read_record, session)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         cleaning = _Cleanup(aws=aws, record=record, on_event=on_event)
         await cleaning.end_instances(force=force)
         keep = Kept(domain=not await cleaning.delete_domain(confirm))

@@ -40,7 +40,7 @@ async def console(session: Path, launch_index: int) -> Console:
 async def consoles(session: Path, launch_indexes: Sequence[int] | None = None) -> list[Console]:
     """Return the same of several instances, in the order of their launch index; None: of all that EC2 shows."""
     record = await asyncio.to_thread(read_record, session)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         shown = {each.launch_index: each for each in await Instances(aws).of_session(record.session_id)}
         wanted = shown.keys() if launch_indexes is None else set(launch_indexes)
         if not wanted or wanted - shown.keys():

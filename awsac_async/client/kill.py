@@ -49,7 +49,7 @@ async def kill(session: Path, jobs: Collection[int]) -> Killed:
         CloudError: the cloud could not be asked.
     """
     record = await asyncio.to_thread(read_record, session)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         status = await _under_way(aws, record)
         wanted = [job for job in status.jobs if job.number in jobs]
         lost = tuple(job for job in status.lost if job.number in jobs)
@@ -83,7 +83,7 @@ async def stop(session: Path, *, confirm: Callable[[SessionStatus], Awaitable[bo
         CloudError: the cloud could not be asked.
     """
     record = await asyncio.to_thread(read_record, session)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         status = await _under_way(aws, record)
         if not await confirm(status):
             return None

@@ -81,5 +81,5 @@ def last_line(data: bytes) -> str:
 async def last_lines(session: Path) -> AsyncIterator[LastLines]:
     """Give what knows the last lines of a session's jobs; raises InputError if the session file is not one."""
     record = await asyncio.to_thread(read_record, session)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         yield LastLines(Bucket(aws, record.bucket), record.session_id)

@@ -62,7 +62,7 @@ async def logs(
     """
     record = await asyncio.to_thread(read_record, session)
     numbers = _numbers(record, jobs, agents)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         bucket = Bucket(aws, record.bucket)
         sources = await _sources(bucket, record, numbers, agents)
         async with opened(bucket, record.session_id, sources) as reader:
@@ -90,7 +90,7 @@ async def log_sources(session: Path, *, jobs: Collection[int] | None = None, age
     """Return whose logs :func:`logs` yields; the arguments are the same, and so is what it raises."""
     record = await asyncio.to_thread(read_record, session)
     numbers = _numbers(record, jobs, agents)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         return await _sources(Bucket(aws, record.bucket), record, numbers, agents)
 
 

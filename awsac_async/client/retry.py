@@ -94,7 +94,7 @@ async def retry(
     _refuse_incomplete(record, session)
     numbers = None if jobs is None else frozenset(jobs)
     choice = Choice(numbers=numbers, failed=failed, lost=lost, interrupted=interrupted)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         async for last in attempts(within=_PATIENCE):
             decided = await _decide(aws, record, choice, on_event)
             if isinstance(decided, RetryLaunched):

@@ -38,7 +38,7 @@ async def job_instance(session: Path, job: int) -> tuple[SessionRecord, Instance
         CloudError: the cloud could not be asked.
     """
     record = await asyncio.to_thread(read_record, session)
-    async with connect(region=record.region) as aws:
+    async with connect(region=record.region, access=record) as aws:
         status = await read_status(aws, record)
     return record, _running(status, _job(status, job), session)
 

@@ -21,6 +21,7 @@ from awsac_async import __version__
 from awsac_async.cloud.credentials import Credentials
 from awsac_async.cloud.failures import EXPIRED_CODES, NO_CREDENTIALS, failure
 from awsac_async.session.errors import CredentialsError, InputError
+from awsac_async.session.model import Access
 from awsac_async.session.redaction import secrets
 
 _log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ USER_AGENT = f"awsac/{__version__}"
 CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 60.0  # seconds
 DEFAULT_ATTEMPTS = 6
+_ENDPOINT_FIELDS = {name: f"endpoint_url_{name}" for name in ("ec2", "s3", "sdb")}
 
 
 @contextmanager
@@ -60,9 +62,19 @@ class Aws:
     ``attempts`` says how often a call is made in all before a temporary error is reported (``AWS_MAX_ATTEMPTS``).
     """
 
-    def __init__(self, *, session: Any, region: str, endpoint_url: str | None, stack: AsyncExitStack) -> None:
-        self.region = region
+    def __init__(
+        self,
+        *,
+        session: Any,
+        region: str,
+        endpoint_url: str | None,
+        access: Access,
+        access_first: bool,
+        stack: AsyncExitStack,
+    ) -> None:
+        self.region, self.access = region, access
         self._session, self._endpoint_url, self._stack = session, endpoint_url, stack
+        self._access_first = access_first
         self.attempts = _attempts(session)
         self._credentials = Credentials(session)
         self._clients_session: Any = None
@@ -172,8 +184,25 @@ class Aws:
         session = self._session
         configured = ConfiguredEndpointProvider(
             full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name=service
-        )
-        return self._endpoint_url or configured.provide()
+        ).provide()
+        named = self.access.endpoint(service)
+        return self._endpoint_url or (named or configured if self._access_first else configured or named) or None
+
+    @property
+    def access_in_use(self) -> Access:
+        """How this connection reaches the services, wherever it knows that from: what others are to be told."""
+        named = {field: self.endpoint_of(service) or "" for service, field in _ENDPOINT_FIELDS.items()}
+        if len(common := set(named.values())) == 1:
+            named = dict.fromkeys(named, "") | {"endpoint_url": common.pop()}
+        else:
+            named["endpoint_url"] = ""
+        return Access(**{**self.access.access(), **named})
+
+    def names_bucket_in_path(self, endpoint_url: str | None) -> bool:
+        """Whether requests to S3 at this address name their bucket in the path, and not in the host's name."""
+        if self.access.s3_addressing_style == "auto":  # other servers than AWS's are rarely found as bucket.localhost
+            return endpoint_url is not None and not is_aws(endpoint_url)
+        return self.access.s3_addressing_style == "path"
 
     def _config(self, endpoint_url: str | None) -> Any:
         from botocore.config import Config  # as above
@@ -186,12 +215,15 @@ class Aws:
             read_timeout=READ_TIMEOUT,
             user_agent_extra=USER_AGENT,
             max_pool_connections=50,
-            # Other servers than AWS's are rarely found as bucket.localhost.
-            s3={"addressing_style": "path" if endpoint_url and not is_aws(endpoint_url) else "auto"},
+            s3={"addressing_style": self._addressing_style(endpoint_url)},
             # CRC checksums by default are refused by some S3-compatible servers; AWS does not require them here.
-            request_checksum_calculation="when_required",
+            request_checksum_calculation=self.access.request_checksum_calculation,
             response_checksum_validation="when_required",
         )
+
+    def _addressing_style(self, endpoint_url: str | None) -> str:
+        style = self.access.s3_addressing_style
+        return "path" if self.names_bucket_in_path(endpoint_url) else style
 
 
 @asynccontextmanager
@@ -199,6 +231,7 @@ async def connect(
     *,
     region: str | None = None,
     endpoint_url: str | None = None,
+    access: Access | None = None,
     instance_role_only: bool = False,
     or_else: str | None = None,
 ) -> AsyncIterator[Aws]:
@@ -208,6 +241,8 @@ async def connect(
         region: the region; None: the one that the environment, or the profile that it names, has set.
         endpoint_url: the address of every service; None: ``AWS_ENDPOINT_URL``, its like for one service
             (``AWS_ENDPOINT_URL_S3``), the profile's, or AWS itself.
+        access: where the services are, and how S3 is spoken to, as the session says: on an instance that goes before
+            what is set there, for it is what the start was told; elsewhere what is set goes before it.
         or_else: the region where none is set: for what may be in any, as a bucket, to whose own S3 leads.
         instance_role_only: take credentials from the instance metadata service and from nowhere else.
 
@@ -228,7 +263,14 @@ async def connect(
     if instance_role_only:
         _forget_other_credentials(session)
     async with AsyncExitStack() as stack:
-        yield Aws(session=session, region=found, endpoint_url=endpoint_url, stack=stack)
+        yield Aws(
+            session=session,
+            region=found,
+            endpoint_url=endpoint_url,
+            access=access or Access(),
+            access_first=instance_role_only,
+            stack=stack,
+        )
 
 
 def _parse_timestamp(value: Any) -> datetime:

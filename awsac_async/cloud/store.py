@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from awsac_async.cloud.aws import CONNECT_TIMEOUT, USER_AGENT, Aws, is_aws
+from awsac_async.cloud.aws import CONNECT_TIMEOUT, USER_AGENT, Aws
 from awsac_async.session.times import now
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _CREDENTIALS_VALID = timedelta(minutes=10)
 # Of AWS's largest partition: in the others, China's for one, S3 is called otherwise.
 _USUAL_REGION = re.compile(r"(af|ap|ca|eu|il|me|mx|sa|us)-(central|north|south|east|west|(north|south)(east|west))-\d")
+_SUPPORTED = "when_supported"
 _LONGEST_RETRIES = timedelta(minutes=2)
 _LONGEST_REQUEST = timedelta(hours=6)  # a part on a slow line; what stands still ends earlier
 
@@ -36,7 +37,7 @@ async def make_store(aws: Aws, bucket: str, *, retries: int, patience: timedelta
     """
     from obstore.store import S3Store  # only a transfer should cost this
 
-    endpoint, virtual = _address(await _endpoint(aws), bucket)
+    endpoint, virtual = _address(aws, await _endpoint(aws), bucket)
     await aws.credentials()  # so that missing ones are reported as such, and here
     return S3Store(
         bucket,
@@ -45,6 +46,7 @@ async def make_store(aws: Aws, bucket: str, *, retries: int, patience: timedelta
             "endpoint": endpoint,
             "aws_endpoint_url_s3": endpoint,  # else the variable AWS_ENDPOINT_URL_S3 would win
             "virtual_hosted_style_request": virtual,
+            **({"checksum_algorithm": "SHA256"} if aws.access.request_checksum_calculation == _SUPPORTED else {}),
         },
         client_options=_client_options(aws, endpoint, patience),
         retry_config={
@@ -68,9 +70,9 @@ async def _endpoint(aws: Aws) -> str:
     return str((await aws.client("s3")).meta.endpoint_url)
 
 
-def _address(endpoint: str, bucket: str) -> tuple[str, bool]:
-    """Return the endpoint and whether it names the bucket, as the SDK does: on AWS, unless a dot breaks its TLS."""
-    if not is_aws(endpoint) or "." in bucket:
+def _address(aws: Aws, endpoint: str, bucket: str) -> tuple[str, bool]:
+    """Return the endpoint and whether it names the bucket, as the SDK does: unless a dot breaks its TLS."""
+    if aws.names_bucket_in_path(endpoint) or "." in bucket:
         return endpoint, False
     parts = urlsplit(endpoint)
     return f"{parts.scheme}://{bucket}.{parts.netloc}", True

@@ -5,7 +5,7 @@ A reader takes the text of a field and returns its value, or raises ValueError w
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -94,6 +94,18 @@ job_user = matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", "the name of a user of the
 release_mount = matching("rw|ro", "rw or ro")
 market = matching("on-demand|spot", "on-demand or spot")
 retries = integer(least=0, most=100, expected="a number from 0 to 100")
+endpoint_url = matching(r"https?://[A-Za-z0-9.\[][!-:<-~]{0,254}", "an address like https://s3.example.org")
+s3_addressing_style = matching("auto|path|virtual", "auto, path or virtual")
+request_checksum_calculation = matching("when_required|when_supported", "when_required or when_supported")
+# How each part of ``Access`` is read, wherever it stands, by its field.
+ACCESS: Mapping[str, Callable[[str], str]] = {
+    names.ENDPOINT_URL: endpoint_url,
+    names.ENDPOINT_URL_EC2: endpoint_url,
+    names.ENDPOINT_URL_S3: endpoint_url,
+    names.ENDPOINT_URL_SDB: endpoint_url,
+    names.S3_ADDRESSING_STYLE: s3_addressing_style,
+    names.REQUEST_CHECKSUM_CALCULATION: request_checksum_calculation,
+}
 short_description = matching(
     _DOMAIN + "{1,8}", "letters, digits, '_', '.' or '-' only (it becomes part of names in S3 and SimpleDB)"
 )

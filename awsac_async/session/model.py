@@ -11,7 +11,7 @@ States of a job, and the only transitions there are (``*`` from every state that
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 
@@ -125,7 +125,33 @@ class JobSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartInfo(JobSettings):
+class Access:
+    """Where the services of a session are, and how its S3 is spoken to; the defaults are those of AWS.
+
+    The addresses are of all services, and of single ones, which win; "": as the AWS tools are set.
+    ``s3_addressing_style``: whether a bucket is named in the ``path``, in the host's name (``virtual``), or, ``auto``,
+    in that on AWS and in the path elsewhere. ``request_checksum_calculation``: ``when_required`` or ``when_supported``.
+    """
+
+    endpoint_url: str = ""
+    endpoint_url_ec2: str = ""
+    endpoint_url_s3: str = ""
+    endpoint_url_sdb: str = ""
+    s3_addressing_style: str = "auto"
+    request_checksum_calculation: str = "when_required"
+
+    def endpoint(self, service: str) -> str:
+        """Return the address that is named for a service, as botocore calls it; "" if none is."""
+        single: str = getattr(self, f"endpoint_url_{service}", "")
+        return single or self.endpoint_url
+
+    def access(self) -> dict[str, str]:
+        """Return these fields alone, by name."""
+        return {each.name: getattr(self, each.name) for each in fields(Access)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartInfo(JobSettings, Access):
     """A parsed ``session.ini``; defaults keep the behaviour of 2008.
 
     ``price_per_hour`` is in USD for one instance (None: to be asked of AWS).
@@ -160,12 +186,13 @@ class UserData:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionRecord:
+class SessionRecord(Access):
     """What ``session-<session_id>.cfg`` remembers: twelve keys of 2008, and ours.
 
     ``ec2_reservation_id`` is "" until RunInstances has answered: such a session is *uncompleted* and ``start``
     continues it with the same ``client_token``. ``price_per_hour`` is that of one instance in USD, None if it was not
-    known at the start. The five fields after it are what RunInstances is told, for further launches.
+    known at the start. The five fields after it are what RunInstances is told, for further launches. ``Access`` is what
+    the ini says of it.
     """
 
     session_id: str

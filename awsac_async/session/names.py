@@ -60,6 +60,13 @@ USER_DATA_JOB_TIMEOUT = "job_timeout"
 USER_DATA_RETRIES = "retries"
 USER_DATA_JOB_USER = "job_user"
 USER_DATA_RELEASE_MOUNT = "release_mount"
+# Where the services are, and how S3 is spoken to, as the start was told: also the keys of files.
+ENDPOINT_URL = "endpoint_url"
+ENDPOINT_URL_EC2 = "endpoint_url_ec2"
+ENDPOINT_URL_S3 = "endpoint_url_s3"
+ENDPOINT_URL_SDB = "endpoint_url_sdb"
+S3_ADDRESSING_STYLE = "s3_addressing_style"
+REQUEST_CHECKSUM_CALCULATION = "request_checksum_calculation"
 # Which launch of the session the instance belongs to: 2, 3 … for those of ``retry``; the first is not said.
 USER_DATA_LAUNCH = "launch"
 

@@ -17,7 +17,7 @@ from awsac_async.session import fields, names
 from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import FormatError, InputError
 from awsac_async.session.inifile import read_section
-from awsac_async.session.model import SessionRecord
+from awsac_async.session.model import Access, SessionRecord
 
 SECTION = "sessionconfig"
 _EXPECTED = "the session file that start has written (a session that was cleaned up has none)"
@@ -33,6 +33,10 @@ def _time_or_nothing(text: str) -> str:
     if text:
         fields.time(text)
     return text
+
+
+def _or_nothing(reader: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: reader(text) if text else ""
 
 
 def _price_or_nothing(text: str) -> float | None:
@@ -82,6 +86,7 @@ _OUR_KEYS: Mapping[str, tuple[Any, Callable[[str], Any]]] = {
     "security_group_ids": ((), _words),
     "subnet_id": ("", _any_text),
     "market": ("on-demand", fields.market),
+    **{key: (getattr(Access, key), _or_nothing(reader)) for key, reader in fields.ACCESS.items()},
 }
 _COLUMNS = {**_KEYS_2008, **{key: (key, reader) for key, (_, reader) in _OUR_KEYS.items()}}
 

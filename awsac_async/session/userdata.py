@@ -12,7 +12,7 @@ from awsac_async.session import fields, names
 from awsac_async.session.durations import format_seconds, parse_duration, parse_hours
 from awsac_async.session.errors import FormatError
 from awsac_async.session.launches import FIRST_RETRY
-from awsac_async.session.model import JobSettings, StartInfo, UserData
+from awsac_async.session.model import Access, JobSettings, StartInfo, UserData
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html: 16 KB, before base64.
 MAX_BYTES = 16 * 1024
@@ -78,10 +78,27 @@ def read_settings(user_data: UserData) -> JobSettings:
     return JobSettings(**values)
 
 
+def access_fields(access: Access) -> dict[str, str]:
+    """Return the fields that tell the instances where the services are; what is as on AWS is not said."""
+    return {key: value for key, value in access.access().items() if value != getattr(Access, key)}
+
+
+def read_access(user_data: UserData) -> Access:
+    """Read those fields; one that cannot be read is taken for missing, so that the others lead to the session."""
+    return Access(**{key: text for key in fields.ACCESS if (text := _access(user_data, key)) is not None})
+
+
+def _access(user_data: UserData, key: str) -> str | None:
+    try:
+        return fields.ACCESS[key](user_data.extra[key])
+    except (KeyError, ValueError):
+        return None
+
+
 def check_fields(user_data: UserData) -> None:
     """Raise FormatError if one of our fields cannot be read; the readers below then take it for missing."""
     read_settings(user_data)
-    for key, reader in _NUMBERS.items():
+    for key, reader in {**_NUMBERS, **fields.ACCESS}.items():
         if key in user_data.extra:
             fields.read_field(reader, user_data.extra[key], file=_FILE, field=key)
 

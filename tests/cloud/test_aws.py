@@ -13,6 +13,7 @@ from awsac_async.cloud.bucket import Bucket, Upload
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.status import status_store
 from awsac_async.session import errors
+from awsac_async.session.model import Access
 from tests.cloud.faults import query_error
 
 
@@ -78,6 +79,35 @@ async def test_region_credentials_and_endpoint_can_come_from_a_profile(monkeypat
     assert all("AKIAPROFILE/" in asked.headers["authorization"] for asked in proxy.asked)
     assert {asked.headers["x-amz-security-token"] for asked in proxy.asked} == {"temporary"}
     assert all("/eu-west-1/s3/" in asked.headers["authorization"] for asked in proxy.asked)
+
+
+async def test_what_the_tools_are_set_to_goes_before_what_a_session_says_but_not_on_an_instance(monkeypatch, nobody):
+    says = Access(endpoint_url="http://127.0.0.1:9", endpoint_url_s3="http://127.0.0.1:10")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", nobody)
+    async with connect(access=says) as client, connect(access=says, instance_role_only=True) as agent:
+        assert [client.endpoint_of(service) for service in ("ec2", "s3")] == [nobody, nobody]
+        assert [agent.endpoint_of(service) for service in ("ec2", "s3")] == [
+            "http://127.0.0.1:9",
+            "http://127.0.0.1:10",
+        ]
+        assert client.access_in_use == Access(endpoint_url=nobody)
+        assert agent.access_in_use == Access(
+            endpoint_url_ec2="http://127.0.0.1:9",
+            endpoint_url_s3="http://127.0.0.1:10",
+            endpoint_url_sdb="http://127.0.0.1:9",
+        )
+
+
+async def test_checksums_are_sent_by_both_libraries_where_a_session_asks_for_them(proxy):
+    sums = {}
+    for calculation in ("when_required", "when_supported"):
+        proxy.reset()
+        access = Access(endpoint_url=proxy.endpoint, request_checksum_calculation=calculation)
+        async with connect(access=access) as aws:
+            await Bucket(aws, "awsac-sessions").put("checksum-test", b"content")
+            await Bucket(aws, "awsac-sessions").upload([Upload(source=b"content", key="checksum-test")])
+        sums[calculation] = [sum(name.startswith("x-amz-checksum-") for name in asked.headers) for asked in proxy.asked]
+    assert sums == {"when_required": [0, 0], "when_supported": [1, 1]}
 
 
 async def test_a_region_that_nobody_set_is_asked_for(monkeypatch):

@@ -1,5 +1,6 @@
 """Bulk transfer goes to the endpoint that the SDK itself would use."""
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from awsac_async.cloud import store
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.transfer import PATIENCE_DOWN
 from awsac_async.session.errors import InputError
+from awsac_async.session.model import Access
 
 _PLAIN = {
     "AWS_ACCESS_KEY_ID": "AKIDTEST",
@@ -26,9 +28,9 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, value)
 
 
-async def endpoints(region: str) -> tuple[str, str]:
+async def endpoints(region: str, access: Access | None = None) -> tuple[str, str]:
     """Return the host that a bucket's store asks, and the one that the SDK's client asks."""
-    async with connect(region=region) as aws:
+    async with connect(region=region, access=access) as aws:
         made = await store.make_store(aws, "bucket", retries=0, patience=PATIENCE_DOWN)
         client = await aws.client("s3")
         return made.config["endpoint"], client.meta.endpoint_url
@@ -69,3 +71,12 @@ async def test_an_endpoint_that_is_no_address_is_said_to_be_none(monkeypatch: py
     monkeypatch.setenv("AWS_ENDPOINT_URL", "storage")
     with pytest.raises(InputError, match="endpoint cannot be used"):
         await endpoints("eu-central-1")
+
+
+async def test_a_session_says_where_s3_is_and_where_its_requests_name_the_bucket() -> None:
+    elsewhere = Access(endpoint_url="http://127.0.0.1:9", endpoint_url_s3="http://s3.example.org:9")
+    assert await endpoints("eu-central-1", elsewhere) == ("http://s3.example.org:9", "http://s3.example.org:9")
+    virtual = replace(elsewhere, s3_addressing_style="virtual")
+    assert await endpoints("eu-central-1", virtual) == ("http://bucket.s3.example.org:9", "http://s3.example.org:9")
+    path = Access(s3_addressing_style="path")
+    assert (await endpoints("eu-central-1", path))[0] == "https://s3.eu-central-1.amazonaws.com"

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 
 from awsac_async.session.durations import MAX_SECONDS
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import JobSettings, UserData
+from awsac_async.session.model import Access, JobSettings, UserData
 from awsac_async.session.startinfo import parse_startinfo
 from awsac_async.session.userdata import (
+    access_fields,
     check_fields,
     format_user_data,
     launch_number,
     parse_user_data,
+    read_access,
     read_settings,
     settings_fields,
     with_launch,
@@ -179,3 +181,22 @@ def test_the_instances_of_a_further_launch_are_told_its_number_and_all_else_as_b
 def test_a_launch_that_is_none_is_refused(launch):
     with pytest.raises(FormatError, match="launch"):
         check_fields(parse_user_data(f"{OF_2008};launch={launch}"))
+
+
+def test_where_the_services_are_is_told_to_instances_only_where_that_is_not_as_on_aws():
+    assert access_fields(Access()) == {}
+    access = Access(
+        endpoint_url="https://cloud.example.org",
+        endpoint_url_s3="http://[::1]:9000/s3",
+        s3_addressing_style="virtual",
+        request_checksum_calculation="when_supported",
+    )
+    user_data = replace(PARSED, extra=access_fields(access))
+    assert read_access(parse_user_data(format_user_data(user_data))) == access
+
+
+def test_an_address_that_is_none_is_named_and_does_not_hide_the_others():
+    user_data = replace(PARSED, extra={"endpoint_url": "storage", "endpoint_url_s3": "http://127.0.0.1:9"})
+    with pytest.raises(FormatError, match="endpoint_url: found 'storage', expected an address like https://"):
+        check_fields(user_data)
+    assert read_access(user_data) == Access(endpoint_url_s3="http://127.0.0.1:9")

@@ -125,7 +125,9 @@ async def connected(read: Reading, *, region: str | None) -> AsyncIterator[Aws]:
         raise _told(read.problems)
     async with AsyncExitStack() as stack:
         try:
-            aws = await stack.enter_async_context(connect(region=region or read.startinfo.region))
+            aws = await stack.enter_async_context(
+                connect(region=region or read.startinfo.region, access=read.startinfo)
+            )
         except AwsacError as error:
             raise _told([*read.problems, error]) from error
         yield aws

@@ -120,7 +120,7 @@ async def get_results(
     folder = output / results_directory(record.session_id)
     selection = Selection(jobs=jobs, only=only)
     with opened(folder) as known:
-        async with connect(region=record.region) as aws:
+        async with connect(region=record.region, access=record) as aws:
             return await _Run(aws, record, folder, known, selection).get(on_existing, on_progress, extract)
 
 

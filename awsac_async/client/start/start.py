@@ -25,7 +25,7 @@ from awsac_async.session.model import SessionRecord, UserData
 from awsac_async.session.names import USER_DATA_HOURS, USER_DATA_JOBS, USER_DATA_OBJECTS, session_file
 from awsac_async.session.record import new_session_id, write_record
 from awsac_async.session.times import format_time, now
-from awsac_async.session.userdata import format_user_data, max_hours, parse_user_data, settings_fields
+from awsac_async.session.userdata import access_fields, format_user_data, max_hours, parse_user_data, settings_fields
 
 OnEvent = Callable[[events.StartEvent], None]
 Proceed = Callable[[Plan], Awaitable[bool]]
@@ -83,7 +83,7 @@ async def start(
             start = _Start(
                 aws=aws,
                 inputs=read.inputs,
-                record=earlier or _new_record(read.inputs, plan),
+                record=earlier or _new_record(read.inputs, plan, aws),
                 continued=earlier is not None,
                 directory=session.parent if session else directory,
                 on_event=on_event,
@@ -98,13 +98,13 @@ def _earlier(inputs: Inputs | None, session: Path | None, directory: Path) -> Se
     return read_uncompleted(session, inputs.digest) if session else find_uncompleted(directory, inputs.digest)
 
 
-def _new_record(inputs: Inputs, plan: Plan) -> SessionRecord:
+def _new_record(inputs: Inputs, plan: Plan, aws: Aws) -> SessionRecord:
     info, time = inputs.startinfo, now()
     session_id = new_session_id(info.shortdescr, time.astimezone(), os.urandom(16))
     extra = {USER_DATA_JOBS: str(info.n_jobs), USER_DATA_HOURS: f"{plan.max_hours:g}"}
     if inputs.data:
         extra[USER_DATA_OBJECTS] = str(len(inputs.data))
-    extra |= settings_fields(info)
+    extra |= settings_fields(info) | access_fields(aws.access_in_use)
     user_data = UserData(
         session_id=session_id,
         bucket=info.bucket,
@@ -135,6 +135,7 @@ def _new_record(inputs: Inputs, plan: Plan) -> SessionRecord:
         security_group_ids=info.security_group_ids,
         subnet_id=info.subnet_id or "",
         market=info.market,
+        **info.access(),
     )
 
 
