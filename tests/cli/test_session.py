@@ -79,7 +79,7 @@ def test_start_prints_the_plan_and_what_2008_printed_in_its_order(session: Sessi
 
 
 def test_the_session_file_has_the_twelve_keys_as_a_client_of_2008_reads_them(
-    session: Session, account: Account
+    session: Session, account: Account, embedded: Embedded
 ) -> None:
     parser = configparser.ConfigParser()  # interpolation is on
     parser.read(session.file)
@@ -92,7 +92,8 @@ def test_the_session_file_has_the_twelve_keys_as_a_client_of_2008_reads_them(
         "n_instances": "2",
         "unused_cores": "1",
         "cores_per_instance": "2",
-        "runuserdata": f"{session.id};awsac-sessions;jobs.tar.bz2;2;n_jobs=3;max_hours=0.5;data=1",
+        "runuserdata": f"{session.id};awsac-sessions;jobs.tar.bz2;2;n_jobs=3;max_hours=0.5;data=1"
+        f";endpoint_url={embedded.endpoint}",
         "shortdescr": "test",
         "bucket": "awsac-sessions",
         "n_jobs": "3",
