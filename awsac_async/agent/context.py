@@ -25,6 +25,8 @@ from awsac_async.cloud.status import StatusStore, status_store
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.session.model import Job, JobRecord, JobState, UserData
 from awsac_async.session.names import InstancePaths
+from awsac_async.session.statusdocs import StatusWriter
+from awsac_async.session.userdata import launch_number, status_kind
 
 _LEAVING_SHARE = 0.25  # of the time from the jobs' end to the machine's
 
@@ -59,8 +61,9 @@ class Agent:
         self.launch: OwnLaunch | None = first_launch(self.user_data, self.instance.launch_index)
         self.state = State(directory=self.paths.state)
         self.bucket = Bucket(self.aws, self.user_data.bucket)
-        self.store: StatusStore = status_store(self.aws, session_id)
-        self.reporter = StatusReporter(self.store, on_end_written=self.state.keep_told)
+        kind = status_kind(self.user_data)
+        self.store: StatusStore = status_store(self.aws, session_id, kind=kind, bucket=self.user_data.bucket)
+        self.reporter = StatusReporter(self.store, by=self.status_writer, on_end_written=self.state.keep_told)
         # Before the machine's end there must be time to say what was not saved, and to send the log.
         left = self.deadline.left() - _LEAVING_SHARE * self.deadline.warning()
         saved_until = asyncio.get_running_loop().time() + left
@@ -81,6 +84,10 @@ class Agent:
         if self.launch is None:
             raise ValueError("the launch of this instance is not known yet")
         return self.launch
+
+    def status_writer(self) -> StatusWriter:
+        """Return whose word it is what this agent says of its jobs."""
+        return StatusWriter(launch=launch_number(self.user_data), launch_index=self.known_launch.launch_index)
 
     @property
     def interrupt_at(self) -> Path:

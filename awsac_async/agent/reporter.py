@@ -16,6 +16,7 @@ from awsac_async.cloud.status import StatusStore
 from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.model import TRANSITIONS, JobRecord
 from awsac_async.session.redaction import secrets
+from awsac_async.session.statusdocs import StatusWriter
 
 _log = logging.getLogger(__name__)
 _LAST_PAUSE_SECONDS = 2.0
@@ -26,11 +27,18 @@ class StatusReporter:
 
     Args:
         store: the status store.
+        by: says whose word it is, asked when something is written.
         on_end_written: told of each job whose end is written there.
     """
 
-    def __init__(self, store: StatusStore, *, on_end_written: Callable[[int], None] = lambda _: None) -> None:
-        self._store, self._on_end_written = store, on_end_written
+    def __init__(
+        self,
+        store: StatusStore,
+        *,
+        by: Callable[[], StatusWriter],
+        on_end_written: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._store, self._by, self._on_end_written = store, by, on_end_written
         self._records: dict[int, JobRecord] = {}
         self._unwritten: set[int] = set()
         self._news = asyncio.Event()
@@ -48,8 +56,7 @@ class StatusReporter:
         before = self._records.get(record.number)
         if before is not None and before.state is not record.state and record.state not in TRANSITIONS[before.state]:
             raise ValueError(f"job {record.number} cannot go from {before.state} to {record.state}")
-        # Who reports quotes what AWS, tools and jobs said; the status is for all who may read the session.
-        self._records[record.number] = replace(record, reason=secrets.redact(record.reason))
+        self._records[record.number] = _readable(record)
         self._unwritten.add(record.number)
         self._news.set()
         if self._writer is None:
@@ -57,7 +64,7 @@ class StatusReporter:
 
     def know(self, record: JobRecord) -> None:
         """Take over a job whose end a predecessor has written: it may have begun anew elsewhere since."""
-        self._records[record.number] = record
+        self._records[record.number] = _readable(record)
 
     def records(self) -> list[JobRecord]:
         """Return how each job stands, by number."""
@@ -81,6 +88,7 @@ class StatusReporter:
                 if await self._write(sorted(self._unwritten)):
                     break
                 await self._pause(pause)
+            await self._rest()
 
     async def _write(self, numbers: Iterable[int]) -> bool:
         """Write the latest records of these jobs; whether the store took them."""
@@ -102,16 +110,29 @@ class StatusReporter:
         if not records:
             return
         try:
-            await self._store.write(records)
+            await self._store.write(records, by=self._by(), known=self.records())
         except NotFoundError:
             await self._store.create()
-            await self._store.write(records)
+            await self._store.write(records, by=self._by(), known=self.records())
 
     async def _pause(self, seconds: float) -> None:
         """Wait before another try: as long as it takes, but shortly when the agent is about to leave."""
         if self._closing.is_set():
             await asyncio.sleep(min(seconds, _LAST_PAUSE_SECONDS))
             return
+        await self._unless_closing(seconds)
+
+    async def _rest(self) -> None:
+        """Wait as long as the store wants between two writes, in which only the latest news are kept."""
+        if self._store.pause:
+            await self._unless_closing(self._store.pause)
+
+    async def _unless_closing(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
+
+
+def _readable(record: JobRecord) -> JobRecord:
+    # Who reports quotes what AWS, tools and jobs said; the status is for all who may read the session.
+    return replace(record, reason=secrets.redact(record.reason))

@@ -4,10 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from awsac_async.session.costs import shown_usd
 from awsac_async.session.durations import shown_duration, warning_seconds
+from awsac_async.session.model import StatusKind
 from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
     from awsac_async.client import Plan
+
+
+_STORES = {StatusKind.SIMPLEDB: "SimpleDB", StatusKind.S3: "S3"}
 
 
 def plan_values(plan: "Plan") -> dict[str, Any]:
@@ -28,6 +32,8 @@ def plan_values(plan: "Plan") -> dict[str, Any]:
         "retries": plan.retries,
         "job_user": plan.job_user,
         "release_mount": plan.release_mount,
+        "status_store": plan.status_store,
+        "status_reason": plan.status_reason,
         "price_per_hour": plan.price_per_hour,
         "price_source": plan.price_source,
         "volumes_per_hour": plan.volumes_per_hour,
@@ -46,6 +52,7 @@ def plan_text(plan: "Plan") -> str:
         f"volumes:      {plan.n_volumes} with {plan.volumes_gib} GiB in all",
         *_deadline(plan),
         *_settings(plan),
+        f"status in:    {_STORES[plan.status_store]}, {plan.status_reason}",
         f"price:        {_price(plan)}",
         f"worst case:   {_worst_case(plan)}",
         *(f"note:         {remark}" for remark in plan.remarks),

@@ -11,11 +11,12 @@ from awsac_async.cli.options import given_region
 from awsac_async.cli.plan import Archive, Data, Ini, Local, MaxCost, Shorten
 from awsac_async.cli.plantext import plan_text, plan_values
 from awsac_async.cli.render import ProgressBar
+from awsac_async.session.model import StatusKind
 from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
     from awsac_async.client import Plan, StartEvent
-    from awsac_async.client.start.events import Named
+    from awsac_async.client.start.events import JobsWritten, Named
 
 
 def start(
@@ -100,7 +101,7 @@ class _Shown:
             case events.UserDataBuilt():
                 self._show(f"user data:    {event.user_data}", user_data=event.user_data)
             case events.JobsWritten():
-                self._show(f"domain:       {event.domain}, {counted(event.n_jobs, 'job')} written", domain=event.domain)
+                self._written(event)
             case _:
                 self._ended(event)
 
@@ -112,6 +113,13 @@ class _Shown:
         how = "continued" if event.continued else "new"
         self._fate = _kept(event.session_file, "nothing was started yet")
         self._show(f"session ID:   {event.session_id} ({how})", session_id=event.session_id, continued=event.continued)
+
+    def _written(self, event: "JobsWritten") -> None:
+        jobs = counted(event.n_jobs, "job")
+        if event.kind is StatusKind.SIMPLEDB:
+            self._show(f"domain:       {event.place}, {jobs} written", domain=event.place)
+        else:
+            self._show(f"status:       {event.place}, {jobs} written", status=event.place)
 
     def _ended(self, event: "StartEvent") -> None:
         from awsac_async.client import events

@@ -15,7 +15,7 @@ from awsac_async.client.pace import Pace
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import InstanceInfo, Instances
-from awsac_async.cloud.status import status_store
+from awsac_async.cloud.status import StatusStore, store_of
 from awsac_async.cloud.waiting import attempts
 from awsac_async.session.errors import CloudError, NotFoundError, ThrottledError
 from awsac_async.session.model import LOST, JobRecord, SessionRecord
@@ -102,14 +102,15 @@ async def watch(
     """
     record = await asyncio.to_thread(read_record, session)
     async with connect(region=record.region, access=record) as aws:
-        status = await read_status(aws, record)
+        store = store_of(aws, record)
+        status = await read_status(aws, record, store=store)
         yield status
         pace, failures = Pace(), list[CloudError]()
         pause = pace.after(status.jobs, changed=True, took=0.0)
         while not status.over:
             await asyncio.sleep(pause)
             failures.clear()
-            latest, took = await _patiently(aws, record, on_failure, failures)
+            latest, took = await _patiently(aws, record, store, on_failure, failures)
             changed = latest != status
             throttled = any(isinstance(each, ThrottledError) for each in failures)
             pause = pace.after(latest.jobs, changed=changed, took=took, throttled=throttled)
@@ -119,14 +120,18 @@ async def watch(
 
 
 async def _patiently(
-    aws: Aws, record: SessionRecord, on_failure: Callable[[CloudError], None], failures: list[CloudError]
+    aws: Aws,
+    record: SessionRecord,
+    store: StatusStore,
+    on_failure: Callable[[CloudError], None],
+    failures: list[CloudError],
 ) -> tuple[SessionStatus, float]:
     """Return the status, and how many seconds it took to get; what failed before is added to ``failures``."""
     clock = asyncio.get_running_loop().time
     async for last in attempts(within=_PATIENCE, longest=10.0):
         began = clock()
         try:
-            return await read_status(aws, record), clock() - began
+            return await read_status(aws, record, store=store), clock() - began
         except CloudError as error:
             if last or not error.temporary:
                 raise
@@ -136,31 +141,43 @@ async def _patiently(
     raise AssertionError("attempts() ends with a last one")
 
 
-async def read_status(aws: Aws, record: SessionRecord, *, timings: bool = True) -> SessionStatus:
-    """Read the status over a connection that is there; every job of the session is in it."""
+async def read_status(
+    aws: Aws, record: SessionRecord, *, store: StatusStore | None = None, timings: bool = True
+) -> SessionStatus:
+    """Read the status over a connection that is there; every job of the session is in it.
+
+    ``store`` is that of an earlier look, which knows what has not changed since.
+    """
     # In this order: once an instance is seen to be gone, its last status has been written.
     instances = tuple(await Instances(aws).of_session(record.session_id))
-    return await status_with(aws, record, instances, timings=timings)
+    return await status_with(aws, record, instances, store=store, timings=timings)
 
 
 async def status_with(
-    aws: Aws, record: SessionRecord, instances: tuple[InstanceInfo, ...], *, timings: bool = True
+    aws: Aws,
+    record: SessionRecord,
+    instances: tuple[InstanceInfo, ...],
+    *,
+    store: StatusStore | None = None,
+    timings: bool = True,
 ) -> SessionStatus:
     """Read the status of a session whose instances have been asked for, as ``read_status``."""
-    kept = {job.number: job for job in await _read_jobs(aws, record, timings=timings)}
+    store = store or store_of(aws, record)
+    kept = {job.number: job for job in await _read_jobs(store, timings=timings)}
     jobs = [kept.get(number) or JobRecord(number=number) for number in sorted({*range(1, record.n_jobs + 1), *kept})]
     over = await _over(aws, record, instances, jobs)
-    jobs = [job if job.number in kept else replace(job, reason=_NOT_KEPT if over else _NOT_YET) for job in jobs]
+    unknown = "; ".join(store.damage) or (_NOT_KEPT if over else _NOT_YET)
+    jobs = [job if job.number in kept else replace(job, reason=unknown) for job in jobs]
     shown = _by_launch_index(instances)
     jobs = [_with_reason(job, shown) if _left_behind(job, shown, over) else job for job in jobs]
     return SessionStatus(record=record, jobs=tuple(jobs), instances=instances, over=over)
 
 
-async def _read_jobs(aws: Aws, record: SessionRecord, *, timings: bool) -> tuple[JobRecord, ...]:
+async def _read_jobs(store: StatusStore, *, timings: bool) -> list[JobRecord]:
     try:
-        return tuple(await status_store(aws, record.session_id).read(timings=timings))
+        return await store.read(timings=timings)
     except NotFoundError:  # In 2008 the first agent made the domain; and cleanup deletes it.
-        return ()
+        return []
 
 
 async def _over(

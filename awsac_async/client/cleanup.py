@@ -17,12 +17,12 @@ from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.objects import address
-from awsac_async.cloud.status import status_store
+from awsac_async.cloud.status import store_of
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.cloud.waiting import attempts
 from awsac_async.session.durations import rough_span
 from awsac_async.session.errors import CloudError, InputError
-from awsac_async.session.model import SessionRecord
+from awsac_async.session.model import SessionRecord, StatusKind
 from awsac_async.session.names import prefixes, session_copy_key
 from awsac_async.session.record import read_record
 from awsac_async.session.times import now
@@ -126,7 +126,7 @@ class _Cleanup:
 
     def __init__(self, *, aws: Aws, record: SessionRecord, on_event: Callable[[CleanupEvent], None]) -> None:
         self._aws, self._record, self._on_event = aws, record, on_event
-        self._store = status_store(aws, record.session_id)
+        self._store = store_of(aws, record)
         self._instances = Instances(aws)
         self._bucket = Bucket(aws, record.bucket)
         self.deleted: list[Deleted] = []
@@ -146,9 +146,9 @@ class _Cleanup:
         await self._until_gone()
 
     async def delete_domain(self, confirm: Confirm) -> bool:
-        """Ask, delete, and return whether the domain is gone."""
+        """Ask, delete, and return whether the domain is gone; a status in S3 is among the objects."""
         domain = self._record.session_id
-        if not await self._store.exists():
+        if self._record.status_store is StatusKind.S3 or not await self._store.exists():
             return True
         if not await confirm(DomainQuestion(domain=domain)):
             return False
@@ -185,6 +185,8 @@ class _Cleanup:
 
     async def delete_volumes(self) -> None:
         """Delete the session's volumes. Its instances are gone: no job can need them any more."""
+        if not self._record.volumes:
+            return
         volumes = Volumes(self._aws)
         for each in await volumes.of_session(self._record.session_id):
             await volumes.delete(each.volume_id)

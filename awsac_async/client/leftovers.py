@@ -10,11 +10,11 @@ from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.objects import address
-from awsac_async.cloud.status import status_store
+from awsac_async.cloud.simpledb import SimpleDbStatus
 from awsac_async.cloud.unfinished import unfinished_uploads
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.cloud.waiting import attempts
-from awsac_async.session.model import SessionRecord
+from awsac_async.session.model import SessionRecord, StatusKind
 from awsac_async.session.names import prefixes, session_copy_key
 
 _SETTLED_WITHIN = 30.0  # seconds; what S3 shows is there, and waited for no longer
@@ -49,7 +49,13 @@ def looked_at(record: SessionRecord, kept: Kept) -> tuple[str, ...]:
     """Return where ``find_left`` looks, in words."""
     places = " and ".join(address(record.bucket, prefix) for prefix in prefixes(record.session_id))
     objects = [] if kept.objects else [f"objects and unfinished uploads below {places}"]
-    return ("instances", "volumes", *objects, *([] if kept.domain else [f"the domain {record.session_id}"]))
+    volumes = ["volumes"] if record.volumes else []
+    domain = [f"the domain {record.session_id}"] if _may_have_domain(record, kept) else []
+    return ("instances", *volumes, *objects, *domain)
+
+
+def _may_have_domain(record: SessionRecord, kept: Kept) -> bool:
+    return record.status_store is StatusKind.SIMPLEDB and not kept.domain
 
 
 async def find_left(aws: Aws, record: SessionRecord, kept: Kept) -> tuple[Left, ...]:
@@ -66,7 +72,7 @@ async def _look(aws: Aws, record: SessionRecord, kept: Kept) -> AsyncIterator[Le
     for instance in await Instances(aws).of_session(session_id):
         if instance.live:
             yield Left(kind="instance", name=instance.instance_id)
-    for volume in await Volumes(aws).of_session(session_id):
+    for volume in await Volumes(aws).of_session(session_id) if record.volumes else ():
         if volume.state not in _GONE:
             yield Left(kind="volume", name=volume.volume_id)
     for prefix in () if kept.objects else prefixes(session_id):
@@ -75,5 +81,5 @@ async def _look(aws: Aws, record: SessionRecord, kept: Kept) -> AsyncIterator[Le
                 yield Left(kind="object", name=address(record.bucket, found.key))
         for upload in await unfinished_uploads(aws, record.bucket, prefix):
             yield Left(kind="unfinished upload", name=address(record.bucket, upload.key))
-    if not kept.domain and await status_store(aws, session_id).exists():
+    if _may_have_domain(record, kept) and await SimpleDbStatus(aws, session_id).exists():
         yield Left(kind="domain", name=session_id)

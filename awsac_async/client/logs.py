@@ -17,7 +17,7 @@ from awsac_async.client.launches import count_instances
 from awsac_async.client.logchunks import LogBytes, LogReader, LogSource, opened
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
-from awsac_async.cloud.status import status_store
+from awsac_async.cloud.status import StatusStore, store_of
 from awsac_async.cloud.waiting import attempts, jittered
 from awsac_async.session.control import Control
 from awsac_async.session.errors import CloudError, InputError, NotFoundError
@@ -65,14 +65,15 @@ async def logs(
     async with connect(region=record.region, access=record) as aws:
         bucket = Bucket(aws, record.bucket)
         sources = await _sources(bucket, record, numbers, agents)
+        store = store_of(aws, record)
         async with opened(bucket, record.session_id, sources) as reader:
             if follow:
-                following = _Following(aws=aws, bucket=bucket, record=record, sources=sources, tail=tail)
+                following = _Following(aws=aws, bucket=bucket, record=record, store=store, sources=sources, tail=tail)
                 async with aclosing(following.read(reader, on_failure)) as live:
                     async for piece in live:
                         yield piece
                 tail = following.tail
-            cut, unknown = await _cut_logs(aws, record, sources)
+            cut, unknown = await _cut_logs(store, sources)
             await reader.look()
             await reader.look_for_packed(cut)
             if tail is not None:
@@ -109,9 +110,7 @@ def _numbers(record: SessionRecord, jobs: Collection[int] | None, agents: bool) 
     return sorted(set(jobs))
 
 
-async def _cut_logs(
-    aws: Aws, record: SessionRecord, sources: Sequence[LogSource]
-) -> tuple[dict[int, int], CloudError | None]:
+async def _cut_logs(store: StatusStore, sources: Sequence[LogSource]) -> tuple[dict[int, int], CloudError | None]:
     """Return the jobs that have ended before all of their log was sent, or why that is not known.
 
     Of each, by its number, at which byte of its log the packed output begins that has the rest.
@@ -119,7 +118,7 @@ async def _cut_logs(
     if all(source.job is None for source in sources):
         return {}, None
     try:
-        jobs = await status_store(aws, record.session_id).read()
+        jobs = await store.read()
     except NotFoundError:  # cleanup deletes it
         return {}, None
     except CloudError as error:
@@ -143,6 +142,7 @@ class _Following:
     aws: Aws
     bucket: Bucket
     record: SessionRecord
+    store: StatusStore
     sources: list[LogSource]
     tail: int | None
     wish_at: float = field(default_factory=time.monotonic)
@@ -196,7 +196,7 @@ class _Following:
         """Whether these logs are complete, asked not too often; an agent sends a job's before it says that it ended."""
         if time.monotonic() < self.status_at:
             return False
-        status = await read_status(self.aws, self.record)
+        status = await read_status(self.aws, self.record, store=self.store)
         self.status_at = time.monotonic() + _STATUS_SECONDS
         self.complete, self.ended = self.ended, frozenset(job.number for job in status.jobs if job.state.final)
         return status.over or all(source.job in self.ended for source in self.sources)

@@ -17,7 +17,7 @@ from awsac_async.client.retryplan import Choice, RetryPlan, choose, new_launch, 
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances, Launch
-from awsac_async.cloud.status import status_store
+from awsac_async.cloud.status import store_of
 from awsac_async.cloud.waiting import attempts
 from awsac_async.session.control import Control
 from awsac_async.session.errors import AwsacError, CloudError, ConflictError, InputError
@@ -25,6 +25,7 @@ from awsac_async.session.launches import LaunchDocument, format_launch
 from awsac_async.session.model import JobRecord, SessionRecord
 from awsac_async.session.names import X_ATTEMPT, archive_key, launch_key
 from awsac_async.session.record import read_record
+from awsac_async.session.statusdocs import StatusWriter
 from awsac_async.session.times import format_time, now
 from awsac_async.session.userdata import parse_user_data, with_launch
 
@@ -167,7 +168,8 @@ class _Retry:
         self._aws, self._record, self._document, self._tell = aws, plan.record, plan.document, tell
         self._status = status
         self._bucket = Bucket(aws, plan.record.bucket)
-        self._store = status_store(aws, plan.record.session_id)
+        self._store = store_of(aws, plan.record)
+        self._writer = StatusWriter(launch=plan.document.launch)
         self._key = launch_key(plan.record.session_id, plan.document.launch)
         self._before: list[JobRecord] = []
         self._can_be_undone = not plan.continued
@@ -242,7 +244,8 @@ class _Retry:
         self._before = [job for job in jobs if job.launch_index != indexes[job.number]]
         self._can_be_undone = len(self._before) == len(jobs)
         first = {job.number: job.attempt for job in self._document.jobs}
-        await self._store.write([_pending(job, indexes[job.number], first[job.number]) for job in self._before])
+        waiting = [_pending(job, indexes[job.number], first[job.number]) for job in self._before]
+        await self._store.write(waiting, by=self._writer)
 
     async def _launch(self) -> RetryLaunched:
         try:
@@ -292,7 +295,7 @@ class _Retry:
             if last and last.launch >= self._document.launch and last != self._document:
                 self._tell(RetryKept(reason="another client has taken it up"))
                 return
-            await self._store.write([_as_before(job) for job in self._before])
+            await self._store.take_back(self._before, by=self._writer)
             if await self._is_ours():
                 await self._bucket.delete([self._key])
         except AwsacError as error:
@@ -305,7 +308,3 @@ def _pending(job: JobRecord, launch_index: int, attempt: int) -> JobRecord:
     """Return a job as it waits for its next launch; what is said of the last attempt is overwritten by nothing."""
     extra = dict.fromkeys(job.extra, "") | {X_ATTEMPT: str(attempt)}
     return JobRecord(number=job.number, script=job.script, launch_index=launch_index, extra=extra)
-
-
-def _as_before(job: JobRecord) -> JobRecord:
-    return replace(job, extra={X_ATTEMPT: "", **job.extra})

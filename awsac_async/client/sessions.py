@@ -18,8 +18,8 @@ from awsac_async.cloud.domains import domain_names
 from awsac_async.cloud.instances import InstanceInfo, Instances
 from awsac_async.cloud.status import status_store
 from awsac_async.cloud.waiting import for_each
-from awsac_async.session.errors import CloudError, FormatError, NotFoundError
-from awsac_async.session.model import LOST, JobRecord, JobState
+from awsac_async.session.errors import CloudError, FormatError
+from awsac_async.session.model import LOST, JobRecord, JobState, StatusKind
 from awsac_async.session.record import session_id_time
 from awsac_async.session.times import now
 
@@ -138,17 +138,18 @@ class _Listing:
             if record:
                 summary = _of_status(await status_with(self._aws, record, instances))
             else:
-                summary = _of_remains(session_id, bucket, instances, await self._jobs(session_id))
+                summary = _of_remains(session_id, bucket, instances, await self._jobs(session_id, bucket))
         except (CloudError, FormatError) as error:
             self._remark(f"of session {session_id} little is known: {error}")
             summary = _of_remains(session_id, bucket, instances, None)
         self._found.append(summary)
 
-    async def _jobs(self, session_id: str) -> Sequence[JobRecord] | None:
-        try:
-            return await status_store(self._aws, session_id).read()
-        except NotFoundError:
-            return None
+    async def _jobs(self, session_id: str, bucket: str) -> Sequence[JobRecord] | None:
+        """Return the status of a session whose file is not known: from its bucket if it is there, or its domain."""
+        if bucket and (jobs := await status_store(self._aws, session_id, kind=StatusKind.S3, bucket=bucket).read()):
+            return jobs
+        store = status_store(self._aws, session_id)
+        return await store.read() if await store.exists() else None
 
 
 def _of_status(status: SessionStatus) -> SessionSummary:

@@ -204,6 +204,11 @@ class Aws:
             return endpoint_url is not None and not is_aws(endpoint_url)
         return self.access.s3_addressing_style == "path"
 
+    def beside_ec2(self, service: str) -> bool:
+        """Whether a service can be asked about the cloud whose EC2 is used: AWS's knows nothing of another cloud."""
+        ec2 = self.endpoint_of("ec2")
+        return ec2 is None or is_aws(ec2) or self.endpoint_of(service) is not None
+
     def _config(self, endpoint_url: str | None) -> Any:
         from botocore.config import Config  # as above
 

@@ -31,7 +31,8 @@ _CODES: dict[type[CloudError], str] = {
         NotFound NoSuchBucket NoSuchKey NoSuchDomain NoSuchEntity NoSuchUpload InvalidInstanceType 404""",
     DeniedError: """
         AccessDenied AccessDeniedException AccountProblem AllAccessDisabled AuthorizationFailure Forbidden
-        OptInRequired PendingVerification SignatureDoesNotMatch UnauthorizedOperation UnauthorizedAccess 403""",
+        OptInRequired PendingVerification SignatureDoesNotMatch SubscriptionCheckFailed SubscriptionRequiredException
+        UnauthorizedOperation UnauthorizedAccess 403""",
     CredentialsError: """
         AuthFailure ExpiredToken ExpiredTokenException IncompleteSignature InvalidAccessKeyId InvalidClientTokenId
         InvalidToken MissingAuthenticationToken RequestExpired RequestTimeTooSkewed TokenRefreshRequired

@@ -20,12 +20,14 @@ _PROVISIONED = frozenset({"io1", "io2"})
 class Disk:
     """A volume that every instance gets: its size, and its EBS type (``gp3``).
 
-    ``extra``: it costs more than its size, since more operations or throughput are ordered with it.
+    ``extra``: it costs more than its size, since more operations or throughput are ordered with it. ``kept``: it stays
+    when its instance is terminated.
     """
 
     gib: int
     volume_type: str
     extra: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,8 @@ def _disk(volume: dict[str, Any]) -> Disk:
     volume_type = volume.get("VolumeType", "standard")
     more = volume.get("Iops", 0) > _FREE_IOPS or volume.get("Throughput", 0) > _FREE_THROUGHPUT
     extra = volume_type in _PROVISIONED or (volume_type == "gp3" and more)
-    return Disk(gib=volume["VolumeSize"], volume_type=volume_type, extra=extra)
+    kept = not volume.get("DeleteOnTermination", True)
+    return Disk(gib=volume["VolumeSize"], volume_type=volume_type, extra=extra, kept=kept)
 
 
 def _instance_type(found: dict[str, Any]) -> InstanceType:

@@ -4,7 +4,9 @@ Owns the calls to SimpleDB and its limits; what an item holds is said by ``sessi
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
@@ -12,10 +14,11 @@ from xml.etree import ElementTree
 
 from awsac_async.cloud.aws import Aws, is_aws, translated
 from awsac_async.cloud.waiting import for_each, retried
-from awsac_async.session.errors import InputError, NotFoundError
+from awsac_async.session.errors import DeniedError, InputError, NotFoundError
 from awsac_async.session.items import ATTRIBUTES, from_attributes, to_attributes
 from awsac_async.session.model import JobRecord
-from awsac_async.session.names import item_name
+from awsac_async.session.names import X_ATTEMPT, item_name
+from awsac_async.session.statusdocs import StatusWriter
 
 # https://docs.aws.amazon.com/AmazonSimpleDB/latest/DeveloperGuide/SDBLimits.html
 _ITEMS_A_WRITE = 25
@@ -23,6 +26,10 @@ _ITEMS_A_PAGE = 2500
 _ITEMS = "AwsacItems"  # where the SDK's answer to a Select carries what `_take_items` has taken
 _WRITES_AT_ONCE = 4  # a domain takes about 25 writes a second, then asks for fewer
 _VISIBLE_WITHIN = 30.0  # seconds; CreateDomain may take 10
+
+_ANYBODY = StatusWriter()
+# What an account hears that has not used the service before it was closed to new ones.
+CLOSED_CODES = frozenset({"OptInRequired", "SubscriptionCheckFailed", "SubscriptionRequiredException"})
 
 # The service is closed to new accounts and regions: this list will not grow.
 REGIONS = (
@@ -37,11 +44,25 @@ REGIONS = (
 )
 
 
+async def is_offered(aws: Aws) -> bool:
+    """Whether there is a SimpleDB in the region; other endpoints than AWS's have one wherever they are."""
+    client = await aws.client("sdb")
+    return aws.region in REGIONS or not is_aws(client.meta.endpoint_url)
+
+
 class SimpleDbStatus:
     """The status store of a session in SimpleDB."""
 
+    pause = 0.0  # items cost next to nothing, and a domain asks for fewer writes by itself
+    damage: Sequence[str] = ()  # what is odd of an item is said in its reason
+
     def __init__(self, aws: Aws, session_id: str) -> None:
         self._aws, self._domain = aws, session_id
+
+    @property
+    def place(self) -> str:
+        """The name of the domain."""
+        return self._domain
 
     async def create(self) -> None:
         """Make the domain, if it is not there, and return when it can be used."""
@@ -51,12 +72,26 @@ class SimpleDbStatus:
         await retried(self._metadata, again=lambda error: isinstance(error, NotFoundError), within=_VISIBLE_WITHIN)
 
     async def exists(self) -> bool:
-        """Whether the domain is there."""
+        """Whether the domain is there; an account to which SimpleDB is closed has none."""
         try:
             await self._metadata()
         except NotFoundError:
             return False
+        except DeniedError as error:
+            if error.code in CLOSED_CODES:
+                return False
+            raise
         return True
+
+    async def check(self) -> None:
+        """Return if SimpleDB answers at all, whether or not the domain is there; nothing is changed.
+
+        Raises:
+            InputError: the region has no SimpleDB.
+            DeniedError: the account may not use it.
+        """
+        with contextlib.suppress(NotFoundError):
+            await self._metadata()
 
     async def read(self, *, timings: bool = True) -> list[JobRecord]:
         """Return what was last written of each job, by number; items of anything else are passed over."""
@@ -72,10 +107,21 @@ class SimpleDbStatus:
             records = chain.from_iterable(await asyncio.gather(*read))
         return sorted(records, key=lambda record: record.number)
 
-    async def write(self, records: Sequence[JobRecord]) -> None:
+    async def write(
+        self,
+        records: Sequence[JobRecord],
+        *,
+        by: StatusWriter = _ANYBODY,  # noqa: ARG002  all write the same items: what is written last counts
+        known: Sequence[JobRecord] = (),  # noqa: ARG002  what was written before is still there
+    ) -> None:
         """Replace what is known of these jobs, 25 a call."""
         batches = [records[start : start + _ITEMS_A_WRITE] for start in range(0, len(records), _ITEMS_A_WRITE)]
         await for_each(batches, self._write_batch, at_once=_WRITES_AT_ONCE, name="write status")
+
+    async def take_back(self, before: Sequence[JobRecord], *, by: StatusWriter) -> None:
+        """Write how these jobs stood before."""
+        # An attempt that was not there before would stay otherwise.
+        await self.write([replace(job, extra={X_ATTEMPT: "", **job.extra}) for job in before], by=by)
 
     async def delete(self) -> None:
         """Remove the domain with all it holds; one that is not there is removed already."""
@@ -95,8 +141,7 @@ class SimpleDbStatus:
 
     async def _client(self) -> Any:
         client = await self._aws.client("sdb")
-        endpoint = client.meta.endpoint_url
-        if is_aws(endpoint) and self._aws.region not in REGIONS:
+        if not await is_offered(self._aws):
             raise InputError(
                 f"AWS has no SimpleDB in {self._aws.region}, and the session's status is kept there: "
                 f"choose one of the regions {', '.join(REGIONS)}"

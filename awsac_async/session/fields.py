@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from awsac_async.session import names
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import MAX_JOBS
+from awsac_async.session.model import MAX_JOBS, StatusKind
 from awsac_async.session.times import parse_time
 
 T = TypeVar("T")
@@ -81,6 +81,21 @@ def time(text: str) -> datetime:
     if found is None or not _FIRST_YEAR <= found.year <= _LAST_YEAR:
         raise ValueError("a time like 2026-11-22T15:50:39Z or 26-11-22 15:50:39")
     return found
+
+
+def status_store(text: str) -> StatusKind:
+    """Read where the status of the jobs is to be kept."""
+    try:
+        return StatusKind(text)
+    except ValueError:
+        raise ValueError(" or ".join(StatusKind)) from None
+
+
+def yes_or_no(text: str) -> bool:
+    """Read what is so, or is not."""
+    if text not in {"yes", "no"}:
+        raise ValueError("yes or no")
+    return text == "yes"
 
 
 # The characters of a SimpleDB domain name, which are safe in S3 keys, file names and tags as well.

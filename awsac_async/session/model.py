@@ -57,6 +57,13 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 } | {state: frozenset() for state in (*_ENDS, JobState.FINISHED, JobState.SAVEFAILED)}
 
 
+class StatusKind(StrEnum):
+    """Where the status of a session's jobs is kept: as in 2008, or in the session's bucket."""
+
+    SIMPLEDB = "simpledb"
+    S3 = "s3"
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobDefinition:
     """One line of ``jobs.cfg``: the same script, ``count`` times. ``snapshot_id`` is None when no release is needed.
@@ -154,7 +161,8 @@ class Access:
 class StartInfo(JobSettings, Access):
     """A parsed ``session.ini``; defaults keep the behaviour of 2008.
 
-    ``price_per_hour`` is in USD for one instance (None: to be asked of AWS).
+    ``price_per_hour`` is in USD for one instance (None: to be asked of AWS). ``status_store`` is None if it is to be
+    found out what the account may use.
     """
 
     instance_type: str
@@ -172,6 +180,7 @@ class StartInfo(JobSettings, Access):
     cores_per_instance: int | None = None
     max_hours: float = 48.0
     price_per_hour: float | None = None
+    status_store: StatusKind | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +200,8 @@ class SessionRecord(Access):
 
     ``ec2_reservation_id`` is "" until RunInstances has answered: such a session is *uncompleted* and ``start``
     continues it with the same ``client_token``. ``price_per_hour`` is that of one instance in USD, None if it was not
-    known at the start. The five fields after it are what RunInstances is told, for further launches. ``Access`` is what
-    the ini says of it.
+    known at the start. The five fields after it are what RunInstances is told, for further launches. ``volumes``:
+    whether it may have any that do not go with their instances by themselves. ``Access`` is what the ini says of it.
     """
 
     session_id: str
@@ -217,3 +226,5 @@ class SessionRecord(Access):
     security_group_ids: tuple[str, ...] = ()
     subnet_id: str = ""
     market: str = "on-demand"
+    status_store: StatusKind = StatusKind.SIMPLEDB
+    volumes: bool = True

@@ -67,6 +67,8 @@ ENDPOINT_URL_S3 = "endpoint_url_s3"
 ENDPOINT_URL_SDB = "endpoint_url_sdb"
 S3_ADDRESSING_STYLE = "s3_addressing_style"
 REQUEST_CHECKSUM_CALCULATION = "request_checksum_calculation"
+# Where the status of the jobs is kept, if not in SimpleDB as in 2008.
+USER_DATA_STATUS = "status"
 # Which launch of the session the instance belongs to: 2, 3 … for those of ``retry``; the first is not said.
 USER_DATA_LAUNCH = "launch"
 
@@ -107,6 +109,21 @@ def launches_prefix(session_id: str) -> str:
 def launch_key(session_id: str, launch: int) -> str:
     """Key of the document that says which instance of a later launch (from 2) runs which jobs."""
     return f"{launches_prefix(session_id)}{launch}.json"
+
+
+def status_prefix(session_id: str) -> str:
+    """Prefix of the status documents, where the status is kept in S3."""
+    return internal_prefix(session_id) + "status/"
+
+
+def client_status_key(session_id: str, launch: int) -> str:
+    """Key of what clients say of the jobs of a launch (1 is that of ``start``): that they are pending."""
+    return f"{status_prefix(session_id)}launch-{launch}.json"
+
+
+def agent_status_key(session_id: str, launch_index: int) -> str:
+    """Key of what the agent of an instance says of its jobs."""
+    return f"{status_prefix(session_id)}{launch_index}.json"
 
 
 def manifests_prefix(session_id: str) -> str:

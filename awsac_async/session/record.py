@@ -17,7 +17,7 @@ from awsac_async.session import fields, names
 from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import FormatError, InputError
 from awsac_async.session.inifile import read_section
-from awsac_async.session.model import Access, SessionRecord
+from awsac_async.session.model import Access, SessionRecord, StatusKind
 
 SECTION = "sessionconfig"
 _EXPECTED = "the session file that start has written (a session that was cleaned up has none)"
@@ -52,6 +52,8 @@ def _written(value: object) -> str:
     match value:
         case None:
             return ""
+        case bool():
+            return "yes" if value else "no"
         case tuple():
             return ",".join(value)
         case float():
@@ -87,6 +89,8 @@ _OUR_KEYS: Mapping[str, tuple[Any, Callable[[str], Any]]] = {
     "subnet_id": ("", _any_text),
     "market": ("on-demand", fields.market),
     **{key: (getattr(Access, key), _or_nothing(reader)) for key, reader in fields.ACCESS.items()},
+    "status_store": (StatusKind.SIMPLEDB, fields.status_store),
+    "volumes": (True, fields.yes_or_no),
 }
 _COLUMNS = {**_KEYS_2008, **{key: (key, reader) for key, (_, reader) in _OUR_KEYS.items()}}
 

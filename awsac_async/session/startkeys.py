@@ -11,6 +11,7 @@ from typing import Any
 from awsac_async.session import fields, names
 from awsac_async.session.durations import parse_duration, parse_hours
 from awsac_async.session.fields import integer, matching
+from awsac_async.session.model import StatusKind
 
 SHORTDESCR_LENGTH = 8
 
@@ -166,6 +167,13 @@ KEYS: Mapping[str, Key] = {
         meaning="how releases are mounted, `rw` or `ro`",
         default="`rw`",
         example="rw",
+    ),
+    "status_store": Key(
+        field="status_store",
+        read=fields.status_store,
+        meaning="where the status of the jobs is kept: `simpledb`, as in 2008, or `s3`",
+        default="`simpledb` where the account may use it, else `s3`",
+        example=StatusKind.S3,
     ),
     "price_per_hour": Key(
         field="price_per_hour",

@@ -12,7 +12,7 @@ from awsac_async.session import fields, names
 from awsac_async.session.durations import format_seconds, parse_duration, parse_hours
 from awsac_async.session.errors import FormatError
 from awsac_async.session.launches import FIRST_RETRY
-from awsac_async.session.model import Access, JobSettings, StartInfo, UserData
+from awsac_async.session.model import Access, JobSettings, StartInfo, StatusKind, UserData
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html: 16 KB, before base64.
 MAX_BYTES = 16 * 1024
@@ -98,9 +98,22 @@ def _access(user_data: UserData, key: str) -> str | None:
 def check_fields(user_data: UserData) -> None:
     """Raise FormatError if one of our fields cannot be read; the readers below then take it for missing."""
     read_settings(user_data)
-    for key, reader in {**_NUMBERS, **fields.ACCESS}.items():
+    for key, reader in {**_NUMBERS, **fields.ACCESS, names.USER_DATA_STATUS: fields.status_store}.items():
         if key in user_data.extra:
             fields.read_field(reader, user_data.extra[key], file=_FILE, field=key)
+
+
+def status_fields(kind: StatusKind) -> dict[str, str]:
+    """Return the field that tells the instances where to write the status; SimpleDB, as in 2008, is not said."""
+    return {} if kind is StatusKind.SIMPLEDB else {names.USER_DATA_STATUS: kind.value}
+
+
+def status_kind(user_data: UserData) -> StatusKind:
+    """Return where the status of the session is kept."""
+    try:
+        return fields.status_store(user_data.extra[names.USER_DATA_STATUS])
+    except (KeyError, ValueError):
+        return StatusKind.SIMPLEDB
 
 
 def number_of_jobs(user_data: UserData) -> int | None:

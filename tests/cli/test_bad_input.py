@@ -114,8 +114,8 @@ BAD = [
     ),
     Bad(
         what="no SimpleDB",
-        says="SimpleDB.*eu-central-1",
-        spoil=lambda at: write_ini(at, more="region = eu-central-1\n"),
+        says="status_store: found simpledb, expected status_store = s3, since AWS has no SimpleDB in eu-central-1",
+        spoil=lambda at: write_ini(at, more="region = eu-central-1\nstatus_store = simpledb\n"),
         variables=NO_SIMPLEDB,
     ),
     Bad(

@@ -21,6 +21,7 @@ def test_a_plan_shows_what_a_session_is_and_costs_and_leaves_nothing(
         "volumes:      1 with 15 GiB in all",
         "deadline:     each instance powers itself off 15.26 hours after boot; its jobs are stopped 10 minutes before",
         "              (shortened from 48 hours to keep to --max-cost)",
+        "status in:    SimpleDB, which this account may use in us-east-1",
         "price:        0.13 USD an hour for an instance (AWS price list), 0.001 USD an hour for all volumes",
         "worst case:   2.00 USD if 1 instance runs until the deadline",
     ]

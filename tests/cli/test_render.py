@@ -22,6 +22,7 @@ PLAN = Plan(
     release_mount="rw",
     market="spot",
     region="us-east-1",
+    status_reason="which this account may use in us-east-1",
 )
 
 
@@ -54,6 +55,7 @@ def test_a_plan_says_what_it_costs_and_who_says_so_or_that_it_is_not_known() -> 
     assert plan_text(PLAN).splitlines()[3:] == [
         "volumes:      0 with 0 GiB in all",
         plan_text(PLAN).splitlines()[4],
+        "status in:    SimpleDB, which this account may use in us-east-1",
         "price:        unknown; price_per_hour in session.ini can tell it",
         "worst case:   unknown",
     ]

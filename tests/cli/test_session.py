@@ -64,6 +64,7 @@ def test_start_prints_the_plan_and_what_2008_printed_in_its_order(session: Sessi
         "cores",
         "volumes",
         "deadline",
+        "status in",
         "price",
         "worst case",
         "session ID",

@@ -20,12 +20,12 @@ from awsac_async.client.gc.rules import Garbage, GarbageKind, Owner, Resources
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.domains import domain_names
 from awsac_async.cloud.instances import InstanceInfo, Instances
-from awsac_async.cloud.status import status_store
+from awsac_async.cloud.simpledb import SimpleDbStatus
 from awsac_async.cloud.unfinished import UnfinishedUpload, unfinished_uploads
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.cloud.waiting import for_each
 from awsac_async.session.errors import CloudError, FormatError, InputError, NotFoundError
-from awsac_async.session.model import SessionRecord, UserData
+from awsac_async.session.model import SessionRecord, StatusKind, UserData
 from awsac_async.session.names import INTERNAL_PREFIX
 from awsac_async.session.record import session_id_time
 from awsac_async.session.userdata import max_hours, parse_user_data
@@ -73,7 +73,8 @@ class Account:
             others = {user_data.bucket} - {*self._buckets.everywhere} if user_data else set()
             found, unread_too = await self._holding(session_id, sorted(others))
             buckets, unread = buckets + found, unread + unread_too + unknown
-        domain, unknown = await self._domain(session_id)
+        in_s3 = record is not None and record.status_store is StatusKind.S3
+        domain, unknown = (False, []) if in_s3 else await self._domain(session_id)
         return Owner(
             session_id=session_id,
             instances=instances,
@@ -167,7 +168,7 @@ class Account:
     async def _domain(self, session_id: str) -> tuple[bool, list[str]]:
         """Return whether a session has a domain, and what could not be looked at."""
         try:
-            return await status_store(self._aws, session_id).exists(), []
+            return await SimpleDbStatus(self._aws, session_id).exists(), []
         except InputError:  # there is no SimpleDB in this region
             return False, []
         except CloudError as error:

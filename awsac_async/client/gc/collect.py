@@ -14,7 +14,7 @@ from awsac_async.client.gc.rules import YOUNGEST, Garbage, GarbageKind, judged
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.clock import aws_time
 from awsac_async.cloud.instances import Instances
-from awsac_async.cloud.status import status_store
+from awsac_async.cloud.simpledb import SimpleDbStatus
 from awsac_async.cloud.unfinished import abort
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.cloud.waiting import for_each
@@ -121,4 +121,4 @@ async def _delete(aws: Aws, found: Garbage) -> None:
         case GarbageKind.UPLOAD if found.upload:
             await abort(aws, found.upload)
         case GarbageKind.DOMAIN:
-            await status_store(aws, found.session_id).delete()
+            await SimpleDbStatus(aws, found.session_id).delete()

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from awsac_async.client.plan.prices import Price, find_price, find_volume_prices, optional
+from awsac_async.client.plan.statusstore import StatusChoice, choose_status_store
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.images import Image, Images, InstanceType
 from awsac_async.cloud.instances import Instances, Launch
 from awsac_async.cloud.quotas import Quotas, quota_code
-from awsac_async.cloud.status import status_store
 from awsac_async.cloud.volumes import SnapshotInfo, Volumes
 from awsac_async.session.archive import ArchiveContents, inner_name
 from awsac_async.session.errors import (
@@ -47,6 +47,7 @@ class Facts:
     ``volume_prices`` are those of a GiB for a month in USD, by EBS type; None: not known.
     """
 
+    status: StatusChoice | None
     instance_type: InstanceType | None
     image: Image | None
     snapshots: Mapping[str, SnapshotInfo] | None
@@ -126,6 +127,7 @@ class CloudChecks:
             status, self._type, self._image, snapshots, bucket, self._profile, *launch, price, volume_prices
         ]  # fmt: skip
         return Facts(
+            status=status.result().value,
             instance_type=self._type.result().value,
             image=self._image.result().value,
             snapshots=snapshots.result().value,
@@ -135,9 +137,8 @@ class CloudChecks:
             remarks=tuple(remark for task in tasks for remark in task.result().remarks),
         )
 
-    async def _check_status_store(self, _: list[str]) -> None:
-        # Asked of a domain that nobody has: what counts is that SimpleDB answers at all.
-        await status_store(self._aws, "awsac").exists()
+    async def _check_status_store(self, _: list[str]) -> StatusChoice:
+        return await choose_status_store(self._aws, self._startinfo.status_store, ini=self._ini)
 
     async def _find_type(self, _: list[str]) -> InstanceType:
         name = self._startinfo.instance_type

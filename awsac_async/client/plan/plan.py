@@ -21,7 +21,7 @@ from awsac_async.session.costs import hours_within, shown_usd, volume_per_hour
 from awsac_async.session.durations import LAST_SECONDS, warning_seconds
 from awsac_async.session.errors import AwsacError, InputError, ProblemsError
 from awsac_async.session.jobs import expand, instances_needed, launch_index_of
-from awsac_async.session.model import StartInfo
+from awsac_async.session.model import StartInfo, StatusKind
 
 # Of a shorter session nothing is left when its jobs have been stopped and saved.
 _LEAST_HOURS = LAST_SECONDS / 3600
@@ -33,6 +33,8 @@ class Plan:
 
     ``job_timeout`` is in seconds, None if the session has none. ``job_user`` is whom jobs run as;
     ``release_mount`` is ``rw`` or ``ro``. ``n_volumes`` and ``volumes_gib`` are those of all instances together.
+    ``status_store`` is where the status is kept, and ``status_reason`` why, as the end of a sentence.
+    ``kept_volumes``: whether there may be volumes that do not go with their instances by themselves.
     ``price_per_hour`` is that of one instance, ``volumes_per_hour`` that of all volumes, in USD; None: not known.
     ``shortened_from``: the hours of the deadline before it was shortened. ``remarks``: what is no problem, but should
     be known.
@@ -49,6 +51,9 @@ class Plan:
     release_mount: str
     market: str
     region: str
+    status_store: StatusKind = StatusKind.SIMPLEDB
+    status_reason: str = ""
+    kept_volumes: bool = True
     n_volumes: int = 0
     volumes_gib: int = 0
     price_per_hour: float | None = None
@@ -140,6 +145,7 @@ async def make_plan(
     max_cost: float | None = None,
     shorten_deadline: bool = False,
     deadline: float | None = None,
+    status_store: StatusKind | None = None,
     launched: bool = False,
 ) -> Plan:
     """Check what the files name, and return the plan; raises as ``plan`` does.
@@ -150,6 +156,7 @@ async def make_plan(
         max_cost: as in ``plan``.
         shorten_deadline: as in ``plan``.
         deadline: the hours that an earlier start has promised its instances; None: those of the ini.
+        status_store: where that start has begun to keep the status; None: as the ini says.
         launched: that start has launched them: it is too late to ask whether that can be, and what it may cost.
     """
     startinfo = read.startinfo
@@ -157,6 +164,8 @@ async def make_plan(
         raise _told(read.problems)
     if shorten_deadline and max_cost is None:
         raise InputError("--shorten-deadline: found no --max-cost, expected it, to say what the session may cost")
+    if status_store:
+        startinfo = replace(startinfo, status_store=status_store)
     checks = CloudChecks(aws, startinfo, read.contents, ini=read.ini, archive=read.archive, launched=launched)
     facts = await checks.run()
     problems = [*read.problems, *facts.problems]
@@ -181,6 +190,8 @@ def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Fac
     """Return the plan, as far as the cloud has said what it is made of."""
     if facts.instance_type is None or facts.image is None or facts.snapshots is None or contents is None:
         return None
+    if facts.status is None:
+        return None
     cores = startinfo.cores_per_instance or facts.instance_type.vcpus
     n_instances = instances_needed(startinfo.n_jobs, cores)
     disks = [*facts.image.disks * n_instances, *_releases(contents, facts, cores=cores)]
@@ -196,6 +207,9 @@ def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Fac
         release_mount=startinfo.release_mount,
         market=startinfo.market,
         region=region,
+        status_store=facts.status.kind,
+        status_reason=facts.status.reason,
+        kept_volumes=bool(facts.snapshots) or any(disk.kept for disk in facts.image.disks),
         n_volumes=len(disks),
         volumes_gib=sum(disk.gib for disk in disks),
         price_per_hour=facts.price.per_hour if facts.price else None,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from awsac_async.client.plan import Plan
 from awsac_async.cloud.objects import Progress
+from awsac_async.session.model import StatusKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +58,10 @@ class UserDataBuilt:
 
 @dataclass(frozen=True, kw_only=True)
 class JobsWritten:
-    """The domain holds every job as pending."""
+    """The status store, a domain or a prefix in the bucket, holds every job as pending."""
 
-    domain: str
+    kind: StatusKind
+    place: str
     n_jobs: int
 
 

@@ -15,7 +15,7 @@ from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.objects import ObjectInfo, Upload
-from awsac_async.cloud.status import status_store
+from awsac_async.cloud.status import store_of
 from awsac_async.session.jobs import expand, launch_index_of
 from awsac_async.session.model import JobRecord, SessionRecord
 from awsac_async.session.names import InstancePaths, archive_key, data_prefix, prefixes, session_copy_key
@@ -23,7 +23,7 @@ from awsac_async.session.record import format_record
 
 
 class Preparation:
-    """The session's objects and domain: made by ``do``, removed by ``undo``."""
+    """The session's objects and the status of its jobs: made by ``do``, removed by ``undo``."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Preparation:
         self._aws, self._inputs, self._record, self._tell = aws, inputs, record, on_event
         self._continued = continued
         self._bucket = Bucket(aws, record.bucket)
-        self._store = status_store(aws, record.session_id)
+        self._store = store_of(aws, record)
 
     async def do(self) -> None:
         """Upload, and write the jobs; tells each step in the order of 2008."""
@@ -45,7 +45,8 @@ class Preparation:
         self._tell(events.ImageFound(ami_id=self._record.ami_id, owner=self._record.ec2_uid))
         self._tell(events.UserDataBuilt(user_data=self._record.user_data))
         await self._write_jobs()
-        self._tell(events.JobsWritten(domain=self._record.session_id, n_jobs=self._record.n_jobs))
+        kind = self._record.status_store
+        self._tell(events.JobsWritten(kind=kind, place=self._store.place, n_jobs=self._record.n_jobs))
 
     async def write_copy(self, record: SessionRecord) -> None:
         """Write the copy of the session file by which the session is found from any machine."""
@@ -56,7 +57,7 @@ class Preparation:
         return bool(await Instances(self._aws).of_session(self._record.session_id))
 
     async def undo(self) -> None:
-        """Delete all objects, half of an upload as well, and the domain, as far as they are there."""
+        """Delete all objects, half of an upload as well, and the status, as far as they are there."""
         await self._bucket.delete([each.key for each in await self._stored()])
         await self._store.delete()
         for prefix in prefixes(self._record.session_id):
@@ -82,7 +83,7 @@ class Preparation:
         return await session_objects(self._bucket, self._record.session_id)
 
     async def _write_jobs(self) -> None:
-        """Write the jobs that have no item yet; a new session's domain is cleared first."""
+        """Write the jobs of which nothing is written yet; what a new session finds there is cleared first."""
         if not self._continued:
             await self._store.delete()
         await self._store.create()

@@ -25,7 +25,14 @@ from awsac_async.session.model import SessionRecord, UserData
 from awsac_async.session.names import USER_DATA_HOURS, USER_DATA_JOBS, USER_DATA_OBJECTS, session_file
 from awsac_async.session.record import new_session_id, write_record
 from awsac_async.session.times import format_time, now
-from awsac_async.session.userdata import access_fields, format_user_data, max_hours, parse_user_data, settings_fields
+from awsac_async.session.userdata import (
+    access_fields,
+    format_user_data,
+    max_hours,
+    parse_user_data,
+    settings_fields,
+    status_fields,
+)
 
 OnEvent = Callable[[events.StartEvent], None]
 Proceed = Callable[[Plan], Awaitable[bool]]
@@ -75,6 +82,7 @@ async def start(
                 max_cost=max_cost,
                 shorten_deadline=shorten_deadline,
                 deadline=max_hours(parse_user_data(earlier.user_data)) if earlier else None,
+                status_store=earlier.status_store if earlier else None,
                 launched=earlier is not None and bool(await Instances(aws).of_session(earlier.session_id)),
             )
             if read.inputs is None:
@@ -104,7 +112,7 @@ def _new_record(inputs: Inputs, plan: Plan, aws: Aws) -> SessionRecord:
     extra = {USER_DATA_JOBS: str(info.n_jobs), USER_DATA_HOURS: f"{plan.max_hours:g}"}
     if inputs.data:
         extra[USER_DATA_OBJECTS] = str(len(inputs.data))
-    extra |= settings_fields(info) | access_fields(aws.access_in_use)
+    extra |= settings_fields(info) | access_fields(aws.access_in_use) | status_fields(plan.status_store)
     user_data = UserData(
         session_id=session_id,
         bucket=info.bucket,
@@ -135,6 +143,8 @@ def _new_record(inputs: Inputs, plan: Plan, aws: Aws) -> SessionRecord:
         security_group_ids=info.security_group_ids,
         subnet_id=info.subnet_id or "",
         market=info.market,
+        status_store=plan.status_store,
+        volumes=plan.kept_volumes,
         **info.access(),
     )
 

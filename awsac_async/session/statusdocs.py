@@ -1,0 +1,113 @@
+"""Status documents: the items of the jobs as one JSON object of each writer, where the status is kept in S3.
+
+Owns the form, and the rule of which document counts where several speak of a job. A document is whatever its writer
+knows, written as a whole; nobody ever writes another's. The reader trusts nothing of it: whoever may write into the
+bucket may have written it.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from awsac_async.session import names
+from awsac_async.session.errors import FormatError
+from awsac_async.session.items import from_attributes, to_attributes
+from awsac_async.session.jsonobject import JsonObject, is_integer, parse_object
+from awsac_async.session.model import JobRecord
+
+_MOST_BYTES = 64 << 20  # MAX_JOBS pending jobs are 15 MB
+_FIRST_LAUNCH = 1
+_NUMBER = re.compile(r"([0-9]{1,9})\.json$", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusWriter:
+    """Whose word it is: that of a client for a launch (1 is that of ``start``), or of the agent with a launch index."""
+
+    launch: int = _FIRST_LAUNCH
+    launch_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusDocument:
+    """What one writer says of jobs; ``damage`` is the sentence on a document that could not be read, else ""."""
+
+    writer: StatusWriter
+    records: Sequence[JobRecord] = ()
+    damage: str = ""
+
+
+def status_key(session_id: str, writer: StatusWriter) -> str:
+    """Return the key of a writer's document."""
+    if writer.launch_index is None:
+        return names.client_status_key(session_id, writer.launch)
+    return names.agent_status_key(session_id, writer.launch_index)
+
+
+def format_status(records: Iterable[JobRecord], writer: StatusWriter) -> bytes:
+    """Return the bytes of a document; what is not known of a job is left out."""
+    items = {names.item_name(record.number): _known(to_attributes(record)) for record in records}
+    return json.dumps({"launch": writer.launch, "items": items}, separators=(",", ":")).encode()
+
+
+def parse_status(content: bytes, *, session_id: str, key: str, file: str) -> StatusDocument | None:
+    """Read what stands under a key; None if that is not one of a status document.
+
+    Members and attributes that are not known are passed over. ``file`` is the document's name in sentences.
+    """
+    writer = _writer(key, session_id)
+    if writer is None:
+        return None
+    try:
+        document = parse_object(content, file=file, most_bytes=_MOST_BYTES)
+        launch = document.read("launch", is_integer, "the number of a launch", absent=_FIRST_LAUNCH)
+        items = JsonObject(document.members.get("items"), file=f"{file}, items").members
+    except FormatError as error:
+        return StatusDocument(writer=writer, damage=str(error))
+    if writer.launch_index is not None:
+        writer = replace(writer, launch=launch)
+    return StatusDocument(writer=writer, records=tuple(filter(None, map(_record, items, items.values()))))
+
+
+def latest(documents: Iterable[StatusDocument]) -> list[JobRecord]:
+    """Return what counts of each job, by number.
+
+    Of the documents that speak of a job the last one does: those of later launches after those of earlier ones, and
+    within a launch that of the client before those of the agents. So a job that is to run again is pending in its new
+    launch, whatever an agent of the launch before it still says of it.
+    """
+    ordered = sorted(documents, key=_place)
+    found = {record.number: record for document in ordered for record in document.records}
+    for document in ordered:
+        index = document.writer.launch_index
+        if document.damage and index is not None:
+            found |= {number: _damaged(job, document) for number, job in found.items() if job.launch_index == index}
+    return [found[number] for number in sorted(found)]
+
+
+def _place(document: StatusDocument) -> tuple[int, int]:
+    writer = document.writer
+    return writer.launch, -1 if writer.launch_index is None else writer.launch_index
+
+
+def _writer(key: str, session_id: str) -> StatusWriter | None:
+    found = _NUMBER.search(key)
+    number = int(found[1]) if found else 0
+    writers = (StatusWriter(launch=number), StatusWriter(launch_index=number))
+    return next((writer for writer in writers if status_key(session_id, writer) == key), None)
+
+
+def _known(attributes: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in attributes.items() if value}
+
+
+def _record(name: str, attributes: Any) -> JobRecord | None:
+    if not isinstance(attributes, dict):
+        attributes = {}
+    return from_attributes(name, {key: value for key, value in attributes.items() if isinstance(value, str)})
+
+
+def _damaged(job: JobRecord, document: StatusDocument) -> JobRecord:
+    return replace(job, reason="; ".join(filter(None, (job.reason, document.damage))))
