@@ -47,6 +47,16 @@ class Credentials:
     secret_access_key: str
 
 
+class EmbeddedImage(Ami):
+    """An image whose root volume goes with its instance, as it does here; moto says of all images that it stays."""
+
+    @property
+    def block_device_mappings(self) -> list[dict[str, Any]]:
+        """Return the mapping as DescribeImages shows it."""
+        mappings = super().block_device_mappings
+        return [each | {"Ebs": each["Ebs"] | {"DeleteOnTermination": True}} for each in mappings]
+
+
 class ApiHandler(MotoRequestHandler, QuietHandler):
     """moto's handling of headers, without a line for each request."""
 
@@ -68,7 +78,7 @@ def ec2_backend() -> InstanceBackend:
 def provision() -> Credentials:
     """Make what the account comes with: a user, an image, a role with its instance profile, a bucket."""
     backend = ec2_backend()
-    backend.amis[IMAGE] = Ami(
+    backend.amis[IMAGE] = EmbeddedImage(
         backend,
         IMAGE,
         name="awsac",
