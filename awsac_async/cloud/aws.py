@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from awsac_async import __version__
 from awsac_async.cloud.credentials import Credentials
 from awsac_async.cloud.failures import EXPIRED_CODES, NO_CREDENTIALS, failure
-from awsac_async.session.errors import CredentialsError, InputError
+from awsac_async.session.errors import CloudError, CredentialsError, InputError
 from awsac_async.session.model import Access
 from awsac_async.session.redaction import secrets
 
@@ -85,6 +85,9 @@ class Aws:
         """Return the run's client of a service (``ec2``, ``s3``, ``sdb`` …); the first call makes it.
 
         ``region`` is for a service that has all regions' facts in one.
+
+        Raises:
+            CloudError: EC2's endpoint is not one of AWS, and the service, other than S3, would be AWS's.
         """
         async with self._making:
             if service not in self._clients:
@@ -141,6 +144,9 @@ class Aws:
         return any(wanted)
 
     async def _make(self, service: str, region: str) -> Any:
+        if service != "s3" and not self.beside_ec2(service):
+            cause = "EC2 is another cloud's here, about which AWS knows nothing, and no endpoint is named beside it"
+            raise CloudError("connect to", service, cause)
         # A client keeps the credentials that there are when it is made, also if there are none: it must not be made
         # before the role of a fresh instance is known.
         await self.credentials()

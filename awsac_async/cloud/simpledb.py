@@ -72,7 +72,9 @@ class SimpleDbStatus:
         await retried(self._metadata, again=lambda error: isinstance(error, NotFoundError), within=_VISIBLE_WITHIN)
 
     async def exists(self) -> bool:
-        """Whether the domain is there; an account to which SimpleDB is closed has none."""
+        """Whether the domain is there; an account to which SimpleDB is closed has none, nor has another cloud."""
+        if not self._aws.beside_ec2("sdb"):
+            return False
         try:
             await self._metadata()
         except NotFoundError:

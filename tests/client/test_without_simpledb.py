@@ -185,6 +185,29 @@ async def test_without_a_word_in_the_ini_an_account_without_simpledb_gets_s3_and
     assert account.everything() == before
 
 
+async def test_of_another_clouds_ec2_nobody_at_aws_is_asked_and_the_status_is_kept_in_its_s3(
+    tmp_path: Path, embedded: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    for service in ("EC2", "S3"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", embedded.endpoint)
+    with counting(embedded, "") as asked:
+        plan = await client.plan(ini=write_ini(tmp_path), archive=write_jobs(tmp_path))
+        garbage: list[str] = []
+        await client.find_garbage(on_remark=garbage.append)
+
+        assert asked.calls(ANYBODY).keys() == {"ec2", "s3"}
+    reason = "since EC2 is another cloud's here, and no endpoint of SimpleDB is named beside it"
+    assert (plan.status_store, plan.status_reason) == (StatusKind.S3, reason)
+    assert [remark.partition(" failed: ")[0] for remark in plan.remarks] == [
+        "whether there is an instance profile awsac-agent could not be read: connect to iam",
+        "the vCPU quota could not be read: connect to service-quotas",
+        "the price of c1.medium could not be read: connect to pricing",
+        "the price of standard could not be read: connect to pricing",
+    ]
+    assert garbage == []
+
+
 async def test_gc_of_an_account_without_simpledb_is_silent_about_it(embedded: Embedded) -> None:
     remarks: list[str] = []
     with faults(embedded, CLOSED.format(code="OptInRequired")):

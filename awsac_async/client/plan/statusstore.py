@@ -44,7 +44,7 @@ async def choose_status_store(aws: Aws, wanted: StatusKind | None, *, ini: str) 
 async def _why_not_simpledb(aws: Aws) -> str:
     """Say why SimpleDB cannot be used, or return ""."""
     if not aws.beside_ec2("sdb"):
-        return "the EC2 that is named is not that of AWS, and no SimpleDB is named beside it"
+        return "EC2 is another cloud's here, and no endpoint of SimpleDB is named beside it"
     if not await is_offered(aws):
         return f"AWS has no SimpleDB in {aws.region}"
     try:
