@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awsac_async.session.errors import FormatError, InputError
-from awsac_async.session.model import MAX_JOBS, SessionRecord
+from awsac_async.session.model import MAX_JOBS, SessionRecord, StatusKind
 from awsac_async.session.record import new_session_id, read_record, write_record
 from awsac_async.session.times import format_time
 from tests.session.outcomes import outcome
@@ -82,6 +82,14 @@ def test_a_file_of_2008_is_read_and_our_keys_get_what_was_so_in_2008(tmp_path):
     assert read_record(path) == replace(
         RECORD, user_data=user_data, client_token="", input_digest="", region="us-east-1", started=""
     )
+
+
+def test_where_the_status_is_kept_and_whether_there_may_be_volumes_is_remembered(tmp_path):
+    assert (RECORD.status_store, RECORD.volumes) == (StatusKind.SIMPLEDB, True)
+    in_s3 = replace(RECORD, status_store=StatusKind.S3, volumes=False)
+    path = write_record(tmp_path, in_s3)
+    assert {"status_store = s3", "volumes = no"} <= set(path.read_text().splitlines())
+    assert read_record(path) == in_s3
 
 
 def test_keys_of_a_later_version_are_passed_over(tmp_path):

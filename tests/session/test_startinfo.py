@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awsac_async.session.errors import FormatError, ProblemsError
+from awsac_async.session.model import StatusKind
 from awsac_async.session.startinfo import parse_startinfo, read_startinfo
 from tests.session.outcomes import outcome
 
@@ -35,6 +36,7 @@ def test_without_our_keys_a_session_behaves_as_in_2008():
     assert (info.market, info.region, info.cores_per_instance, info.key_name) == ("on-demand", None, None, None)
     assert (info.instance_profile, info.max_hours) == ("awsac-agent", 48.0)
     assert (info.job_timeout, info.retries, info.job_user, info.release_mount) == (None, 0, "root", "rw")
+    assert info.status_store is None  # SimpleDB, if the account may use it
 
 
 def test_our_keys_are_read():
@@ -50,12 +52,14 @@ job_timeout = 30m
 retries = 100
 job_user = cms-prod
 release_mount = ro
+status_store = s3
 """
     info = parse_startinfo(OF_2008 + ours, file="session.ini")
     assert (info.region, info.instance_profile, info.key_name) == ("eu-west-1", "cms", "mine")
     assert (info.security_group_ids, info.subnet_id) == (("sg-0123abcd", "sg-0123abce"), "subnet-0123abcd")
     assert (info.market, info.cores_per_instance, info.max_hours) == ("spot", 16, 1.5)
     assert (info.job_timeout, info.retries, info.job_user, info.release_mount) == (1800, 100, "cms-prod", "ro")
+    assert info.status_store is StatusKind.S3
 
 
 def test_white_space_inside_a_value_is_dropped():
@@ -103,6 +107,7 @@ def test_a_bad_value_is_refused_with_its_line_key_and_what_was_found(good, bad, 
     "bad",
     [
         "market = cheap",
+        "status_store = dynamodb",
         "max_hours = 0",
         "max_hours = nan",
         "max_hours = inf",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from awsac_async.session.durations import MAX_SECONDS
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import Access, JobSettings, UserData
+from awsac_async.session.model import Access, JobSettings, StatusKind, UserData
 from awsac_async.session.startinfo import parse_startinfo
 from awsac_async.session.userdata import (
     access_fields,
@@ -19,6 +19,8 @@ from awsac_async.session.userdata import (
     read_access,
     read_settings,
     settings_fields,
+    status_fields,
+    status_kind,
     with_launch,
 )
 from tests.session.outcomes import outcome
@@ -200,3 +202,11 @@ def test_an_address_that_is_none_is_named_and_does_not_hide_the_others():
     with pytest.raises(FormatError, match="endpoint_url: found 'storage', expected an address like https://"):
         check_fields(user_data)
     assert read_access(user_data) == Access(endpoint_url_s3="http://127.0.0.1:9")
+
+
+def test_instances_are_told_where_the_status_is_kept_unless_it_is_as_in_2008():
+    assert [status_fields(kind) for kind in StatusKind] == [{}, {"status": "s3"}]
+    told = [status_kind(parse_user_data(OF_2008 + more)) for more in ("", ";status=s3", ";status=simpledb")]
+    assert told == [StatusKind.SIMPLEDB, StatusKind.S3, StatusKind.SIMPLEDB]
+    with pytest.raises(FormatError, match="status: found 'dynamodb', expected simpledb or s3"):
+        check_fields(parse_user_data(f"{OF_2008};status=dynamodb"))
