@@ -1,6 +1,7 @@
 """The embedded cloud as a plain AWS client sees it: starts instances with user data, and looks at what is left."""
 
 import io
+import json
 import tarfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -94,12 +95,20 @@ class Session:
         wait_until(lambda: self.account.states(self.instance_ids) == {"terminated"})
 
     def items(self) -> dict[str, Item]:
-        """The domain's items by name; all values are strings."""
+        """The items by name, of the domain or of the agents' documents; all values are strings."""
+        if documents := self._status_documents():
+            items = [item for document in documents for item in document["items"].items()]
+            return {name: Item(attributes={"returncode": ""} | attributes) for name, attributes in items}
         found = self.account.sdb.select(SelectExpression=f"select * from `{self.id}`")  # noqa: S608  SimpleDB's language
         return {
             item["Name"]: Item(attributes={each["Name"]: each["Value"] for each in item["Attributes"]})
             for item in found.get("Items", [])
         }
+
+    def _status_documents(self) -> list[Any]:
+        prefix = f"awsac/{self.id}/status/"
+        found = self.account.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+        return [json.loads(self.account.s3.get_object(Bucket=BUCKET, Key=one["Key"])["Body"].read()) for one in found]
 
     def objects(self) -> set[str]:
         """The names of the objects that a client of 2008 would fetch, without the archive."""

@@ -181,6 +181,23 @@ probability = 0.5
         jobs=(GOOD, Job(script=f"{WORK}exit 3\n", code="3")),
     ),
     Row(
+        name="status in S3, throttled, and its agent killed",
+        what="Every other write of a status document is answered with SlowDown, and the agent is killed when its first "
+        "job has ended, and before it writes its last states",
+        then="States arrive later; the agent that is started again writes all of them, those of ended jobs too",
+        faults=f"""\
+[[fault]]
+service = "s3"
+operation = "PutObject"
+resource = "/status/"
+kind = "throttle"
+probability = 0.5
+
+{_kills(_at("job 1: finished", 0), _at("departure write_status: start", 0))}""",
+        jobs=(GOOD, RAN_ONCE),
+        fields=";status=s3",
+    ),
+    Row(
         name="EC2 describe not yet consistent",
         what="For five seconds EC2 does not show what it has made: no volume in lists, NotFound for its ID",
         then="The agent waits for what it has made, and makes nothing twice",
