@@ -30,9 +30,9 @@ def cleanup(
 ) -> None:
     """Delete what a session left in the cloud.
 
-    Asks for its domain, and for its S3 objects; then deletes left-over volumes, and looks whether anything is left: of
-    instances, volumes, objects, unfinished uploads and the domain. If nothing is, the session file goes too, and its
-    copy in S3; both stay if something is kept.
+    Asks for its domain, if it has one, and for its S3 objects; then deletes left-over volumes, and looks whether
+    anything is left: of instances, volumes, objects, unfinished uploads and the domain. If nothing is, the session
+    file goes too, and its copy in S3; both stay if something is kept.
 
     Exit codes: 0, also if you answer no; 2 if the session is not over; 3 if the cloud refuses, or something is left.
 

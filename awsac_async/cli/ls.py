@@ -17,7 +17,8 @@ def ls(
 
     Shows of each when it was started, how it and its jobs stand, how many instances it has now, and what these have
     cost so far. Sessions of a client of 2008 are found by the names of their domains. For each bucket S3 is asked for
-    one list, for each session one object and SimpleDB one query or more: a thousand sessions cost less than a cent.
+    one list, for each session one object and its status (SimpleDB one query or more, S3 one list and an object an
+    instance): a thousand sessions cost about a cent.
 
     Exit codes: 0, 2 if something in the command is wrong, 3 if the cloud refuses. What cannot be read is named on
     stderr and passed over.

@@ -1,7 +1,7 @@
 """The verb ``ls``: all sessions of a bucket, or of all buckets of the account in a region, newest first.
 
-Owns what a session is called that may have left little behind. Reads only: a list a bucket, a small object and at
-least one query a session, and one description of all instances.
+Owns what a session is called that may have left little behind. Reads only: a list a bucket, a small object a session
+and its status, and one description of all instances.
 """
 
 from collections import Counter, defaultdict
