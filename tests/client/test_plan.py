@@ -128,7 +128,7 @@ async def test_a_plan_says_what_will_be_started_and_what_it_may_cost_and_starts_
 
     plan = await client.plan(ini=write_ini(tmp_path, n_jobs="5", more="max_hours = 10\n"), archive=jobs)
 
-    assert (plan.n_instances, plan.unused_cores) == (3, 1)
+    assert (plan.n_instances, plan.unused_cores, plan.kept_volumes) == (3, 1, True)
     # Three root volumes, and the release on the two instances that have jobs with it.
     assert (plan.n_volumes, plan.volumes_gib) == (5, 3 * 15 + 2 * gib)
     assert (plan.price_per_hour, plan.price_source) == (0.13, PriceSource.LIST)
@@ -188,6 +188,17 @@ async def test_a_bucket_that_cannot_be_written_is_said_with_the_rights_that_are_
 ) -> None:
     with faults(embedded, NO_WRITING), pytest.raises(DeniedError, match="not for you; a session needs s3:PutObject"):
         await client.plan(ini=write_ini(tmp_path), archive=write_jobs(tmp_path))
+
+
+async def test_volumes_may_be_left_only_where_a_release_or_a_script_of_the_sessions_own_makes_some(
+    tmp_path: Path,
+) -> None:
+    ini, jobs = write_ini(tmp_path), write_jobs(tmp_path)
+    none = await client.plan(ini=ini, archive=jobs)
+    (jobs / "awsac_all_instances_autorun.sh").write_text("awsac-agent run --jobsfile other.cfg\n")
+    own = await client.plan(ini=ini, archive=jobs)
+
+    assert (none.kept_volumes, own.kept_volumes) == (False, True)
 
 
 async def test_a_session_that_may_cost_too_much_is_refused_or_ends_earlier(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from awsac_async.client.plan.checks import CloudChecks, Facts
 from awsac_async.client.plan.inputs import Reading, reading
 from awsac_async.client.plan.prices import PriceSource
 from awsac_async.cloud.aws import Aws, connect
-from awsac_async.cloud.images import Disk
+from awsac_async.cloud.images import Disk, Image
 from awsac_async.cloud.volumes import RELEASE_VOLUME_TYPE
 from awsac_async.session.archive import ArchiveContents
 from awsac_async.session.costs import hours_within, shown_usd, volume_per_hour
@@ -22,6 +22,7 @@ from awsac_async.session.durations import LAST_SECONDS, warning_seconds
 from awsac_async.session.errors import AwsacError, InputError, ProblemsError
 from awsac_async.session.jobs import expand, instances_needed, launch_index_of
 from awsac_async.session.model import StartInfo, StatusKind
+from awsac_async.session.names import AUTOSTART_FILE
 
 # Of a shorter session nothing is left when its jobs have been stopped and saved.
 _LEAST_HOURS = LAST_SECONDS / 3600
@@ -209,13 +210,22 @@ def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Fac
         region=region,
         status_store=facts.status.kind,
         status_reason=facts.status.reason,
-        kept_volumes=bool(facts.snapshots) or any(disk.kept for disk in facts.image.disks),
+        kept_volumes=_keeps_volumes(contents, facts.image),
         n_volumes=len(disks),
         volumes_gib=sum(disk.gib for disk in disks),
         price_per_hour=facts.price.per_hour if facts.price else None,
         price_source=facts.price.source if facts.price else None,
         volumes_per_hour=_per_hour(disks, facts),
     )
+
+
+def _keeps_volumes(contents: ArchiveContents, image: Image) -> bool:
+    """Whether a volume may outlive its instance: that of a release, of a disk that the image keeps, or of a script.
+
+    A session that brings its own start script may name other jobs there, and so releases.
+    """
+    releases = any(each.snapshot_id for each in contents.definitions) or AUTOSTART_FILE in contents.members
+    return releases or any(disk.kept for disk in image.disks)
 
 
 def _releases(contents: ArchiveContents, facts: Facts, *, cores: int) -> list[Disk]:
