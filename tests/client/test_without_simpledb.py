@@ -185,6 +185,29 @@ async def test_without_a_word_in_the_ini_an_account_without_simpledb_gets_s3_and
     assert account.everything() == before
 
 
+async def test_a_start_that_is_continued_keeps_the_status_where_it_was_begun(
+    tmp_path: Path, account: Account, embedded: Embedded
+) -> None:
+    ini, jobs = write_ini(tmp_path), write_jobs(tmp_path)
+    before = account.everything()
+    plans: list[Plan] = []
+
+    async def refuse(plan: Plan) -> bool:
+        plans.append(plan)
+        return False
+
+    not_the_dry_run = f"{FULL}after = 1\n"
+    with faults(embedded, CLOSED.format(code="OptInRequired") + not_the_dry_run), pytest.raises(CapacityError):
+        await client.start(ini=ini, archive=jobs, directory=tmp_path, proceed=agree)
+    (file,) = session_files(tmp_path)
+    kept = read_record(file)
+    await client.start(ini=ini, archive=jobs, directory=tmp_path, proceed=refuse)
+
+    assert (kept.status_store, kept.ec2_reservation_id) == (StatusKind.S3, "")
+    assert [(plan.status_store, plan.status_reason) for plan in plans] == [(StatusKind.S3, "as the session was begun")]
+    assert account.everything() == before
+
+
 async def test_of_another_clouds_ec2_nobody_at_aws_is_asked_and_the_status_is_kept_in_its_s3(
     tmp_path: Path, embedded: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,7 +31,7 @@ from awsac_async.session.errors import (
     ProblemsError,
 )
 from awsac_async.session.jobs import instances_needed
-from awsac_async.session.model import StartInfo
+from awsac_async.session.model import StartInfo, StatusKind
 from awsac_async.session.names import JOBS_FILE
 from awsac_async.session.wording import counted
 
@@ -87,6 +87,7 @@ class CloudChecks:
         startinfo: the ``session.ini``.
         contents: of the archive, None if that cannot be read.
         ini, archive: the files' names, as the user gave them.
+        begun: where an earlier start has begun to keep the status; None: there was none.
         launched: the session's instances are there: whether they could be started is not asked.
     """
 
@@ -98,10 +99,11 @@ class CloudChecks:
         *,
         ini: str,
         archive: str,
+        begun: StatusKind | None,
         launched: bool,
     ) -> None:
         self._aws, self._startinfo, self._contents = aws, startinfo, contents
-        self._ini, self._archive, self._launched = ini, archive, launched
+        self._ini, self._archive, self._begun, self._launched = ini, archive, begun, launched
         self._images = Images(aws)
         self._type: asyncio.Task[_Noted[InstanceType]]
         self._image: asyncio.Task[_Noted[Image]]
@@ -138,7 +140,7 @@ class CloudChecks:
         )
 
     async def _check_status_store(self, _: list[str]) -> StatusChoice:
-        return await choose_status_store(self._aws, self._startinfo.status_store, ini=self._ini)
+        return await choose_status_store(self._aws, self._startinfo.status_store, begun=self._begun, ini=self._ini)
 
     async def _find_type(self, _: list[str]) -> InstanceType:
         name = self._startinfo.instance_type

@@ -165,9 +165,9 @@ async def make_plan(
         raise _told(read.problems)
     if shorten_deadline and max_cost is None:
         raise InputError("--shorten-deadline: found no --max-cost, expected it, to say what the session may cost")
-    if status_store:
-        startinfo = replace(startinfo, status_store=status_store)
-    checks = CloudChecks(aws, startinfo, read.contents, ini=read.ini, archive=read.archive, launched=launched)
+    checks = CloudChecks(
+        aws, startinfo, read.contents, ini=read.ini, archive=read.archive, begun=status_store, launched=launched
+    )
     facts = await checks.run()
     problems = [*read.problems, *facts.problems]
     made = _assemble(startinfo, read.contents, facts, region=aws.region)

@@ -11,7 +11,7 @@ from awsac_async.session.errors import DeniedError, FormatError
 from awsac_async.session.model import StatusKind
 
 _NOBODYS_DOMAIN = "awsac"  # what counts is that SimpleDB answers at all
-_BY_INI = "as session.ini says"
+_BY_INI, _AS_BEGUN = "as session.ini says", "as the session was begun"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +22,25 @@ class StatusChoice:
     reason: str
 
 
-async def choose_status_store(aws: Aws, wanted: StatusKind | None, *, ini: str) -> StatusChoice:
-    """Return where the status is to be kept; None is wanted: where it can be.
+async def choose_status_store(
+    aws: Aws, wanted: StatusKind | None, *, begun: StatusKind | None = None, ini: str
+) -> StatusChoice:
+    """Return where the status is to be kept.
+
+    Args:
+        aws: the connection.
+        wanted: what the ini says; None: it says nothing.
+        begun: where an earlier start of the session has begun to keep it, which stays so; None: there was none.
+        ini: the file's name, as the user gave it.
 
     Raises:
-        FormatError: SimpleDB is wanted, and cannot be used; ``ini`` is the file that says so.
-        CloudError: SimpleDB could not be asked for now.
+        FormatError: the ini wants SimpleDB, which cannot be used.
+        CloudError: SimpleDB could not be asked for now, or refuses a session that was begun there.
     """
+    if begun is StatusKind.SIMPLEDB:
+        await SimpleDbStatus(aws, _NOBODYS_DOMAIN).check()
+    if begun:
+        return StatusChoice(kind=begun, reason=_AS_BEGUN)
     if wanted is StatusKind.S3:
         return StatusChoice(kind=StatusKind.S3, reason=_BY_INI)
     why_not = await _why_not_simpledb(aws)
