@@ -1,10 +1,10 @@
 """Ctrl-C in every verb, and clients and networks that die: one sentence, nothing lost, nothing started twice."""
 
+import itertools
 import json
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -256,6 +256,9 @@ def test_ctrl_c_during_pack_leaves_no_archive(awsac: Awsac, folder: Path) -> Non
     assert not [path for path in folder.iterdir() if "large.tar.bz2" in path.name]
 
 
+_IDS = itertools.count(1)
+
+
 def session_file(folder: Path) -> Path:
     """Write the session file of a session that nobody started."""
     from awsac_async.session.model import SessionRecord
@@ -264,7 +267,7 @@ def session_file(folder: Path) -> Path:
     return write_record(
         folder,
         SessionRecord(
-            session_id=f"081215_1646--test--{time.time_ns() % 65536:04x}",
+            session_id=f"081215_1646--test--{next(_IDS):04x}",
             ec2_reservation_id="r-0123456789abcdef0",
             n_instances=1,
             unused_cores=0,
