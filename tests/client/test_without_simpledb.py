@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,13 +20,15 @@ from awsac_async.session.errors import CapacityError, FormatError
 from awsac_async.session.model import JobRecord, JobState, StatusKind
 from awsac_async.session.names import PARTS
 from awsac_async.session.record import read_record, write_record
-from awsac_async.session.statusdocs import StatusWriter
+from awsac_async.session.statusdocs import StatusWriter, format_status, status_key
+from awsac_async.session.times import format_time, now
 from awsac_async.session.timings import read_attempt, read_seconds
 from tests.cli.conftest import BUCKET, Account, write_ini, write_jobs
 from tests.cli.test_interrupts import session_file
 from tests.client.test_api import agree, session_files
 from tests.client.test_no_cloud import overwrite
 from tests.client.test_plan import faults
+from tests.cloud.faults import proxy_to
 from tests.conftest import Embedded
 
 CLOSED = """[[fault]]
@@ -183,6 +186,35 @@ async def test_without_a_word_in_the_ini_an_account_without_simpledb_gets_s3_and
     assert [f"s3://{BUCKET}/{key}" for key in written if "/status/" in key] == [f"{jobs_written.place}launch-1.json"]
     assert str(raised.value).endswith(f"status_store: found simpledb, expected status_store = s3, since {why}")
     assert account.everything() == before
+
+
+async def test_who_watches_reads_again_only_the_documents_that_have_changed(
+    tmp_path: Path, account: Account, embedded: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = session_in_s3(tmp_path)
+    record = replace(read_record(file), n_instances=2, started=format_time(now()))
+    write_record(tmp_path, record)
+
+    def put(writer: StatusWriter, *jobs: JobRecord) -> None:
+        key, content = status_key(record.session_id, writer), format_status(jobs, writer)
+        account.s3.put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    put(StatusWriter(), *(JobRecord(number=n, launch_index=n - 1) for n in (1, 2)))
+    put(StatusWriter(launch_index=0), JobRecord(number=1, state=JobState.RUNNING, launch_index=0))
+    with proxy_to(embedded.endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        async with aclosing(client.watch(file)) as statuses:
+            looks = [await anext(statuses)]
+            for state in (JobState.RUNNING, JobState.WAITFORSAVE):
+                put(StatusWriter(launch_index=1), JobRecord(number=2, state=state, launch_index=1))
+                looks.append(await anext(statuses))
+        asked_by_watcher = list(proxy.asked)
+        await client.cleanup(file, confirm=agree, force=True)
+
+    stood = [[job.state.value for job in look.jobs] for look in looks]
+    assert stood == [["running", "pending"], ["running", "running"], ["running", "waitforsave"]]
+    read = Counter(asked.path.rpartition("/status/")[2] for asked in asked_by_watcher if "/status/" in asked.path)
+    assert read == {"launch-1.json": 1, "0.json": 1, "1.json": 2}
 
 
 async def test_a_start_that_is_continued_keeps_the_status_where_it_was_begun(
