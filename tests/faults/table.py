@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from tests.agent.account import BUCKET, Session
 from tests.faults.rows import GOOD, OUTPUT, WORK, Digest, Job, Row, digest
+from tests.faults.scripts import DAEMONS, DELETED, FILLING, JUMP, NOTICED, ONCE, STUBBORN, WATCH
 
 MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
 ZEROS_1_GB = Digest(size=GIGABYTE, sha256="49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14")
@@ -14,54 +15,7 @@ WITH_RELEASE = Job(
 )
 NOT_RUN = {"code": "", "output": None, "result": None}
 
-ONCE = f"""\
-echo ran >> "$ATLASworkingDir/ran.$AWSAC_JOB"
-sleep 4
-cat "$ATLASworkingDir/ran.$AWSAC_JOB"
-{WORK}"""
 RAN_ONCE = Job(script=ONCE, output=digest(b"ran\n" + OUTPUT.encode()))
-
-DAEMONS = f"""\
-setsid sh -c 'trap "" TERM HUP INT; echo $$ > ../daemon.1; while :; do sleep 1; done' </dev/null >/dev/null 2>&1 &
-(env -i setsid sh -c 'echo $$ > ../daemon.2; exec sleep 600' &)
-until [ -s ../daemon.1 ] && [ -s ../daemon.2 ]; do sleep 0.1; done
-{WORK}"""
-WATCH = f"""\
-until [ -s ../daemon.1 ] && [ -s ../daemon.2 ]; do sleep 0.1; done
-for file in ../daemon.1 ../daemon.2; do
-    while kill -0 "$(cat $file)" 2>/dev/null; do sleep 0.2; done
-done
-echo gone
-{WORK}"""
-
-STUBBORN = f"""\
-trap '' TERM
-{WORK}
-sh -c 'trap "" TERM; setsid sleep 600' &
-while :; do sleep 1; done
-"""
-NOTICED = f"""\
-trap 'cat "$AWSAC_INTERRUPT_AT" > results.tar.bz2; echo interrupted; exit 7' TERM
-{WORK}
-sleep 600 &
-wait
-"""
-DELETED = f"""\
-echo before
-rm stdouterr_job_1.log
-{WORK}
-echo mine > stdouterr_job_1.log
-"""
-FILLING = f"""\
-{WORK}
-sleep 4
-head -c 1G /dev/zero > filler 2>/dev/null
-exit 1
-"""
-JUMP = f"""\
-echo 3600 > "$AWSACworkingDir/clock-offset"
-sleep 2
-{WORK}"""
 
 
 def _no_clock_was_believed(session: Session) -> None:
