@@ -263,11 +263,22 @@ async def test_of_another_clouds_ec2_nobody_at_aws_is_asked_and_the_status_is_ke
     assert garbage == []
 
 
-async def test_gc_of_an_account_without_simpledb_is_silent_about_it(embedded: Embedded) -> None:
-    remarks: list[str] = []
+async def test_ls_and_gc_of_an_account_without_simpledb_are_silent_about_it(
+    account: Account, embedded: Embedded
+) -> None:
+    session_id, remarks = "261128_1200--asking--0001", list[str]()  # its start waits for an answer: no copy of its file
+    keys = [f"{session_id}/a.tar.bz2", status_key(session_id, StatusWriter())]
+    account.s3.put_object(Bucket=BUCKET, Key=keys[0], Body=b"archive")
+    account.s3.put_object(Bucket=BUCKET, Key=keys[1], Body=format_status([JobRecord(number=1)], StatusWriter()))
     with faults(embedded, CLOSED.format(code="OptInRequired")):
-        await client.find_garbage(on_remark=remarks.append)
-    assert [remark for remark in remarks if "omain" in remark] == []
+        listed = await client.list_sessions(on_remark=remarks.append)
+        garbage = await client.find_garbage(on_remark=remarks.append)
+    for key in keys:
+        account.s3.delete_object(Bucket=BUCKET, Key=key)
+
+    assert {each.session_id: each.jobs for each in listed}[session_id] == {"pending": 1}
+    assert [each for each in garbage if each.session_id == session_id] == []
+    assert [remark for remark in remarks if "omain" in remark or session_id in remark] == []
 
 
 async def test_a_status_document_that_is_damaged_is_named_and_hides_no_other_job(
