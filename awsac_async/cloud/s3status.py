@@ -78,13 +78,16 @@ class S3Status:
 
     async def take_back(self, before: Sequence[JobRecord], *, by: StatusWriter) -> None:  # noqa: ARG002  still there
         """Remove what this writer has said; what others had said of its jobs before counts again."""
+        key = status_key(self._session_id, by)
+        await self._bucket.delete([key])
         self._written.pop(by, None)
-        await self._bucket.delete([status_key(self._session_id, by)])
+        self._read.pop(key, None)
 
     async def delete(self) -> None:
         """Remove all documents."""
-        self._written.clear()
         await self._bucket.delete([each.key for each in await self._bucket.list(self._prefix)])
+        self._written.clear()
+        self._read.clear()
 
     async def _contents(self, objects: Sequence[ObjectInfo]) -> dict[str, bytes]:
         """Return the contents by key; what an agent has replaced since it was listed is read as it is now."""

@@ -95,6 +95,21 @@ async def test_a_retry_that_is_taken_back_leaves_the_jobs_as_they_were(store: St
     assert await store.read() == ended
 
 
+async def test_what_was_taken_back_or_deleted_does_not_come_back_with_what_is_written_next(store: StatusStore) -> None:
+    before = [JobRecord(number=number, extra={X_ATTEMPT: "1"}) for number in (1, 2)]
+    again = [replace(job, launch_index=1, extra={X_ATTEMPT: "2"}) for job in before]
+    await store.write(before)
+    await store.write(again, by=RETRY)
+    await store.read()
+    await store.take_back(before, by=RETRY)
+    await store.write([again[1]], by=RETRY)
+    assert await store.read() == [before[0], again[1]]
+    await store.delete()
+    await store.create()
+    await store.write([before[1]])
+    assert await store.read() == [before[1]]
+
+
 async def test_a_large_session_is_read_whole(store: StatusStore) -> None:
     records = [JobRecord(number=number, script="/mnt/awsac/a.sh") for number in range(1, 2603)]
     await store.write(records)
