@@ -157,6 +157,6 @@ class Attempt:
         """Return why the process ended before it came to the script."""
         with self.files.kept_output.open("rb") as output:
             said = last_line(output)
-        if self._job.snapshot_id is None:
+        if self._job.release is None:
             return NotRunError(f"could not be started: {said}")
-        return NotRunError(f"release {self._job.snapshot_id} could not be shown to the job: {said}")
+        return NotRunError(f"release {self._job.release} could not be shown to the job: {said}")

@@ -6,6 +6,7 @@ Owns the making of what they share, and ties it to the request to stop; it does 
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from awsac_async.agent.deadline import Deadline
@@ -95,13 +96,14 @@ class Agent:
         return self.paths.state / "interrupted"
 
     def make_releases(self, needed: Iterable[str | None], *, release_mount: str = "rw") -> Releases:
-        """Take charge of the volumes of this instance; ``needed`` names the snapshot of each job still to be run."""
+        """Take charge of the releases on this instance; ``needed`` names that of each job still to be run."""
         place = Place(
             session_id=self.user_data.session_id,
             instance=self.instance,
             directory=self.paths.state / "releases",
             volumes=Volumes(self.aws),
             devices=self.devices,
+            bucket=partial(Bucket, self.aws),
             release_mount=release_mount,
         )
         self.releases = Releases(place, needed)

@@ -63,7 +63,7 @@ async def _own_numbers(agent: Agent) -> list[int]:
             numbers = [record.number for record in await agent.store.read() if record.state is JobState.PENDING]
         except NotFoundError:
             numbers = []
-    return [job.number for job in agent.launch.own([Job(number=n, script="", snapshot_id=None) for n in numbers])]
+    return [job.number for job in agent.launch.own([Job(number=n, script="", release=None) for n in numbers])]
 
 
 async def remove_releases(agent: Agent, _: str) -> None:

@@ -70,7 +70,7 @@ class _JobRun:
         self._job, self._core, self._stop, self._place = job, core, stop, place
         self._record, self._end = kept.record, kept.end
         self._timings = Timings(kept.record, part=kept.part, since=kept.since)
-        self._needs = job.snapshot_id if runs_or_will(kept) else None
+        self._needs = job.release if runs_or_will(kept) else None
         self._first = place.launch.first_attempt(job.number)
         self._attempt = self._numbered_attempt(read_attempt(kept.record) or self._first)
         self._begun_before = kept.record.state is JobState.SAVING

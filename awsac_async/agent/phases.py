@@ -25,6 +25,7 @@ from awsac_async.session.archive import unpack
 from awsac_async.session.jobs import expand, read_jobs, shown_numbers
 from awsac_async.session.model import Job, JobSettings, JobState
 from awsac_async.session.names import AGENT_LOG_FILE, agent_log_prefix
+from awsac_async.session.releases import need_volumes
 from awsac_async.session.timings import timing_attributes
 from awsac_async.session.userdata import check_fields, number_of_data, read_settings
 
@@ -100,10 +101,10 @@ def _seconds_to_begin(agent: Agent) -> dict[str, float]:
 async def shield(agent: Agent) -> None:
     """Keep the user as whom jobs run, if that is not root, from the credentials of the instance's role.
 
-    That waits for processes; meanwhile the client of EC2 is made, which the releases wait for. Without any, its 15 MB
-    can wait until the instance is to go.
+    That waits for processes; meanwhile the client of EC2 is made, which the volumes of releases wait for. Without any,
+    its 15 MB can wait until the instance is to go.
     """
-    if not any(job.snapshot_id for job in agent.jobs):
+    if not need_volumes(job.release for job in agent.jobs):
         await shield_metadata(read_settings(agent.user_data).job_user, os.environ)
         return
     connecting = asyncio.create_task(agent.aws.client("ec2"), name="connect to ec2")
@@ -118,7 +119,7 @@ async def shield(agent: Agent) -> None:
 async def work(agent: Agent) -> None:
     """Provide, run, save, release: each job as soon as it can, none waiting for another."""
     settings = read_settings(agent.user_data)
-    needed = [job.snapshot_id for job in agent.jobs if runs_or_will(agent.kept[job.number])]
+    needed = [job.release for job in agent.jobs if runs_or_will(agent.kept[job.number])]
     releases = agent.make_releases(needed, release_mount=settings.release_mount)
     await _ship_own_log(agent)
     async with asyncio.TaskGroup() as group:

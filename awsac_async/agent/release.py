@@ -1,4 +1,4 @@
-"""One release, an EBS snapshot, on its way to a directory and back, whichever agent began it.
+"""One release from an EBS snapshot on its way to a directory and back, whichever agent began it.
 
 Owns one volume from its creation to its deletion. Each step finds out how far it came, so that a successor goes on
 where its predecessor died, and removing undoes just what there is. A volume that the launch of the instance brought
@@ -19,16 +19,18 @@ from awsac_async.agent.metadata import Instance
 from awsac_async.agent.mounts import DeviceError, MountKind
 from awsac_async.agent.process import ToolError
 from awsac_async.agent.volumerecord import Stage, VolumeRecord
+from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.volumes import VolumeInfo, Volumes
 from awsac_async.session.errors import AttachmentLimitError, CloudError, DeviceNameInUseError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provided:
-    """A release that is there: its directory, and how it came to be one."""
+    """A release that is there: its directory, how it came to be one, and of one from S3 how many bytes that took."""
 
     directory: Path
     kind: MountKind
+    size: int | None = None
 
     @property
     def mounted(self) -> bool:
@@ -40,8 +42,8 @@ class Provided:
 class Place:
     """What all releases of an instance share.
 
-    ``directory`` holds a folder and a record for each of them, and outlives the agent. ``release_mount`` is ``rw`` or
-    ``ro``.
+    ``directory`` holds a folder and a record for each of them, and outlives the agent. ``bucket`` opens a bucket by its
+    name. ``release_mount`` is ``rw`` or ``ro``.
     """
 
     session_id: str
@@ -49,6 +51,7 @@ class Place:
     directory: Path
     volumes: Volumes
     devices: Devices
+    bucket: Callable[[str], Bucket]
     release_mount: str = "rw"
     names: DeviceNames = field(default_factory=DeviceNames)
 
@@ -57,7 +60,7 @@ class Release:
     """One snapshot on this instance."""
 
     def __init__(self, place: Place, snapshot_id: str) -> None:
-        self._place, self.snapshot_id = place, snapshot_id
+        self._place, self.snapshot_id, self.name = place, snapshot_id, snapshot_id
         self._directory = place.directory / snapshot_id
         self._record = VolumeRecord()
         self._launched = ""  # the volume that the launch attached

@@ -1,4 +1,4 @@
-"""All releases of an instance: each EBS snapshot becomes a directory that jobs see at ``ATLASDir``; and goes again.
+"""All releases of an instance: each becomes a directory that jobs see at ``ATLASDir``; and goes again.
 
 Owns when a release is provided and removed: concurrently with all others, as early as it can be, and no sooner than
 the last job that needs it has ended. A release that fails is a value: it concerns its own jobs only. Whatever an
@@ -7,16 +7,21 @@ earlier agent on this instance made is taken over, or removed if no job needs it
 
 import asyncio
 import logging
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from awsac_async.agent.log import describe
 from awsac_async.agent.mounts import DeviceError
 from awsac_async.agent.process import ToolError
 from awsac_async.agent.release import Place, Provided, Release
+from awsac_async.agent.treerecord import TreeRecord, read_tree_records
+from awsac_async.agent.unpacked import UnpackedRelease
+from awsac_async.agent.unpacking import ArchiveError
 from awsac_async.agent.volumerecord import VolumeRecord, read_records
 from awsac_async.cloud.volumes import VolumeInfo
 from awsac_async.session.errors import CloudError
+from awsac_async.session.releases import archive_of, is_snapshot, parse_address
 
 __all__ = ["Place", "Provided", "ReleaseError", "Releases"]
 
@@ -36,12 +41,15 @@ class Releases:
 
         Args:
             place: what they share.
-            needed: for each job whose run has not ended, adopted ones too, the snapshot it needs, or None. Each of
+            needed: for each job whose run has not ended, adopted ones too, the release it needs, or None. Each of
                 these calls :meth:`leave` once. What an earlier agent provided for others is removed.
         """
         self._place = place
-        self._users = Counter(snapshot for snapshot in needed if snapshot)
-        self._releases = {snapshot: Release(place, snapshot) for snapshot in self._users}
+        self._users = Counter(name for name in needed if name)
+        self._volumes = {name: Release(place, name) for name in self._users if is_snapshot(name)}
+        self._trees = {
+            name: UnpackedRelease(place, archive) for name in self._users if (archive := archive_of(name)) is not None
+        }
         self._ready: dict[str, asyncio.Task[Provided | ReleaseError]] = {}
         self._found: asyncio.Task[None] | None = None
 
@@ -49,8 +57,8 @@ class Releases:
         """Begin to provide all of them, and to remove what no job needs any more."""
         self._group = group
         self._found = found = group.create_task(self._begin(), name="find volumes")
-        for snapshot, release in self._releases.items():
-            self._ready[snapshot] = group.create_task(_provide(release, after=found), name=f"release {snapshot}")
+        for name, release in self._releases().items():
+            self._ready[name] = group.create_task(_provide(release, after=found), name=f"release {name}")
 
     async def asked(self) -> None:
         """Wait until EC2 was asked for all volumes, for a second at most.
@@ -58,52 +66,57 @@ class Releases:
         They are what takes the time until the first job: whoever else needs the processor to begin with, as one does
         who makes a client of a service, better does so while they are being made.
         """
-        asking = [asyncio.create_task(release.asked.wait(), name="asked") for release in self._releases.values()]
+        asking = [asyncio.create_task(release.asked.wait(), name="asked") for release in self._volumes.values()]
         if asking:
             await asyncio.wait(asking, timeout=_ASKED_SECONDS)
         for each in asking:
             each.cancel()
 
-    async def ready(self, snapshot: str) -> Provided:
+    async def ready(self, name: str) -> Provided:
         """Wait until a release is there; at once, if an earlier agent had mounted it.
 
         Raises:
             ReleaseError: it will not be, and why.
         """
-        outcome = await asyncio.shield(self._ready[snapshot])
+        outcome = await asyncio.shield(self._ready[name])
         if isinstance(outcome, ReleaseError):
             raise outcome
         return outcome
 
-    def leave(self, snapshot: str | None) -> None:
-        """One of the jobs that need ``snapshot`` has ended; after the last one, its volume is removed meanwhile."""
-        if snapshot is None:
+    def leave(self, name: str | None) -> None:
+        """One of the jobs that need a release has ended; after the last one, it is removed meanwhile."""
+        if name is None:
             return
-        self._users[snapshot] -= 1
-        if not self._users[snapshot]:
-            self._remove_soon(self._releases[snapshot], after=self._ready[snapshot])
+        self._users[name] -= 1
+        if not self._users[name]:
+            self._remove_soon(self._releases()[name], after=self._ready[name])
 
     async def remove_all(self) -> None:
         """Remove whatever is still there, also what only an earlier agent knew of."""
         if self._found is None or self._found.cancelled():
             await self._take_over()
         async with asyncio.TaskGroup() as group:
-            for snapshot, release in self._releases.items():
-                group.create_task(release.remove(), name=f"remove {snapshot}")
+            for name, release in self._releases().items():
+                group.create_task(release.remove(), name=f"remove {name}")
+
+    def _releases(self) -> Mapping[str, "Release | UnpackedRelease"]:
+        return {**self._volumes, **self._trees}
 
     # --- what was there before ---
 
     async def _begin(self) -> None:
         await self._take_over()
-        for snapshot in self._releases.keys() - self._users.keys():
-            self._remove_soon(self._releases[snapshot])
+        for name, release in self._releases().items():
+            if name not in self._users:
+                self._remove_soon(release)
 
     async def _take_over(self) -> None:
         """Find what the launch, or an earlier agent, has made; asks EC2 only if there can be anything."""
         place = self._place
         place.names.exclude(place.instance.devices)
+        await self._inherit_trees(await asyncio.to_thread(read_tree_records, place.directory))
         records = await asyncio.to_thread(read_records, place.directory)
-        if not records and not place.instance.devices:
+        if not records and not (place.instance.devices and self._volumes):
             return
         attached = await self._attached()
         place.names.exclude(each.device for each in attached)
@@ -121,38 +134,58 @@ class Releases:
 
     async def _inherit(self, records: dict[str, VolumeRecord], attached: dict[str, VolumeInfo]) -> None:
         for snapshot, record in records.items():
-            release = self._releases.setdefault(snapshot, Release(self._place, snapshot))
+            release = self._volumes.setdefault(snapshot, Release(self._place, snapshot))
             await release.inherit(record, attached.get(record.volume_id))
+
+    async def _inherit_trees(self, records: dict[str, TreeRecord]) -> None:
+        for address, record in records.items():
+            release = self._trees.setdefault(address, UnpackedRelease(self._place, parse_address(address)))
+            await release.inherit(record)
 
     def _use_launched(self, foreign: list[VolumeInfo]) -> None:
         for volume in foreign:
             if volume.snapshot_id in self._users:
                 _log.info("%s: the launch attached %s as %s", volume.snapshot_id, volume.volume_id, volume.device)
-                self._releases[volume.snapshot_id].use(volume)
+                self._volumes[volume.snapshot_id].use(volume)
 
     # --- removing ---
 
-    def _remove_soon(self, release: Release, *, after: asyncio.Task[Provided | ReleaseError] | None = None) -> None:
+    def _remove_soon(
+        self, release: "Release | UnpackedRelease", *, after: asyncio.Task[Provided | ReleaseError] | None = None
+    ) -> None:
         removal = _remove(release, after=after)
         try:
-            self._group.create_task(removal, name=f"remove {release.snapshot_id}")
+            self._group.create_task(removal, name=f"remove {release.name}")
         except RuntimeError:  # the group is shutting down, and takes no more tasks: remove_all does it
             removal.close()
 
 
-async def _provide(release: Release, *, after: asyncio.Task[None]) -> Provided | ReleaseError:
+async def _provide(release: Release | UnpackedRelease, *, after: asyncio.Task[None]) -> Provided | ReleaseError:
     """Provide a release, or undo what was done and return why it cannot be provided."""
+    began = time.monotonic()
     try:
         await asyncio.shield(after)
-        return await release.provide()
-    except (CloudError, DeviceError, ToolError, OSError) as error:
-        _log.error("release %s: %s", release.snapshot_id, describe(error))
+        provided = await release.provide()
+    except (CloudError, DeviceError, ToolError, ArchiveError, OSError) as error:
+        _log.error("release %s: %s", release.name, describe(error))
         if not release.inherited:  # else a job that runs may be using it; it goes when that has ended
             await release.remove()
-        return ReleaseError(f"release {release.snapshot_id}: {error}")
+        return ReleaseError(f"release {release.name}: {error}")
+    _log_ready(release.name, provided, seconds=time.monotonic() - began)
+    return provided
 
 
-async def _remove(release: Release, *, after: asyncio.Task[Provided | ReleaseError] | None) -> None:
+def _log_ready(name: str, provided: Provided, *, seconds: float) -> None:
+    """Say how long a release took; of a volume nobody knows the bytes, which EC2 loads as they are read."""
+    facts: dict[str, object] = {"step": f"release {name}", "event": "ready", "seconds": round(seconds, 3)}
+    said = f"ready after {seconds:.3f} s"
+    if provided.size is not None:
+        facts["bytes"] = provided.size
+        said += f", {provided.size} bytes, {provided.size / max(seconds, 0.001) / 1e6:.1f} MB/s"
+    _log.info("release %s: %s", name, said, extra={"facts": {**facts, "resources": {"release": name}}})
+
+
+async def _remove(release: Release | UnpackedRelease, *, after: asyncio.Task[Provided | ReleaseError] | None) -> None:
     if after is not None:
         after.cancel()  # nobody waits for it any more, if it is still being provided
         await asyncio.wait({after})

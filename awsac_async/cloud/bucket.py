@@ -14,6 +14,7 @@ from awsac_async.cloud.creation import Creation
 from awsac_async.cloud.failures import by_code
 from awsac_async.cloud.listing import list_quickly
 from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, Progress, Upload, address
+from awsac_async.cloud.ordered import Write, head, read_in_order
 from awsac_async.cloud.store import make_store
 from awsac_async.cloud.transfer import PATIENCE_DOWN, PATIENCE_UP, OnDone, OnProgress, download, read, upload
 from awsac_async.cloud.unfinished import abort_unfinished
@@ -157,6 +158,22 @@ class Bucket:
     async def read_all(self, objects: Sequence[ObjectInfo]) -> dict[str, bytes]:
         """Return the contents of small objects by key, many read at once. See `transfer.read`."""
         return await read(self._aws, self.name, objects, store=await self._downloading_store())
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Return what S3 says of an object without its content. Only for keys that obstore can name.
+
+        Raises:
+            NotFoundError, DeniedError: it is not there, or S3 does not say.
+        """
+        return await head(await self._downloading_store(), self.name, key)
+
+    async def read_in_order(self, info: ObjectInfo, write: Write, *, attempts: int = 1) -> None:
+        """Hand all bytes of an object to ``write`` in their order, while those behind are fetched.
+
+        See `ordered.read_in_order`.
+        """
+        store = await self._downloading_store()
+        await read_in_order(self._aws, store, self.name, info, write, attempts=attempts)
 
     async def _downloading_store(self) -> "S3Store":
         """Return the way for all downloads, whose connections stay open from one call to the next."""

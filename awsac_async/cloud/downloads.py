@@ -183,22 +183,26 @@ class Downloads:
         began = time.monotonic()
         result = obstore.get(self._store, item.key, options=options)
         self._threads.note_answer(time.monotonic() - began)
-        self._verify(item, result)
+        check_version(result, size=item.size, etag=item.etag, place=self._place(item))
         return result
 
-    def _verify(self, item: Download, result: Any) -> None:
-        """Raise an error if the answer is about another version: not every server heeds If-Match."""
-        meta = result.meta
-        if meta["size"] != item.size or (item.etag and meta["e_tag"] != item.etag):
-            raise ConflictError("GetObject", self._place(item), "the object was replaced since it was listed")
-
     def _check_length(self, item: Download, found: int, expected: int) -> None:
-        if found != expected:
-            cause = f"the connection ended after {found} of {expected} bytes"
-            raise UnavailableError("GetObject", self._place(item), cause)
+        check_length(found, expected, place=self._place(item))
 
     def _place(self, item: Download) -> str:
         return address(self._bucket, item.key)
+
+
+def check_version(result: Any, *, size: int, etag: str, place: str) -> None:
+    """Raise ConflictError if an answer is about another version of an object: not every server heeds If-Match."""
+    if result.meta["size"] != size or (etag and result.meta["e_tag"] != etag):
+        raise ConflictError("GetObject", place, "the object was replaced since it was listed")
+
+
+def check_length(found: int, expected: int, *, place: str) -> None:
+    """Raise UnavailableError if an answer has fewer bytes than it should, or more."""
+    if found != expected:
+        raise UnavailableError("GetObject", place, f"the connection ended after {found} of {expected} bytes")
 
 
 class Reads:

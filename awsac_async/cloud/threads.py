@@ -69,6 +69,7 @@ class Threads:
         self._tallies: list[Tally] = []
         self._error: BaseException | None = None
         self._fastest = 0.0
+        self._stop_hooks: list[Callable[[], None]] = []
 
     async def run(self, lanes: Sequence[Lane], *, on_tick: Callable[[Tally], None]) -> None:
         """Work off all lanes; the first error stops all threads and is raised when they have ended.
@@ -86,7 +87,7 @@ class Threads:
                 self._hire(crew, lanes, hired)
                 tick = min(2 * tick, _TICK)
         finally:
-            self._stopping.set()
+            self._stop()
             await crew.join()
         if self._error is not None:
             raise self._error
@@ -99,6 +100,10 @@ class Threads:
             for _ in range(0 if self._stopping.is_set() else more):
                 crew.start(partial(self._work, lane.tasks))
                 hired[number] += 1
+
+    def at_stop(self, hook: Callable[[], None]) -> None:
+        """Have this called, in any thread and perhaps more than once, when the run is to end: it wakes who waits."""
+        self._stop_hooks.append(hook)
 
     def note_answer(self, seconds: float) -> None:
         """Take, inside a thread, how long the first byte of an answer took: the fastest shows what the line takes."""
@@ -138,7 +143,12 @@ class Threads:
             return
         except BaseException as error:
             self._error = self._error or error
-            self._stopping.set()
+            self._stop()
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        for hook in self._stop_hooks:
+            hook()
 
 
 def _next(tasks: deque[Task]) -> Task | None:

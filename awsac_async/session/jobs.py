@@ -12,6 +12,7 @@ from awsac_async.session import fields
 from awsac_async.session.durations import parse_duration
 from awsac_async.session.errors import FormatError
 from awsac_async.session.model import MAX_JOBS, Job, JobDefinition
+from awsac_async.session.releases import SCHEME, is_snapshot, parse_address
 from awsac_async.session.wording import counted
 
 NO_RELEASE = "-"
@@ -20,8 +21,12 @@ _SESSION_TIMEOUT = {"", "-"}
 _RANGE = re.compile(r"(?P<first>[0-9]{1,9})(-(?P<last>[0-9]{1,9}))?", re.ASCII)
 _COMMENT = re.compile(r"(^|\s)#.*")
 
-_snapshot_word = fields.matching(r"[A-Za-z0-9_.-]*", "a snapshot ID, or '-' for no release")
+_snapshot_word = fields.matching(r"[A-Za-z0-9_.-]*", "a snapshot ID, an address in S3, or '-' for no release")
 _snapshot_id = fields.matching(r"snap-[0-9a-f]{8,17}", "a snapshot ID like snap-0123abcd, or '-' for no release")
+
+
+def _release(text: str) -> str:
+    return parse_address(text).address if text.startswith(SCHEME) else _snapshot_word(text)
 
 
 def _script(text: str) -> str:
@@ -56,9 +61,9 @@ def _definition(line: str, *, file: str, number: int) -> JobDefinition:
         found = f"{counted(len(parts), 'field')} in {fields.shown(line)}"
         expected = f"three fields, {_FIELDS}, and perhaps a fourth, jobtimeout"
         raise FormatError(file=file, line=number, found=found, expected=expected)
-    snapshot = fields.read_field(_snapshot_word, parts[0], file=file, line=number, field="snapshotID")
+    release = fields.read_field(_release, parts[0], file=file, line=number, field="snapshotID")
     return JobDefinition(
-        snapshot_id=None if snapshot in {"", NO_RELEASE} else snapshot,
+        release=None if release in {"", NO_RELEASE} else release,
         script=fields.read_field(_script, parts[1], file=file, line=number, field="shellscriptname"),
         count=fields.read_field(fields.number_of_jobs, parts[2], file=file, line=number, field="numberofjobs"),
         line=number,
@@ -96,15 +101,15 @@ def check_names(definitions: Sequence[JobDefinition], *, scripts: Collection[str
         line = min(missing.values())
         raise FormatError(file=file, line=line, field="shellscriptname", found=found, expected=expected)
     for each in definitions:
-        if each.snapshot_id is not None:
-            fields.read_field(_snapshot_id, each.snapshot_id, file=file, line=each.line, field="snapshotID")
+        if is_snapshot(each.release):
+            fields.read_field(_snapshot_id, each.release, file=file, line=each.line, field="snapshotID")
 
 
 def expand(definitions: Sequence[JobDefinition]) -> list[Job]:
     """Return the jobs of all definitions, numbered from 1 in the order of the lines."""
     copies = (each for each in definitions for _ in range(each.count))
     return [
-        Job(number=number, script=each.script, snapshot_id=each.snapshot_id, timeout=each.timeout)
+        Job(number=number, script=each.script, release=each.release, timeout=each.timeout)
         for number, each in enumerate(copies, 1)
     ]
 

@@ -66,12 +66,13 @@ class StatusKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class JobDefinition:
-    """One line of ``jobs.cfg``: the same script, ``count`` times. ``snapshot_id`` is None when no release is needed.
+    """One line of ``jobs.cfg``: the same script, ``count`` times.
 
+    ``release`` is a snapshot ID or an address in S3 (``session.releases`` tells them apart), None if none is needed.
     ``timeout`` is in seconds, or None: that of the session.
     """
 
-    snapshot_id: str | None
+    release: str | None
     script: str
     count: int
     line: int
@@ -80,14 +81,14 @@ class JobDefinition:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job: its number in the session (from 1), its script, and the snapshot of its release, if it needs one.
+    """One job: its number in the session (from 1), its script, and its ``release`` as in a JobDefinition.
 
     ``timeout`` is in seconds, or None: that of the session.
     """
 
     number: int
     script: str
-    snapshot_id: str | None
+    release: str | None
     timeout: float | None = None
 
 

@@ -5,12 +5,14 @@ Not a test itself.
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.releases import Place, Releases
 from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.volumes import Volumes
 
 
@@ -28,6 +30,7 @@ def releases_of(aws: Aws, where: Sequence[str], needed: Sequence[str], *names: s
         directory=Path(directory),
         volumes=Volumes(aws),
         devices=Devices({"AWSACDeviceDir": devices}),
+        bucket=partial(Bucket, aws),
     )
     return Releases(place, needed)
 

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import re
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from awsac_async.agent.devices import Devices
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.releases import Place, ReleaseError, Releases
 from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.local import cloud
 from awsac_async.local.hypervisor import available
@@ -30,6 +33,8 @@ cat "$ATLASDir/name"
 """
 NONE = 'ls -A "$ATLASDir" | wc -l\n'
 MISSING = "snap-0123456789abcdef0"
+RELEASES = "awsac-releases"
+NOWHERE = f"s3://{RELEASES}/nowhere.tar.gz"
 
 
 def make_release(embedded: Embedded, name: str, directory: Path) -> str:
@@ -49,14 +54,38 @@ def snapshots(embedded: Embedded, account: Account, tmp_path_factory: pytest.Tem
         account.ec2.delete_snapshot(SnapshotId=snapshot_id)
 
 
+def put_archive(account: Account, name: str, suffix: str, directory: Path) -> str:
+    """Put a release into a bucket that is not the session's, and return its address."""
+    folder = directory / f"archived-{name}"
+    (folder / "below").mkdir(parents=True)
+    (folder / "below" / "file").write_text(f"release {name}\n")
+    (folder / "name").symlink_to("below/file")
+    compressed = directory / f"{name}.tar.{suffix}"
+    subprocess.run(["tar", "-C", folder, "--auto-compress", "-cf", compressed, "."], check=True)
+    account.s3.create_bucket(Bucket=RELEASES)
+    account.s3.put_object(Bucket=RELEASES, Key=f"atlas/{compressed.name}", Body=compressed.read_bytes())
+    return f"s3://{RELEASES}/atlas/{compressed.name}"
+
+
 @pytest.fixture(scope="module")
-def ended(account: Account, snapshots: list[str]) -> Iterator[Session]:
-    """A session of five jobs on one instance, after its end: two releases, one that does not exist, and none."""
+def archives(account: Account, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two releases in S3."""
+    directory = tmp_path_factory.mktemp("archives")
+    return [put_archive(account, name, suffix, directory) for name, suffix in (("three", "zst"), ("four", "bz2"))]
+
+
+@pytest.fixture(scope="module")
+def ended(account: Account, snapshots: list[str], archives: list[str]) -> Iterator[Session]:
+    """A session of eight jobs on one instance, after its end.
+
+    They need two snapshots, one that does not exist, none, two archives in S3, and one that does not exist.
+    """
     first, second = snapshots
     with session_of(account) as session:
         jobs = f"{first};show.sh;2\n{second};outlast.sh;1\n{MISSING};show.sh;1\n-;none.sh;1\n"
+        jobs += "".join(f"{address};show.sh;1\n" for address in (*archives, NOWHERE))
         session.upload_archive({"jobs.cfg": jobs, "show.sh": SHOW, "outlast.sh": OUTLAST, "none.sh": NONE})
-        session.run(cores=5)
+        session.run(cores=8)
         yield session
 
 
@@ -65,6 +94,8 @@ def test_each_job_sees_its_own_release(ended: Session) -> None:
     assert ended.output(2).startswith("release one\n")
     assert ended.output(3) == "release two\nrelease two\n"
     assert ended.output(5) == "0\n"
+    assert ended.output(6) == "release three\nby-6\n"
+    assert ended.output(7) == "release four\nby-7\n"
 
 
 def test_jobs_of_one_release_share_its_volume(ended: Session) -> None:
@@ -87,6 +118,9 @@ def test_a_release_that_does_not_exist_fails_only_its_own_jobs(ended: Session) -
         "job3": "finished",
         "job4": "failed",
         "job5": "finished",
+        "job6": "finished",
+        "job7": "finished",
+        "job8": "failed",
     }
     assert MISSING in items["job4"].reason
     assert "InvalidSnapshot.NotFound" in items["job4"].reason
@@ -147,6 +181,7 @@ def releases_of(session: Session, aws: Aws, snapshot_id: str, directory: Path) -
         directory=directory,
         volumes=Volumes(aws),
         devices=Devices({}),
+        bucket=partial(Bucket, aws),
     )
     return Releases(place, [snapshot_id])
 

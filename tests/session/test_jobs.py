@@ -30,7 +30,7 @@ def refusal(text: str, **check) -> FormatError:
 
 def test_a_jobs_cfg_of_2008_is_read_as_it_is():
     jobs = expand(parse_jobs(OF_2008, file="jobs.cfg"))
-    assert [(job.number, job.snapshot_id, job.script) for job in jobs] == [
+    assert [(job.number, job.release, job.script) for job in jobs] == [
         (1, "snap1", "shellscriptA.sh"),
         (2, "snap1", "shellscriptA.sh"),
         (3, "snap1", "shellscriptA.sh"),
@@ -43,12 +43,12 @@ def test_a_jobs_cfg_of_2008_is_read_as_it_is():
 def test_comments_and_blank_lines_are_passed_over_and_lines_keep_their_numbers(tmp_path):
     path = tmp_path / "jobs.cfg"
     path.write_bytes(b"# all jobs\r\n\r\n  snap-0123abcd ; a.sh ; 2  # two of them\r\n")
-    assert read_jobs(path) == [JobDefinition(snapshot_id="snap-0123abcd", script="a.sh", count=2, line=3)]
+    assert read_jobs(path) == [JobDefinition(release="snap-0123abcd", script="a.sh", count=2, line=3)]
 
 
 @pytest.mark.parametrize("field", ["", "-", " - "])
 def test_a_job_without_a_release_has_no_snapshot(field):
-    assert parse_jobs(f"{field};a.sh;1", file="jobs.cfg")[0].snapshot_id is None
+    assert parse_jobs(f"{field};a.sh;1", file="jobs.cfg")[0].release is None
 
 
 def test_a_fourth_field_is_how_long_the_jobs_of_a_line_may_run():
@@ -119,7 +119,7 @@ def test_a_right_file_passes():
 
 @given(n_jobs=st.integers(1, 200), cores=st.integers(1, 64))
 def test_each_job_runs_on_exactly_one_instance_and_no_instance_is_idle(n_jobs, cores):
-    jobs = [Job(number=number, script="a.sh", snapshot_id=None) for number in range(1, n_jobs + 1)]
+    jobs = [Job(number=number, script="a.sh", release=None) for number in range(1, n_jobs + 1)]
     instances = instances_needed(n_jobs, cores)
     chosen = [select_jobs(jobs, launch_index=index, cores_per_instance=cores) for index in range(instances)]
     assert [job for of_instance in chosen for job in of_instance] == jobs
@@ -152,7 +152,7 @@ counts = st.integers(1, MAX_JOBS)
 @given(st.lists(st.tuples(st.none() | words.filter(lambda word: word != "-"), scripts, counts), min_size=1))
 def test_what_is_written_down_is_read_back(rows):
     text = "\n".join(f"{snapshot or '-'};{script};{count}" for snapshot, script, count in rows)
-    assert [(each.snapshot_id, each.script, each.count) for each in parse_jobs(text, file="jobs.cfg")] == rows
+    assert [(each.release, each.script, each.count) for each in parse_jobs(text, file="jobs.cfg")] == rows
 
 
 pieces = st.sampled_from(["snap1", "-", "a.sh", "1", "0", ";", ";", ";", "\n", " ", "#", "/"]) | st.text(max_size=3)

@@ -33,6 +33,7 @@ from awsac_async.session.errors import (
 from awsac_async.session.jobs import instances_needed
 from awsac_async.session.model import StartInfo, StatusKind
 from awsac_async.session.names import JOBS_FILE
+from awsac_async.session.releases import is_snapshot, need_volumes
 from awsac_async.session.wording import counted
 
 T = TypeVar("T")
@@ -168,7 +169,7 @@ class CloudChecks:
 
     async def _find_snapshots(self, _: list[str]) -> Mapping[str, SnapshotInfo]:
         definitions = self._contents.definitions if self._contents else ()
-        lines = {each.snapshot_id: each.line for each in reversed(definitions) if each.snapshot_id}
+        lines = {each.release: each.line for each in reversed(definitions) if is_snapshot(each.release)}
         found = await Volumes(self._aws).snapshots(lines.keys()) if lines else {}
         unknown = sorted(lines.keys() - found.keys())
         unfinished = sorted(name for name, snapshot in found.items() if not snapshot.completed)
@@ -276,7 +277,7 @@ class CloudChecks:
 
     async def _find_volume_prices(self, remarks: list[str]) -> Mapping[str, float | None]:
         image = (await self._image).value
-        releases = self._contents is not None and any(each.snapshot_id for each in self._contents.definitions)
+        releases = self._contents is not None and need_volumes(each.release for each in self._contents.definitions)
         return await find_volume_prices(self._aws, image, releases=releases, remarks=remarks)
 
     def _count(self, instance_type: InstanceType) -> int:

@@ -23,6 +23,7 @@ from awsac_async.session.errors import AwsacError, InputError, ProblemsError
 from awsac_async.session.jobs import expand, instances_needed, launch_index_of
 from awsac_async.session.model import StartInfo, StatusKind
 from awsac_async.session.names import AUTOSTART_FILE
+from awsac_async.session.releases import is_snapshot, need_volumes
 
 # Of a shorter session nothing is left when its jobs have been stopped and saved.
 _LEAST_HOURS = LAST_SECONDS / 3600
@@ -224,19 +225,19 @@ def _keeps_volumes(contents: ArchiveContents, image: Image) -> bool:
 
     A session that brings its own start script may name other jobs there, and so releases.
     """
-    releases = any(each.snapshot_id for each in contents.definitions) or AUTOSTART_FILE in contents.members
-    return releases or any(disk.kept for disk in image.disks)
+    volumes = need_volumes(each.release for each in contents.definitions) or AUTOSTART_FILE in contents.members
+    return volumes or any(disk.kept for disk in image.disks)
 
 
 def _releases(contents: ArchiveContents, facts: Facts, *, cores: int) -> list[Disk]:
     """Return the volumes of releases: each instance makes one of every snapshot that its jobs name."""
     jobs = expand(contents.definitions)
-    needed = {(launch_index_of(job.number, cores_per_instance=cores), job.snapshot_id) for job in jobs}
+    needed = {(launch_index_of(job.number, cores_per_instance=cores), job.release) for job in jobs}
     snapshots = facts.snapshots or {}
     return [
-        Disk(gib=snapshots[snapshot_id].gib, volume_type=RELEASE_VOLUME_TYPE)
-        for _, snapshot_id in needed
-        if snapshot_id is not None
+        Disk(gib=snapshots[release].gib, volume_type=RELEASE_VOLUME_TYPE)
+        for _, release in needed
+        if is_snapshot(release)
     ]
 
 

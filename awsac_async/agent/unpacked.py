@@ -1,0 +1,141 @@
+"""One release from S3 on its way to a directory and back, whichever agent began it.
+
+Owns its tree, which lies beside the mount points of the volumes, hidden, and is bound where a volume would be mounted:
+from there on a job cannot tell the two apart. Like a volume it is there once, however many jobs need it.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from awsac_async.agent.log import step
+from awsac_async.agent.mounts import DeviceError
+from awsac_async.agent.process import ToolError
+from awsac_async.agent.release import Place, Provided
+from awsac_async.agent.retry import keep_trying
+from awsac_async.agent.treerecord import TreeRecord, TreeStage, tree_name
+from awsac_async.agent.unpacking import unpack_object
+from awsac_async.session.releases import ReleaseArchive
+
+_PATIENCE_SECONDS = 600.0  # for the first answer about the object
+_REMOVALS = 3  # an unpacker that has lost its agent may still make a file in what is removed
+
+
+class UnpackedRelease:
+    """One archive in S3 on this instance."""
+
+    def __init__(self, place: Place, archive: ReleaseArchive) -> None:
+        self._place, self._archive, self.name = place, archive, archive.address
+        name = tree_name(archive.address)
+        self._directory = place.directory / name
+        self._trees = place.directory / f".{name}"
+        self._record: TreeRecord | None = None
+        self.asked = asyncio.Event()
+        self.asked.set()  # nothing is asked of EC2
+        self.inherited = False  # bound by a predecessor, whose jobs may use it now
+
+    async def inherit(self, record: TreeRecord) -> None:
+        """Take over what a predecessor left."""
+        self._record = record
+        self.inherited = await self._place.devices.mounted(self._directory)
+
+    # --- providing ---
+
+    async def provide(self) -> Provided:
+        """Fetch, unpack and bind the tree, as far as that is left to do; each step is named and timed in the log.
+
+        Raises:
+            ArchiveError, CloudError, DeviceError, ToolError, OSError: a step failed; :meth:`remove` is still the
+                caller's to call.
+        """
+        record = self._record
+        if record is None or not record.whole:
+            record = await self._unpack()
+        read_only = self._place.release_mount == "ro"
+        with self._step(f"bind {self._tree(record)} to {self._directory}, {self._place.release_mount}"):
+            kind = await self._place.devices.mount(self._tree(record), self._directory, read_only=read_only)
+        return Provided(directory=self._directory, kind=kind, size=record.size)
+
+    async def _unpack(self) -> TreeRecord:
+        """Make the tree, from the beginning."""
+        await self._clear()
+        archive, bucket = self._archive, self._place.bucket(self._archive.bucket)
+        info = await keep_trying(
+            f"HeadObject {self.name}",
+            lambda: bucket.head(archive.key),
+            until=asyncio.get_running_loop().time() + _PATIENCE_SECONDS,
+        )
+        record = await self._begin()
+        tree = self._tree(record)
+        with self._step(f"fetch {info.size} bytes and unpack them into {tree}"):
+            await unpack_object(bucket, info, archive.compression, tree)
+        return await self._keep(record.ready(info.size))
+
+    async def _clear(self) -> None:
+        """Be rid of what a predecessor has made a part of, or removed a part of."""
+        if self._record is not None and self._record.stage is not TreeStage.UNPACKING:
+            await self.remove()
+        if await self._place.devices.mounted(self._directory):
+            raise DeviceError(f"{self._directory} shows a tree that is not whole")
+        await asyncio.to_thread(_remove_tree, self._trees)
+
+    async def _begin(self) -> TreeRecord:
+        generation = self._record.generation + 1 if self._record else 1
+        record = await self._keep(TreeRecord.unpacking(self.name, generation=generation))
+        await asyncio.to_thread(self._tree(record).mkdir, parents=True)
+        return record
+
+    def _tree(self, record: TreeRecord) -> Path:
+        return self._trees / str(record.generation)
+
+    async def _keep(self, record: TreeRecord) -> TreeRecord:
+        self._record = record
+        await asyncio.to_thread(record.write, self._place.directory)
+        return record
+
+    # --- removing ---
+
+    async def remove(self) -> None:
+        """Unbind and remove the tree, as far as there is anything to undo; every step runs, whatever fails."""
+        record = self._record
+        if record is None:
+            return
+        await self._undo("unmount", lambda: self._place.devices.unmount(self._directory))
+        await self._undo("note that it is removed", lambda: self._note(record.removing()))
+        if await self._undo(f"remove {self._trees}", lambda: asyncio.to_thread(_remove_tree, self._trees)):
+            await self._undo("note that it is gone", self._forget)
+
+    async def _note(self, record: TreeRecord) -> None:
+        await self._keep(record)
+
+    async def _forget(self) -> None:
+        if self._record is not None:
+            await asyncio.to_thread(self._record.forget, self._place.directory)
+            self._record = None
+
+    async def _undo(self, what: str, undo: Callable[[], Awaitable[None]]) -> bool:
+        """Take a step back and return whether that succeeded."""
+        try:
+            with self._step(what):
+                await undo()
+        except (ToolError, OSError):
+            # Named and logged by step(); the steps after it must run. What stays goes with the instance's disk.
+            return False
+        return True
+
+    def _step(self, what: str) -> AbstractContextManager[None]:
+        return step(f"{self.name}: {what}", release=self.name, instance=self._place.instance.instance_id)
+
+
+def _remove_tree(directory: Path) -> None:
+    """Remove a directory with all that is in it, if it is there. Raises OSError."""
+    for last in [False] * (_REMOVALS - 1) + [True]:
+        try:
+            if directory.exists():
+                shutil.rmtree(directory)
+            return
+        except OSError:
+            if last:
+                raise
