@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from awsac_async.session.costs import shown_usd
 from awsac_async.session.durations import shown_duration, warning_seconds
 from awsac_async.session.model import StatusKind
-from awsac_async.session.wording import counted
+from awsac_async.session.wording import counted, shown_size
 
 if TYPE_CHECKING:
     from awsac_async.client import Plan
@@ -24,6 +24,7 @@ def plan_values(plan: "Plan") -> dict[str, Any]:
         "unused_cores": plan.unused_cores,
         "n_volumes": plan.n_volumes,
         "volumes_gib": plan.volumes_gib,
+        "archives": [{"address": address, "bytes": size} for address, size in plan.archives],
         "market": plan.market,
         "region": plan.region,
         "max_hours": plan.max_hours,
@@ -50,6 +51,7 @@ def plan_text(plan: "Plan") -> str:
         f"instances:    {plan.n_instances} of type {plan.instance_type}, {plan.market}, in {plan.region}",
         f"cores:        {plan.cores_per_instance} per instance, {plan.unused_cores} unused",
         f"volumes:      {plan.n_volumes} with {plan.volumes_gib} GiB in all",
+        *(f"from S3:      {address}, {shown_size(size)}" for address, size in plan.archives),
         *_deadline(plan),
         *_settings(plan),
         f"status in:    {_STORES[plan.status_store]}, {plan.status_reason}",

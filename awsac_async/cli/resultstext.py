@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from awsac_async.client import FileState, Missing, ResultFile, Results
 from awsac_async.session.jobs import named_jobs
-from awsac_async.session.wording import counted
+from awsac_async.session.wording import counted, shown_size
 
 _MOST_LINES = 20  # of what is missing
 
@@ -68,14 +68,6 @@ def results_errors(results: Results) -> list[str]:
         *(f"{path} was not unpacked: {reason}" for path, reason in results.not_unpacked.items()),
         *(f"{key} was not downloaded: no file of its own can have its base name" for key in results.refused),
     ]
-
-
-def shown_size(size: int) -> str:
-    """Return bytes in the unit in which they are read best: "812 bytes", "3.4 MB"."""
-    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
-        if size >= 1000**power:
-            return f"{size / 1000**power:.1f} {unit}"
-    return counted(size, "byte")
 
 
 def _names(files: Sequence[ResultFile]) -> list[str]:

@@ -165,7 +165,7 @@ class Bucket:
         Raises:
             NotFoundError, DeniedError: it is not there, or S3 does not say.
         """
-        return await head(await self._downloading_store(), self.name, key)
+        return await head(self._aws, await self._downloading_store(), self.name, key)
 
     async def read_in_order(self, info: ObjectInfo, write: Write, *, attempts: int = 1) -> None:
         """Hand all bytes of an object to ``write`` in their order, while those behind are fetched.

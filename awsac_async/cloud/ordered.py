@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from awsac_async.cloud.aws import Aws, translated
+from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.downloads import check_length, check_version
 from awsac_async.cloud.objects import ObjectInfo, address
 from awsac_async.cloud.threads import Lane, Tally, Task, Threads
+from awsac_async.session.errors import DeniedError, NotFoundError
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -31,16 +32,26 @@ _CHUNK = 1 << 20  # bytes handed over at once
 Write = Callable[[bytes], None]
 
 
-async def head(store: "S3Store", bucket: str, key: str) -> ObjectInfo:
-    """Return what S3 says of an object; by the way that its bytes will come, so what stands in that way is found."""
+async def head(aws: Aws, store: "S3Store", bucket: str, key: str) -> ObjectInfo:
+    """Return what S3 says of an object; by the way that its bytes will come, so what stands in that way is found.
+
+    Raises:
+        NotFoundError: it is not there.
+        DeniedError: it may not be read, or, where objects may not be listed, is not there.
+    """
     import obstore
 
-    def ask() -> ObjectInfo:
-        with translated("HeadObject", address(bucket, key)):
-            meta = obstore.head(store, key)
-        return ObjectInfo(key=key, size=meta["size"], etag=meta["e_tag"] or "", modified=meta["last_modified"])
-
-    return await asyncio.to_thread(ask)
+    place, threads = address(bucket, key), Threads(attempts=aws.attempts)
+    try:
+        async with aws.renewing():
+            ask = partial(obstore.head, store, key)
+            meta = await asyncio.to_thread(threads.persist, "HeadObject", place, ask)
+    except (NotFoundError, DeniedError) as error:  # such an answer has no body, which would say more
+        cause = "there is no such object" if isinstance(error, NotFoundError) else "S3 does not show it to you"
+        raise type(error)("HeadObject", place, cause, code=error.code) from error
+    finally:
+        threads.stop()
+    return ObjectInfo(key=key, size=meta["size"], etag=meta["e_tag"] or "", modified=meta["last_modified"])
 
 
 async def read_in_order(

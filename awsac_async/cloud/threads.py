@@ -87,7 +87,7 @@ class Threads:
                 self._hire(crew, lanes, hired)
                 tick = min(2 * tick, _TICK)
         finally:
-            self._stop()
+            self.stop()
             await crew.join()
         if self._error is not None:
             raise self._error
@@ -143,9 +143,10 @@ class Threads:
             return
         except BaseException as error:
             self._error = self._error or error
-            self._stop()
+            self.stop()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Let everything end as soon as it can, from any thread."""
         self._stopping.set()
         for hook in self._stop_hooks:
             hook()

@@ -99,6 +99,11 @@ BAD = [
         spoil=jobs("snap-0bad0bad;job.sh;2\n"),
     ),
     Bad(
+        what="no such release in S3",
+        says=r"jobs\.cfg, line 2, snapshotID: found s3://no-such-bucket/atlas\.tgz \(there is no such object\)",
+        spoil=jobs("# the second line\ns3://no-such-bucket/atlas.tgz;job.sh;2\n"),
+    ),
+    Bad(
         what="unknown bucket",
         says="session.ini, sessionsbucket: found no-such-bucket",
         spoil=ini(sessionsbucket="no-such-bucket"),
@@ -163,6 +168,12 @@ BAD = [
         what="packing a snapshot that is none",
         says=r"jobs\.cfg, line 1, snapshotID: found 'snap-zz'",
         spoil=lambda at: write_jobs(at, "snap-zz;job.sh;2\n"),
+        command=("pack", "jobs"),
+    ),
+    Bad(
+        what="packing a release of an unknown form",
+        says=r"jobs\.cfg, line 1, snapshotID: found 's3://releases/atlas\.zip', expected an address like s3://bucket/",
+        spoil=lambda at: write_jobs(at, "s3://releases/atlas.zip;job.sh;2\n"),
         command=("pack", "jobs"),
     ),
     Bad(what="no folder for a snapshot", says="nowhere: no such folder", command=("local", "snapshot", "nowhere")),

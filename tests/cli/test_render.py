@@ -37,6 +37,14 @@ def test_a_plan_says_when_instances_end_and_until_when_jobs_may_run() -> None:
     ]
 
 
+def test_a_plan_names_each_release_in_s3_with_its_size() -> None:
+    plan = replace(PLAN, archives=(("s3://b/one.tar.zst", 1_340_000_000), ("s3://b/two.tgz", 812)))
+    assert plan_text(plan).splitlines()[4:6] == [
+        "from S3:      s3://b/one.tar.zst, 1.3 GB",
+        "from S3:      s3://b/two.tgz, 812 bytes",
+    ]
+
+
 def test_a_plan_says_what_a_session_asks_for_beyond_the_defaults() -> None:
     asked = replace(PLAN, job_timeout=5400, job_user="nobody", release_mount="ro")
     assert plan_text(asked).splitlines()[5:8] == [

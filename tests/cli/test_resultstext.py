@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from awsac_async.cli.resultstext import results_errors, results_text, results_values, shown_size
+from awsac_async.cli.resultstext import results_errors, results_text, results_values
 from awsac_async.client import FileState, Missing, ResultFile, Results
 from awsac_async.client.results.files import Kind
+from awsac_async.session.wording import shown_size
 
 FOLDER = Path("results/session-x")
 

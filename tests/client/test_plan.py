@@ -15,7 +15,7 @@ from awsac_async.client.plan.inputs import reading
 from awsac_async.client.plan.scripts import check_scripts
 from awsac_async.local import cloud
 from awsac_async.session.errors import AwsacError, DeniedError, InputError, ProblemsError
-from tests.cli.conftest import Account, write_ini, write_jobs
+from tests.cli.conftest import BUCKET, Account, write_ini, write_jobs
 from tests.conftest import Embedded
 
 DENIED = """[[fault]]
@@ -123,8 +123,10 @@ async def test_a_plan_says_what_will_be_started_and_what_it_may_cost_and_starts_
     await asyncio.to_thread(account.ec2.get_waiter("snapshot_completed").wait, SnapshotIds=[snapshot_id])
     (snapshot,) = (await asyncio.to_thread(account.ec2.describe_snapshots, SnapshotIds=[snapshot_id]))["Snapshots"]
     gib = snapshot["VolumeSize"]
+    address = f"s3://{BUCKET}/releases/atlas.tar.zst"
+    await asyncio.to_thread(account.s3.put_object, Bucket=BUCKET, Key="releases/atlas.tar.zst", Body=bytes(1500))
+    jobs = write_jobs(tmp_path, f"{snapshot_id};job.sh;3\n-;job.sh;1\n{address};job.sh;1\n")
     before = account.everything()
-    jobs = write_jobs(tmp_path, f"{snapshot_id};job.sh;3\n-;job.sh;2\n")
 
     plan = await client.plan(ini=write_ini(tmp_path, n_jobs="5", more="max_hours = 10\n"), archive=jobs)
 
@@ -134,8 +136,10 @@ async def test_a_plan_says_what_will_be_started_and_what_it_may_cost_and_starts_
     assert (plan.price_per_hour, plan.price_source) == (0.13, PriceSource.LIST)
     assert plan.volumes_per_hour == pytest.approx((45 * 0.05 + 2 * gib * 0.08) / 720)
     assert plan.worst_case == pytest.approx(10 * (3 * 0.13 + (45 * 0.05 + 2 * gib * 0.08) / 720))
+    assert plan.archives == ((address, 1500),)
     assert plan.remarks == ()
     assert account.everything() == before
+    await asyncio.to_thread(account.s3.delete_object, Bucket=BUCKET, Key="releases/atlas.tar.zst")
     await asyncio.to_thread(account.ec2.delete_snapshot, SnapshotId=snapshot_id)
 
 

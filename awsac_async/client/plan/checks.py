@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from awsac_async.client.plan.archives import find_archives
 from awsac_async.client.plan.prices import Price, find_price, find_volume_prices, optional
 from awsac_async.client.plan.statusstore import StatusChoice, choose_status_store
 from awsac_async.cloud.aws import Aws
@@ -45,13 +46,15 @@ _NO_WAY = (CredentialsError, EndpointError)
 class Facts:
     """What the cloud has said; what it did not say is None, and its problem is among the others, in their order.
 
-    ``volume_prices`` are those of a GiB for a month in USD, by EBS type; None: not known.
+    ``archives`` are the sizes in bytes of the releases in S3, by address. ``volume_prices`` are those of a GiB
+    for a month in USD, by EBS type; None: not known.
     """
 
     status: StatusChoice | None
     instance_type: InstanceType | None
     image: Image | None
     snapshots: Mapping[str, SnapshotInfo] | None
+    archives: Mapping[str, int] | None
     price: Price | None
     volume_prices: Mapping[str, float | None]
     problems: tuple[AwsacError, ...]
@@ -121,19 +124,21 @@ class CloudChecks:
             self._type = begin(self._find_type)
             self._image = begin(self._find_image)
             snapshots = begin(self._find_snapshots)
+            archives = begin(self._find_archives)
             bucket = begin(self._check_bucket)
             self._profile = begin(self._check_profile)
             launch = [] if self._launched else [begin(self._check_quota), begin(self._check_launch)]
             price = begin(self._find_price)
             volume_prices = begin(self._find_volume_prices)
         tasks: list[asyncio.Task[_Noted[Any]]] = [
-            status, self._type, self._image, snapshots, bucket, self._profile, *launch, price, volume_prices
+            status, self._type, self._image, snapshots, archives, bucket, self._profile, *launch, price, volume_prices
         ]  # fmt: skip
         return Facts(
             status=status.result().value,
             instance_type=self._type.result().value,
             image=self._image.result().value,
             snapshots=snapshots.result().value,
+            archives=archives.result().value,
             price=price.result().value,
             volume_prices=volume_prices.result().value or {},
             problems=_once(problem for task in tasks for problem in task.result().problems),
@@ -181,6 +186,10 @@ class CloudChecks:
         if problems:
             raise ProblemsError(problems)
         return found
+
+    async def _find_archives(self, _: list[str]) -> Mapping[str, int]:
+        definitions = self._contents.definitions if self._contents else ()
+        return await find_archives(self._aws, definitions, file=inner_name(self._archive, JOBS_FILE))
 
     def _bad_snapshots(self, lines: Mapping[str, int], names: list[str], expected: str) -> FormatError:
         return FormatError(

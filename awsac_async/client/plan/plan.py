@@ -38,6 +38,7 @@ class Plan:
     ``status_store`` is where the status is kept, and ``status_reason`` why, as the end of a sentence.
     ``kept_volumes``: whether there may be volumes that do not go with their instances by themselves.
     ``price_per_hour`` is that of one instance, ``volumes_per_hour`` that of all volumes, in USD; None: not known.
+    ``archives``: the releases in S3, each with its size in bytes as it is there; how large it is unpacked nobody knows.
     ``shortened_from``: the hours of the deadline before it was shortened. ``remarks``: what is no problem, but should
     be known.
     """
@@ -61,6 +62,7 @@ class Plan:
     price_per_hour: float | None = None
     price_source: PriceSource | None = None
     volumes_per_hour: float | None = None
+    archives: tuple[tuple[str, int], ...] = ()
     shortened_from: float | None = None
     remarks: tuple[str, ...] = ()
 
@@ -190,7 +192,9 @@ def _told(problems: Sequence[AwsacError]) -> AwsacError:
 
 def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Facts, *, region: str) -> Plan | None:
     """Return the plan, as far as the cloud has said what it is made of."""
-    if facts.instance_type is None or facts.image is None or facts.snapshots is None or contents is None:
+    if facts.snapshots is None or facts.archives is None:
+        return None
+    if facts.instance_type is None or facts.image is None or contents is None:
         return None
     if facts.status is None:
         return None
@@ -217,6 +221,7 @@ def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Fac
         price_per_hour=facts.price.per_hour if facts.price else None,
         price_source=facts.price.source if facts.price else None,
         volumes_per_hour=_per_hour(disks, facts),
+        archives=tuple((facts.archives or {}).items()),
     )
 
 
