@@ -27,6 +27,7 @@ _BLOCK = 1 << 20  # bytes
 _END = bytes(1024)  # of every whole tar file, at least
 _FULL = "No space left on device"
 _WHOLE_RANGE = "4294967295"  # user IDs, of a namespace that has them all
+_started: "list[subprocess.Popen[bytes]]" = []
 
 
 class UnpackingError(Exception):
@@ -35,7 +36,8 @@ class UnpackingError(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     """Unpack standard input; arguments: one of ``Compression``, and a directory that is there."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that tar goes as well
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_when_told, daemon=True).start()
     compression, directory = arguments
     try:
         unpack(sys.stdin.buffer, Compression(compression), Path(directory))
@@ -43,6 +45,20 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _end_when_told() -> None:
+    """End on TERM, and tar before; one that is just being started will find no input.
+
+    In a thread: Python would not run a handler while the main one is in a read that nothing ends.
+    """
+    signal.sigwait({signal.SIGTERM})
+    for tar in _started:
+        if tar.returncode is None:
+            with suppress(OSError):
+                os.kill(tar.pid, signal.SIGKILL)
+                os.waitpid(tar.pid, 0)
+    os._exit(128 + signal.SIGTERM)
 
 
 def unpack(source: IO[bytes], compression: Compression, directory: Path) -> None:
@@ -54,6 +70,8 @@ def unpack(source: IO[bytes], compression: Compression, directory: Path) -> None
     tar = _Tar(directory)
     try:
         end = _pass_on(_opened(source, compression), tar)
+        if not end:
+            raise UnpackingError("is cut off: it is empty")
         tar.finish()
     finally:
         tar.kill()
@@ -118,7 +136,8 @@ class _Tar:
             )
         except OSError as error:
             raise UnpackingError(f"cannot be unpacked: tar cannot be started ({error.strerror})") from error
-        self._listening = threading.Thread(target=self._listen)
+        _started.append(self._process)
+        self._listening = threading.Thread(target=self._listen, daemon=True)
         self._listening.start()
 
     def write(self, block: bytes) -> bool:
