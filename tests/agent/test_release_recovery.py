@@ -1,8 +1,11 @@
 """Whenever an agent dies, its successor has each release once, and leaves no volume behind."""
 
 import asyncio
+import io
 import multiprocessing
+import os
 import signal
+import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ from awsac_async.cloud.aws import Aws, connect
 from awsac_async.local import cloud
 from awsac_async.local.settings import Isolation, Settings
 from tests.agent import release_child
-from tests.agent.account import Account, Session
+from tests.agent.account import BUCKET, Account, Session
 from tests.agent.release_child import releases_of
 from tests.cloud.faults import Asked, Fault, Proxy, proxy_to
 from tests.conftest import Embedded, embedded_cloud
@@ -39,18 +42,21 @@ class Scene:
     instance: str
     directory: Path
     devices: Path
-    snapshot: str
+    snapshot: str  # or the address of a release in S3
 
     def arguments(self, endpoint: str) -> list[str]:
         return [endpoint, self.session.id, self.instance, str(self.directory), str(self.devices), self.snapshot]
 
     def die(self, proxy: Proxy, call: str) -> None:
-        """Let an agent provide and remove the release, and kill it once the cloud has got one of its calls."""
+        """Let an agent provide and remove the release, and kill it once the cloud has got one of its calls.
+
+        ``call``: an operation of EC2, or the first words of a request to S3 for the release.
+        """
         started = threading.Event()
         child = FORKING.Process(target=release_child.live, args=self.arguments(proxy.endpoint))
 
         def kill(asked: Asked) -> bool:
-            if asked.action == call:
+            if call in (asked.action, f"{asked.method} {asked.headers.get('range', '')}".strip()):
                 started.wait()
                 child.kill()
             return False  # the call takes place
@@ -193,3 +199,120 @@ async def test_a_volume_that_the_launch_attached_is_used_and_left_as_it_is(scene
     ec2.terminate_instances(InstanceIds=[instance])
     await until(lambda: scene.account.states([instance]) == {"terminated"})
     assert ec2.describe_volumes(Filters=of_release)["Volumes"] == []
+
+
+# --- a release in S3 ---
+
+RANGE = 4 << 20
+# From the first look at the object to the last of its bytes, which come when some of the files are there already.
+REQUESTS = ["HEAD", f"GET bytes=0-{RANGE - 1}", f"GET bytes={2 * RANGE}-{3 * RANGE - 1}"]
+
+
+def packed(**files: bytes) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return archive.getvalue()
+
+
+@pytest.fixture(scope="module")
+def archive(plain: Embedded) -> bytes:
+    content = packed(name=b"release\n", large=os.urandom(3 * RANGE), last=b"last\n")
+    Account(plain).put("releases/good.tar.gz", content)
+    Account(plain).put("releases/damaged.tar.gz", content[:RANGE] + b"damage" + content[RANGE + 6 :])
+    return content
+
+
+@pytest.fixture
+def archived(scene: Scene, archive: bytes) -> Scene:
+    return replace(scene, snapshot=f"s3://{BUCKET}/releases/good.tar.gz")
+
+
+@pytest.mark.parametrize("asked", REQUESTS)
+async def test_a_successor_has_all_of_a_release_in_s3_wherever_the_agent_died(
+    archived: Scene, archive: bytes, proxy: Proxy, asked: str
+) -> None:
+    await asyncio.to_thread(archived.die, proxy, asked)
+    async with connect(endpoint_url=archived.endpoint) as aws, asyncio.TaskGroup() as group:
+        releases = archived.releases(aws, [archived.snapshot])
+        releases.start(group)
+        provided = await releases.ready(archived.snapshot)
+        assert sorted(file.name for file in provided.directory.iterdir()) == ["large", "last", "name"]
+        assert (provided.directory / "large").stat().st_size == 3 * RANGE
+        assert provided.size == len(archive)
+        releases.leave(archived.snapshot)
+    assert list(archived.directory.iterdir()) == []
+
+
+async def test_a_successor_removes_what_was_unpacked_and_none_of_its_jobs_needs(archived: Scene, proxy: Proxy) -> None:
+    await asyncio.to_thread(archived.die, proxy, REQUESTS[-1])
+    assert list(archived.directory.iterdir()) != []
+    async with connect(endpoint_url=archived.endpoint) as aws:
+        await archived.releases(aws, []).remove_all()
+    assert list(archived.directory.iterdir()) == []
+
+
+async def test_a_release_in_s3_is_fetched_once_however_many_jobs_and_agents_need_it(
+    archived: Scene, proxy: Proxy
+) -> None:
+    proxy.reset()
+    twice = [archived.snapshot] * 2
+    async with connect(endpoint_url=proxy.endpoint) as aws:
+        for number in (1, 2):
+            async with asyncio.TaskGroup() as group:
+                releases = archived.releases(aws, twice)
+                releases.start(group)
+                first, second = await asyncio.gather(*map(releases.ready, twice))
+                assert first is second
+                assert (first.directory / "name").read_text() == "release\n"
+                if number == 2:
+                    releases.leave(archived.snapshot)
+                    assert first.directory.exists()
+                    releases.leave(archived.snapshot)
+    asked = [asked.headers["range"] for asked in proxy.asked if asked.method == "GET"]
+    assert len(asked) == len(set(asked)) == 4
+    assert list(archived.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("damaged.tar.gz", "the archive is damaged: "),
+        ("none.tar.gz", f"HeadObject s3://{BUCKET}/releases/none.tar.gz failed: there is no such object"),
+        ("good.tar.xz", "HeadObject .* there is no such object"),
+    ],
+)
+async def test_a_release_in_s3_that_cannot_be_used_says_why_and_leaves_nothing(
+    archived: Scene, name: str, says: str
+) -> None:
+    scene = replace(archived, snapshot=f"s3://{BUCKET}/releases/{name}")
+    async with connect(endpoint_url=scene.endpoint) as aws, asyncio.TaskGroup() as group:
+        releases = scene.releases(aws, [scene.snapshot])
+        releases.start(group)
+        with pytest.raises(ReleaseError, match=f"^release {scene.snapshot}: {says}"):
+            await releases.ready(scene.snapshot)
+        releases.leave(scene.snapshot)
+    assert not scene.directory.exists() or list(scene.directory.iterdir()) == []
+
+
+async def test_a_job_that_is_stopped_while_its_release_is_fetched_leaves_nothing_of_it(
+    archived: Scene, proxy: Proxy
+) -> None:
+    proxy.reset()
+    fetching, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def begun(asked: Asked) -> bool:
+        if asked.method == "GET":
+            loop.call_soon_threadsafe(fetching.set)
+        return False
+
+    proxy.fail(begun, Fault())
+    async with connect(endpoint_url=proxy.endpoint) as aws, asyncio.TaskGroup() as group:
+        releases = archived.releases(aws, [archived.snapshot])
+        releases.start(group)
+        await fetching.wait()
+        releases.leave(archived.snapshot)
+    assert list(archived.directory.iterdir()) == []

@@ -25,6 +25,7 @@ from tests.conftest import Embedded, embedded_cloud
 from tests.waiting import until
 
 SHOW = 'cat "$ATLASDir/name" && echo written > "$ATLASDir/by-$AWSAC_JOB" && ls "$ATLASDir" | grep by-\n'
+TOUCH = 'cat "$ATLASDir/name" && LC_ALL=C touch "$ATLASDir/by-$AWSAC_JOB" && ls "$ATLASDir" | grep by-\n'
 # It ends when the other release's volume has gone, which it sees from the agent's log.
 OUTLAST = """
 cat "$ATLASDir/name"
@@ -140,6 +141,17 @@ def test_no_volume_is_left(ended: Session) -> None:
     assert ended.volumes() == []
 
 
+def test_the_log_says_when_each_release_was_ready_and_of_an_archive_how_fast(
+    ended: Session, snapshots: list[str], archives: list[str]
+) -> None:
+    log = ended.log(0)
+    for snapshot_id in snapshots:
+        assert re.search(rf"release {snapshot_id}: ready after \d+\.\d+ s$", log, re.MULTILINE)
+    for address in archives:
+        assert re.search(rf"release {address}: ready after \d+\.\d+ s, \d+ bytes, \d+\.\d MB/s$", log, re.MULTILINE)
+        assert re.search(rf"{address}: remove \S+: done in ", log)
+
+
 def test_volumes_go_with_an_agent_that_is_told_to_stop(account: Account, snapshots: list[str]) -> None:
     stop = "read -r _ _ _ agent _ < /proc/$PPID/stat; kill -TERM $agent; sleep 60\n"
     with session_of(account) as session:
@@ -153,20 +165,33 @@ def test_volumes_go_with_an_agent_that_is_told_to_stop(account: Account, snapsho
         assert session.volumes() == []
 
 
-@pytest.mark.parametrize("isolation", [Isolation.USER_NAMESPACES, Isolation.PLAIN])
-def test_each_job_sees_its_own_release_where_volumes_are_directories(isolation: Isolation, tmp_path: Path) -> None:
+READ_ONLY = "touch: cannot touch '/mnt/atlas/by-{job}': Read-only file system\n"
+
+
+@pytest.mark.parametrize(
+    ("isolation", "release_mount", "says"),
+    [(Isolation.USER_NAMESPACES, "ro", READ_ONLY), (Isolation.PLAIN, "rw", "by-{job}\n")],
+)
+def test_each_job_sees_its_own_release_where_volumes_are_directories(
+    isolation: Isolation, release_mount: str, says: str, tmp_path: Path
+) -> None:
     """Also, the instance can have one volume beside its root: the second release comes when the first has gone."""
     if not available(isolation):
         pytest.skip(f"this machine does not allow instances in {isolation}")
     with (
         tempfile.TemporaryDirectory(prefix="awsac-test-") as parent,
         embedded_cloud(Path(parent) / "cloud", Settings(isolation=isolation, attachment_limit=2)) as embedded,
-        session_of(Account(embedded)) as session,
+        session_of(account := Account(embedded)) as session,
     ):
         first, second = (make_release(embedded, name, tmp_path) for name in ("one", "two"))
-        session.upload_archive({"jobs.cfg": f"{first};show.sh;1\n{second};show.sh;1\n", "show.sh": SHOW})
-        session.run()
-        assert [session.output(job) for job in (1, 2)] == ["release one\nby-1\n", "release two\nby-2\n"]
+        third = put_archive(account, "three", "gz", tmp_path)
+        jobs = "".join(f"{name};touch.sh;1\n" for name in (first, second, third))
+        session.upload_archive({"jobs.cfg": jobs, "touch.sh": TOUCH})
+        session.run(cores=3, more=f";release_mount={release_mount}")
+        names = enumerate(("one", "two", "three"), 1)
+        assert [session.output(job) for job in (1, 2, 3)] == [
+            f"release {name}\n" + says.format(job=job) for job, name in names
+        ]
         assert session.volumes() == []
 
 
