@@ -26,7 +26,7 @@ from awsac_async.session.errors import AttachmentLimitError, CloudError, DeviceN
 
 @dataclass(frozen=True, kw_only=True)
 class Provided:
-    """A release that is there: its directory, how it came to be one, and of one from S3 how many bytes that took."""
+    """A release that is there: its directory, how it came to be one, and of one from S3 how many bytes were fetched."""
 
     directory: Path
     kind: MountKind

@@ -50,13 +50,14 @@ class UnpackedRelease:
             ArchiveError, CloudError, DeviceError, ToolError, OSError: a step failed; :meth:`remove` is still the
                 caller's to call.
         """
-        record = self._record
+        record, fetched = self._record, None
         if record is None or not record.whole:
             record = await self._unpack()
+            fetched = record.size
         read_only = self._place.release_mount == "ro"
         with self._step(f"bind {self._tree(record)} to {self._directory}, {self._place.release_mount}"):
             kind = await self._place.devices.mount(self._tree(record), self._directory, read_only=read_only)
-        return Provided(directory=self._directory, kind=kind, size=record.size)
+        return Provided(directory=self._directory, kind=kind, size=fetched)
 
     async def _unpack(self) -> TreeRecord:
         """Make the tree, from the beginning."""
