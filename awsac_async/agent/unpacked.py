@@ -15,7 +15,7 @@ from awsac_async.agent.log import step
 from awsac_async.agent.mounts import DeviceError
 from awsac_async.agent.process import ToolError
 from awsac_async.agent.release import Place, Provided
-from awsac_async.agent.retry import keep_trying
+from awsac_async.agent.retry import keep_trying, passing
 from awsac_async.agent.treerecord import TreeRecord, TreeStage, tree_name
 from awsac_async.agent.unpacking import unpack_object
 from awsac_async.session.releases import ReleaseArchive
@@ -68,6 +68,7 @@ class UnpackedRelease:
             f"HeadObject {self.name}",
             lambda: bucket.head(archive.key),
             until=asyncio.get_running_loop().time() + _PATIENCE_SECONDS,
+            again=passing,
         )
         record = await self._begin()
         tree = self._tree(record)

@@ -11,6 +11,7 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from awsac_async.session.releases import Compression
 
 _BLOCK = 1 << 20  # bytes
 _END = bytes(1024)  # of every whole tar file, at least
-_FULL = "No space left on device"
+_FULL = re.compile(r"No space left on device|Disk quota exceeded|Wrote only \d+ of \d+ bytes")  # as tar says it
 _WHOLE_RANGE = "4294967295"  # user IDs, of a namespace that has them all
 _started: "list[subprocess.Popen[bytes]]" = []
 
@@ -154,7 +155,7 @@ class _Tar:
             self._input.close()
         code = self._process.wait()
         self._listening.join()
-        if _FULL in self._complaint:
+        if _FULL.search(self._complaint):
             raise UnpackingError(f"cannot be unpacked: the disk of {self._directory} is full")
         if code:
             raise UnpackingError(f"cannot be unpacked: {self._complaint or f'tar ended with {code}'}")
@@ -179,7 +180,7 @@ class _Tar:
         """Keep the first complaint; on a full disk tar would complain of each file that is still to come."""
         for line in self._process.stderr or ():
             said = line.decode(errors="replace").strip().removeprefix("tar: ")
-            if _FULL in said:
+            if _FULL.search(said):
                 self._complaint = said
                 self._process.kill()
                 return

@@ -13,11 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from awsac_async.agent import unpacker
+from awsac_async.agent.retry import keep_trying, passing
 from awsac_async.cloud.bucket import Bucket, ObjectInfo
+from awsac_async.session.errors import CloudError
 from awsac_async.session.releases import Compression
 
 _PIPE = 1 << 20  # bytes: what Linux lets everybody have
-_ATTEMPTS = 40  # of each range, some four minutes: who gives up loses all that is unpacked by then
+_PATIENCE_SECONDS = 600.0  # without a byte: who gives up loses all that is unpacked by then
 _GRACE_SECONDS = 10.0
 
 
@@ -69,14 +71,31 @@ async def _start(compression: Compression, directory: Path) -> tuple[asyncio.sub
 
 
 async def _feed(bucket: Bucket, info: ObjectInfo, writer: int) -> None:
+    """Write all of an object into a pipe, and close that; after an error that may pass, go on at the next byte."""
+    loop, written = asyncio.get_running_loop(), 0
+
     def write(chunk: bytes) -> None:
+        nonlocal written
         rest = memoryview(chunk)
         while rest:
-            rest = rest[os.write(writer, rest) :]
+            count = os.write(writer, rest)
+            rest, written = rest[count:], written + count
+
+    async def go_on() -> None:
+        await bucket.read_in_order(info, write, start=written)
 
     try:
-        with suppress(BrokenPipeError):  # the unpacker has ended, and says why
-            await bucket.read_in_order(info, write, attempts=_ATTEMPTS)
+        before = -1
+        while before < written:  # patience is for what stands still
+            before, until = written, loop.time() + _PATIENCE_SECONDS
+            try:
+                await keep_trying(f"fetch {info.key}", go_on, until=until, again=passing)
+                return
+            except CloudError as error:
+                if not passing(error) or written == before:
+                    raise
+    except BrokenPipeError:
+        pass  # the unpacker has ended, and says why
     finally:
         os.close(writer)
 

@@ -167,13 +167,13 @@ class Bucket:
         """
         return await head(self._aws, await self._downloading_store(), self.name, key)
 
-    async def read_in_order(self, info: ObjectInfo, write: Write, *, attempts: int = 1) -> None:
-        """Hand all bytes of an object to ``write`` in their order, while those behind are fetched.
+    async def read_in_order(self, info: ObjectInfo, write: Write, *, start: int = 0) -> None:
+        """Hand the bytes of an object to ``write`` in their order, while those behind are fetched.
 
         See `ordered.read_in_order`.
         """
         store = await self._downloading_store()
-        await read_in_order(self._aws, store, self.name, info, write, attempts=attempts)
+        await read_in_order(self._aws, store, self.name, info, write, start=start)
 
     async def _downloading_store(self) -> "S3Store":
         """Return the way for all downloads, whose connections stay open from one call to the next."""

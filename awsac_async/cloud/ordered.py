@@ -55,9 +55,9 @@ async def head(aws: Aws, store: "S3Store", bucket: str, key: str) -> ObjectInfo:
 
 
 async def read_in_order(
-    aws: Aws, store: "S3Store", bucket: str, info: ObjectInfo, write: Write, *, attempts: int = 1
+    aws: Aws, store: "S3Store", bucket: str, info: ObjectInfo, write: Write, *, start: int = 0
 ) -> None:
-    """Hand all bytes of an object to ``write``, in order, one call at a time, each in some thread.
+    """Hand the bytes of an object to ``write``, in order, one call at a time, each in some thread.
 
     What fails for now is asked for again from where it stopped. When the task is cancelled, no thread is left when it
     ends; a call of ``write`` is waited for.
@@ -68,15 +68,15 @@ async def read_in_order(
         bucket: its name.
         info: the object, in the version that is wanted.
         write: takes bytes, and may take its time; what it raises ends the call, and is raised.
-        attempts: how often a range is asked for before its error is raised, if that is more than usual.
+        start: the first byte that is wanted: who counts what was written can go on there after an error.
 
     Raises:
         NotFoundError, ConflictError: the object is gone, or another one by now.
     """
-    threads = Threads(attempts=max(aws.attempts, attempts))
+    threads = Threads(attempts=aws.attempts)
     reading = _OrderedRead(store, threads, bucket, info, write)
     async with aws.renewing():
-        await threads.run([reading.lane()], on_tick=lambda _: None)
+        await threads.run([reading.lane(start)], on_tick=lambda _: None)
 
 
 @dataclass(kw_only=True)
@@ -99,12 +99,12 @@ class _OrderedRead:
         self._stopped = False
         threads.at_stop(self._stop)
 
-    def lane(self) -> Lane:
+    def lane(self, first: int) -> Lane:
         """Return what the threads have to do: they take the ranges in their order, so the next one is under way."""
         size = self._info.size
         tasks: deque[Task] = deque(
             partial(self._fetch, _Range(number=number, at=start, end=min(start + RANGE, size)))
-            for number, start in enumerate(range(0, size, RANGE))
+            for number, start in enumerate(range(first, size, RANGE))
         )
         return Lane(tasks=tasks, threads=AT_ONCE)
 

@@ -21,7 +21,7 @@ from awsac_async.local.settings import Isolation, Settings
 from tests.agent import release_child
 from tests.agent.account import BUCKET, Account, Session
 from tests.agent.release_child import releases_of
-from tests.cloud.faults import Asked, Fault, Proxy, proxy_to
+from tests.cloud.faults import Asked, Fault, Proxy, error, proxy_to
 from tests.conftest import Embedded, embedded_cloud
 from tests.waiting import until, wait_until
 
@@ -274,6 +274,39 @@ async def test_a_release_in_s3_is_fetched_once_however_many_jobs_and_agents_need
                     releases.leave(archived.snapshot)
     asked = [asked.headers["range"] for asked in proxy.asked if asked.method == "GET"]
     assert len(asked) == len(set(asked)) == 4
+    assert list(archived.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "fault", [error(403, "ExpiredToken"), error(503, "SlowDown"), Fault(cut=0)], ids=["expired", "throttled", "cut"]
+)
+async def test_what_may_pass_while_a_release_is_fetched_is_borne(
+    archived: Scene, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    """Also where one try is all that a call makes: the fetch goes on at the byte at which it stopped."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    proxy.reset()
+    proxy.fail(lambda asked: asked.headers.get("range", "").startswith(f"bytes={RANGE}-"), fault, times=1)
+    async with connect(endpoint_url=proxy.endpoint) as aws, asyncio.TaskGroup() as group:
+        releases = archived.releases(aws, [archived.snapshot])
+        releases.start(group)
+        provided = await releases.ready(archived.snapshot)
+        assert (provided.directory / "last").read_text() == "last\n"
+        releases.leave(archived.snapshot)
+    assert list(archived.directory.iterdir()) == []
+
+
+async def test_a_release_that_is_replaced_while_it_is_fetched_is_no_mixture(archived: Scene, proxy: Proxy) -> None:
+    proxy.reset()
+    proxy.fail(
+        lambda asked: asked.headers.get("range", "").startswith(f"bytes={RANGE}-"), error(412, "PreconditionFailed")
+    )
+    async with connect(endpoint_url=proxy.endpoint) as aws, asyncio.TaskGroup() as group:
+        releases = archived.releases(aws, [archived.snapshot])
+        releases.start(group)
+        with pytest.raises(ReleaseError, match=f"GetObject {archived.snapshot} failed: .*PreconditionFailed"):
+            await releases.ready(archived.snapshot)
+        releases.leave(archived.snapshot)
     assert list(archived.directory.iterdir()) == []
 
 

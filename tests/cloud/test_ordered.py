@@ -78,12 +78,12 @@ async def test_what_fails_again_and_again_ends_it_after_the_bytes_before_it(faul
     assert transfer_threads() == []
 
 
-async def test_more_attempts_than_usual_can_be_asked_for(faulty_bucket, proxy, content):
-    info = await put(faulty_bucket, content)
-    proxy.fail(range_from(RANGE), Fault(cut=0), times=3)
+@pytest.mark.parametrize("start", [1, RANGE, LARGE - 1, LARGE])
+async def test_it_can_begin_anywhere(bucket, content, start):
+    info = await put(bucket, content)
     chunks: list[bytes] = []
-    await faulty_bucket.read_in_order(info, chunks.append, attempts=4)
-    assert b"".join(chunks) == content
+    await bucket.read_in_order(info, chunks.append, start=start)
+    assert b"".join(chunks) == content[start:]
 
 
 async def test_an_object_that_is_replaced_meanwhile_ends_it(bucket, content):

@@ -3,9 +3,12 @@
 There are two: the instances of one have a small disk.
 """
 
+import io
 import json
+import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -79,12 +82,12 @@ def boot_with_clock(folder: Path) -> Path:
 def _begin(embedded: Embedded, rows: Sequence[Row]) -> list[Running]:
     """Upload what the sessions need, put their faults in force, and launch them."""
     account = Account(embedded)
-    snapshots = {"good": _release(embedded), "blank": _blank(account)}
+    releases = {"good": _release(embedded), "blank": _blank(account), **_archives(account)}
     running, documents = [], []
     counted = {"fault": 0, "event": 0}
     for row in rows:
         session = Session(account)
-        session.upload_archive(_archive(row, snapshots))
+        session.upload_archive(_archive(row, releases))
         document = tomllib.loads(row.faults)
         numbers = {}
         for kind, before in counted.items():
@@ -113,8 +116,8 @@ def _confined(kind: str, table: dict[str, Any], mark: str) -> str:
     return "\n".join([f"[[{kind}]]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())])
 
 
-def _archive(row: Row, snapshots: dict[str, str]) -> dict[str, str]:
-    lines = [f"{snapshots.get(job.release, '-')};job{number}.sh;1" for number, job in enumerate(row.jobs, 1)]
+def _archive(row: Row, releases: dict[str, str]) -> dict[str, str]:
+    lines = [f"{releases.get(job.release, '-')};job{number}.sh;1" for number, job in enumerate(row.jobs, 1)]
     scripts = {f"job{number}.sh": job.script for number, job in enumerate(row.jobs, 1)}
     return {"jobs.cfg": "\n".join(lines) + "\n", **scripts}
 
@@ -143,6 +146,25 @@ def _release(embedded: Embedded) -> str:
     with tempfile.TemporaryDirectory(prefix="awsac-test-") as folder:
         Path(folder, "version").write_text("release 1\n")
         return cloud.import_snapshot(embedded.directory, Path(folder), description="a release")
+
+
+def _archives(account: Account) -> dict[str, str]:
+    """Return the addresses of releases in S3: one is right, one cut off, and one larger than a small disk."""
+    whole = _packed(os.urandom(10 << 20))
+    contents = {"whole": whole, "cut": whole[:-100_000], "huge": _packed(bytes(2 * SMALL_DISK))}
+    for name, content in contents.items():
+        account.put(f"releases/{name}.tgz", content)
+    return {name: f"s3://{BUCKET}/releases/{name}.tgz" for name in contents}
+
+
+def _packed(data: bytes) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
+        for name, content in (("version", b"release 1\n"), ("data", data)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
 
 
 def _blank(account: Account) -> str:

@@ -48,7 +48,7 @@ class Job:
     """
 
     script: str = WORK
-    release: str = ""  # the name of a snapshot of ``clouds``
+    release: str = ""  # the name of a release of ``clouds``
     status: str | None = "finished"
     code: str = "0"
     reason: str = ""

@@ -1,5 +1,6 @@
 """The table of faults: every bad day that the agent is known to bear, each run as a test. See ``docs/faults.md``."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tests.agent.account import BUCKET, Session
@@ -197,6 +198,31 @@ kind = "stuck"
         what="A snapshot holds no file system",
         then="The jobs that need it fail, with the release and mount's own words as reason; the others run",
         jobs=(Job(release="blank", status="failed", reason="no file system", **NOT_RUN), WITH_RELEASE),
+    ),
+    Row(
+        name="archive of a release cut off",
+        what="An archive in S3 ends too early; of another, connections break in the middle of its bytes",
+        then="The jobs that need the first fail, with the reason, and nothing of it stays; the other is fetched on "
+        "from the byte where it stopped",
+        faults="""\
+[[fault]]
+service = "s3"
+operation = "GetObject"
+resource = "releases/whole.tgz"
+kind = "half"
+count = 4
+""",
+        jobs=(
+            Job(release="cut", status="failed", reason="the archive is cut off", **NOT_RUN),
+            replace(WITH_RELEASE, release="whole"),
+        ),
+    ),
+    Row(
+        name="release larger than the disk",
+        what="What is unpacked from S3 does not fit on the disk of the instance",
+        then="The jobs that need it fail, with the reason; what was unpacked goes at once",
+        jobs=(Job(release="huge", status="failed", reason="is full", **NOT_RUN),),
+        small_disk=True,
     ),
     Row(
         name="metadata slow",
