@@ -20,7 +20,9 @@ from awsac_async.cloud.volumes import Volumes
 from awsac_async.local import cloud
 from awsac_async.local.hypervisor import available
 from awsac_async.local.settings import Isolation, Settings
+from awsac_async.session.releases import Compression
 from tests.agent.account import Account, Session, session_of
+from tests.agent.test_unpacker import COMPRESS
 from tests.conftest import Embedded, embedded_cloud
 from tests.waiting import until
 
@@ -61,11 +63,11 @@ def put_archive(account: Account, name: str, suffix: str, directory: Path) -> st
     (folder / "below").mkdir(parents=True)
     (folder / "below" / "file").write_text(f"release {name}\n")
     (folder / "name").symlink_to("below/file")
-    compressed = directory / f"{name}.tar.{suffix}"
-    subprocess.run(["tar", "-C", folder, "--auto-compress", "-cf", compressed, "."], check=True)
+    packed = subprocess.run(["tar", "-C", folder, "-cf", "-", "."], check=True, capture_output=True).stdout
+    key = f"atlas/{name}.tar.{suffix}"
     account.s3.create_bucket(Bucket=RELEASES)
-    account.s3.put_object(Bucket=RELEASES, Key=f"atlas/{compressed.name}", Body=compressed.read_bytes())
-    return f"s3://{RELEASES}/atlas/{compressed.name}"
+    account.s3.put_object(Bucket=RELEASES, Key=key, Body=COMPRESS[Compression(suffix)](packed))
+    return f"s3://{RELEASES}/{key}"
 
 
 @pytest.fixture(scope="module")
