@@ -272,6 +272,7 @@ async def test_a_release_in_s3_is_fetched_once_however_many_jobs_and_agents_need
                     releases.leave(archived.snapshot)
                     assert first.directory.exists()
                     releases.leave(archived.snapshot)
+    assert {asked.action for asked in proxy.asked} == {""}  # nothing is asked of EC2
     asked = [asked.headers["range"] for asked in proxy.asked if asked.method == "GET"]
     assert len(asked) == len(set(asked)) == 4
     assert list(archived.directory.iterdir()) == []

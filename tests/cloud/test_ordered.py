@@ -6,12 +6,21 @@ import threading
 
 import pytest
 
+from awsac_async.cloud import ordered
 from awsac_async.cloud.bucket import ObjectInfo, Upload
-from awsac_async.cloud.ordered import AT_ONCE, RANGE
+from awsac_async.cloud.ordered import AT_ONCE
 from awsac_async.session.errors import ConflictError, NotFoundError, ThrottledError, UnavailableError
 from tests.cloud.faults import Fault, error
 
+RANGE = 1 << 20
 LARGE = 5 * RANGE + 12345
+
+
+@pytest.fixture(autouse=True)
+def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test be about so many ranges in a quarter of the bytes."""
+    monkeypatch.setattr(ordered, "RANGE", RANGE)
+    monkeypatch.setattr(ordered, "_CHUNK", RANGE // 4)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +63,7 @@ async def test_ranges_are_asked_for_ahead_each_of_the_version_seen_first(faulty_
     assert {headers["if-match"] for headers in asked} == {info.etag}
 
 
-@pytest.mark.parametrize("fault", [Fault(cut=0), Fault(cut=1_500_000), error(503, "SlowDown")])
+@pytest.mark.parametrize("fault", [Fault(cut=0), Fault(cut=400_000), error(503, "SlowDown")])
 @pytest.mark.parametrize("number", [0, 3])
 async def test_what_fails_for_now_goes_on_where_it_stopped(faulty_bucket, proxy, content, fault, number):
     info = await put(faulty_bucket, content)
