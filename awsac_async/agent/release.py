@@ -23,6 +23,8 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.volumes import VolumeInfo, Volumes
 from awsac_async.session.errors import AttachmentLimitError, CloudError, DeviceNameInUseError
 
+_FETCHED_AT_ONCE = 2  # releases from S3: each has 24 MiB on the way, and they share one line
+
 
 @dataclass(frozen=True, kw_only=True)
 class Provided:
@@ -43,7 +45,8 @@ class Place:
     """What all releases of an instance share.
 
     ``directory`` holds a folder and a record for each of them, and outlives the agent. ``bucket`` opens a bucket by its
-    name. ``release_mount`` is ``rw`` or ``ro``.
+    name. ``release_mount`` is ``rw`` or ``ro``. ``fetching`` is held while a
+    release is fetched from S3, which takes memory.
     """
 
     session_id: str
@@ -54,6 +57,7 @@ class Place:
     bucket: Callable[[str], Bucket]
     release_mount: str = "rw"
     names: DeviceNames = field(default_factory=DeviceNames)
+    fetching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FETCHED_AT_ONCE))
 
 
 class Release:

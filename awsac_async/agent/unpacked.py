@@ -33,8 +33,6 @@ class UnpackedRelease:
         self._directory = place.directory / name
         self._trees = place.directory / f".{name}"
         self._record: TreeRecord | None = None
-        self.asked = asyncio.Event()
-        self.asked.set()  # nothing is asked of EC2
         self.inherited = False  # bound by a predecessor, whose jobs may use it now
 
     async def inherit(self, record: TreeRecord) -> None:
@@ -70,10 +68,11 @@ class UnpackedRelease:
             until=asyncio.get_running_loop().time() + _PATIENCE_SECONDS,
             again=passing,
         )
-        record = await self._begin()
-        tree = self._tree(record)
-        with self._step(f"fetch {info.size} bytes and unpack them into {tree}"):
-            await unpack_object(bucket, info, archive.compression, tree)
+        async with self._place.fetching:
+            record = await self._begin()
+            tree = self._tree(record)
+            with self._step(f"fetch {info.size} bytes and unpack them into {tree}"):
+                await unpack_object(bucket, info, archive.compression, tree)
         return await self._keep(record.ready(info.size))
 
     async def _clear(self) -> None:
