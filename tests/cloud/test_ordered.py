@@ -9,7 +9,14 @@ import pytest
 from awsac_async.cloud import ordered
 from awsac_async.cloud.bucket import ObjectInfo, Upload
 from awsac_async.cloud.ordered import AT_ONCE
-from awsac_async.session.errors import ConflictError, NotFoundError, ThrottledError, UnavailableError
+from awsac_async.session.errors import (
+    CloudError,
+    ConflictError,
+    DeniedError,
+    NotFoundError,
+    ThrottledError,
+    UnavailableError,
+)
 from tests.cloud.faults import Fault, error
 
 RANGE = 1 << 20
@@ -112,6 +119,16 @@ async def test_an_answer_about_another_version_ends_it_though_the_server_heeds_n
 async def test_an_object_that_is_not_there_is_said_so(bucket):
     with pytest.raises(NotFoundError, match=rf"HeadObject s3://{bucket.name}/nothing failed: there is no such object"):
         await bucket.head("nothing")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "says"),
+    [(403, DeniedError, "S3 does not show it to you"), (301, CloudError, "the bucket is in another region")],
+)
+async def test_an_object_that_cannot_be_read_is_said_so(faulty_bucket, proxy, status, kind, says):
+    proxy.fail(lambda asked: asked.method == "HEAD", Fault(status=status))
+    with pytest.raises(kind, match=rf"HeadObject s3://{faulty_bucket.name}/object failed: {says}"):
+        await faulty_bucket.head("object")
 
 
 async def test_who_takes_the_bytes_slowly_is_waited_for_and_little_is_fetched_ahead(faulty_bucket, proxy):
