@@ -221,7 +221,7 @@ def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Fac
         price_per_hour=facts.price.per_hour if facts.price else None,
         price_source=facts.price.source if facts.price else None,
         volumes_per_hour=_per_hour(disks, facts),
-        archives=tuple((facts.archives or {}).items()),
+        archives=tuple(facts.archives.items()),
     )
 
 
