@@ -47,8 +47,9 @@ check: $(DEV) ## ruff, mypy --strict, import-linter
 bench: $(BENCH) ## what is promised in numbers, as tables: about half an hour
 	@$(BIN)/python -m benchmarks
 
-docs: $(DEV) ## write the table of faults into docs/faults.md, and the help into docs/commands.md
+docs: $(DEV) ## write the table of faults into docs/faults.md, rights into docs/permissions.md, the help into docs/commands.md
 	@$(BIN)/python -m tests.faults.document
+	@$(BIN)/python -m tests.session.document
 	@$(BIN)/python -m tests.cli.document
 
 lock: ## rewrite requirements.lock from pyproject.toml

@@ -20,6 +20,7 @@ from awsac_async.cli.ls import ls
 from awsac_async.cli.options import EndpointUrl, Profile, Quiet, Region, Traceback, Verbose, Verbs, configure
 from awsac_async.cli.pack import pack
 from awsac_async.cli.plan import plan
+from awsac_async.cli.policy import policy
 from awsac_async.cli.remarks import say_step
 from awsac_async.cli.report import report
 from awsac_async.cli.retry import retry
@@ -95,4 +96,5 @@ app.command(rich_help_panel=AFTER)(attach)
 app.command(rich_help_panel=AFTER)(cleanup)
 app.command(rich_help_panel=AFTER)(ls)
 app.command(rich_help_panel=AFTER)(gc)
+app.command(rich_help_panel=ELSE)(policy)
 app.add_typer(local, name="local", rich_help_panel=ELSE)

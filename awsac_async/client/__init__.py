@@ -36,6 +36,7 @@ _NAMES = {
     "awsac_async.client.wait": "Ended notice notify wait",
     "awsac_async.cloud.objects": "Progress",
     "awsac_async.session.archive": "pack",
+    "awsac_async.session.policies": "Holder Scope policy",
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_HOMES)  # noqa: PLE0605  type checkers read the stub

@@ -24,6 +24,7 @@ from awsac_async.client.start import StartEvent, events, start
 from awsac_async.client.wait import Ended, notice, notify, wait
 from awsac_async.cloud.objects import Progress
 from awsac_async.session.archive import pack
+from awsac_async.session.policies import Holder, Scope, policy
 
 __all__ = [
     "LAST_LINES_SECONDS",
@@ -39,6 +40,7 @@ __all__ = [
     "FileState",
     "Garbage",
     "GarbageKind",
+    "Holder",
     "InstanceTime",
     "Killed",
     "LastLines",
@@ -61,6 +63,7 @@ __all__ = [
     "RetryLaunched",
     "RetryPlan",
     "RetryUndone",
+    "Scope",
     "SessionState",
     "SessionStatus",
     "SessionSummary",
@@ -92,6 +95,7 @@ __all__ = [
     "outcome",
     "pack",
     "plan",
+    "policy",
     "report",
     "retry",
     "start",

@@ -16,6 +16,7 @@ from awsac_async.session.model import MAX_JOBS, StatusKind
 from awsac_async.session.times import parse_time
 
 T = TypeVar("T")
+Reader = Callable[[str], str]
 
 # A text file of a session is typed by a person; this is a hundred times what any of them needs.
 MAX_TEXT = 1 << 20

@@ -22,6 +22,13 @@ SESSION_TAG = "awsac:session"
 FIRST_LAUNCH_INDEX_TAG = "awsac:first-launch-index"
 SNAPSHOT_TAG = "awsac:snapshot"
 NAME_TAG = "Name"
+# What is ours without being of a session: what ``awsac setup`` has made.
+SETUP_TAG = "awsac"
+# What every session ID looks like, as IAM writes patterns; and one that no session has, under which rights are tried.
+ANY_SESSION = "??????_????--*"
+NO_SESSION = "000000_0000--plan--0000"
+# Never there: it is asked for to find out whether SimpleDB answers.
+STATUS_CHECK_DOMAIN = "awsac"
 DEFAULT_INSTANCE_PROFILE = "awsac-agent"
 
 RESULTS_FILE = "results.tar.bz2"

@@ -33,7 +33,7 @@ from awsac_async.session.errors import (
 )
 from awsac_async.session.jobs import instances_needed
 from awsac_async.session.model import StartInfo, StatusKind
-from awsac_async.session.names import JOBS_FILE
+from awsac_async.session.names import JOBS_FILE, NO_SESSION
 from awsac_async.session.releases import is_snapshot, need_volumes
 from awsac_async.session.wording import counted
 
@@ -301,7 +301,7 @@ class CloudChecks:
             count=count,
             user_data="plan",
             client_token=uuid.uuid4().hex,
-            session_id="plan",
+            session_id=NO_SESSION,
             instance_profile=info.instance_profile,
             key_name=info.key_name,
             security_group_ids=info.security_group_ids,

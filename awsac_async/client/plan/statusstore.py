@@ -9,8 +9,8 @@ from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.simpledb import SimpleDbStatus, is_offered
 from awsac_async.session.errors import DeniedError, FormatError
 from awsac_async.session.model import StatusKind
+from awsac_async.session.names import STATUS_CHECK_DOMAIN
 
-_NOBODYS_DOMAIN = "awsac"  # what counts is that SimpleDB answers at all
 _BY_INI, _AS_BEGUN = "as session.ini says", "as the session was begun"
 
 
@@ -38,7 +38,7 @@ async def choose_status_store(
         CloudError: SimpleDB could not be asked for now, or refuses a session that was begun there.
     """
     if begun is StatusKind.SIMPLEDB:
-        await SimpleDbStatus(aws, _NOBODYS_DOMAIN).check()
+        await SimpleDbStatus(aws, STATUS_CHECK_DOMAIN).check()
     if begun:
         return StatusChoice(kind=begun, reason=_AS_BEGUN)
     if wanted is StatusKind.S3:
@@ -60,7 +60,7 @@ async def _why_not_simpledb(aws: Aws) -> str:
     if not await is_offered(aws):
         return f"AWS has no SimpleDB in {aws.region}"
     try:
-        await SimpleDbStatus(aws, _NOBODYS_DOMAIN).check()
+        await SimpleDbStatus(aws, STATUS_CHECK_DOMAIN).check()
     except DeniedError as error:
         return f"this account may not use SimpleDB ({error})"
     return ""

@@ -1,0 +1,62 @@
+"""``awsac policy``: the rights that the client and the agent need, as IAM policies."""
+
+from typing import Annotated
+
+import typer
+
+from awsac_async.cli.common import print_json
+from awsac_async.cli.options import given_region
+from awsac_async.cli.remarks import say
+from awsac_async.session import fields
+from awsac_async.session.errors import InputError
+from awsac_async.session.names import DEFAULT_INSTANCE_PROFILE
+from awsac_async.session.policies import Holder, Scope
+from awsac_async.session.policies import policy as make_policy
+
+_account = fields.matching(r"[0-9]{12}", "the 12 digits of an account")
+_role = fields.matching(r"[\w+=,.@-]{1,64}", "the name of a role")
+
+
+def policy(
+    holder: Annotated[Holder, typer.Argument(metavar="WHOSE", help="client or agent.")],
+    *,
+    bucket: Annotated[
+        str | None, typer.Option("--bucket", metavar="BUCKET", help="The bucket of the sessions; else any.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", metavar="ID", help="The ID of the only session; else all of the bucket.")
+    ] = None,
+    role: Annotated[
+        str, typer.Option("--role", metavar="NAME", help="The role of the agents, and its instance profile.")
+    ] = DEFAULT_INSTANCE_PROFILE,
+    account: Annotated[
+        str | None, typer.Option("--account", metavar="NUMBER", help="The account's number; else any.")
+    ] = None,
+) -> None:
+    """Print the least rights as an IAM policy.
+
+    client: for whoever runs awsac. agent: for the role of the instances. Limited to the bucket, to the prefixes, the
+    domain and the tags of its sessions or of one of them, and to the region that --region names. Prints a document
+    and nothing else. A client's policy for one session is for what follows its start, whose ID nobody knows before.
+
+    Exit codes: 0, 2 if something in the command is wrong.
+
+    Example: awsac policy agent --bucket atlassessions > agent.json
+    """
+    scope = {
+        "bucket": _read("--bucket", fields.bucket, bucket),
+        "session_id": _read("--session", fields.session_id, session),
+        "region": given_region(),
+        "account": _read("--account", _account, account),
+    }
+    if bucket is None:
+        say("the policy is for sessions in any bucket: --bucket limits it to one")
+    given = {name: value for name, value in scope.items() if value is not None}
+    print_json(make_policy(holder, Scope(role=_read("--role", _role, role) or role, **given)))
+
+
+def _read(option: str, reader: fields.Reader, value: str | None) -> str | None:
+    try:
+        return None if value is None else reader(value)
+    except ValueError as error:
+        raise InputError(f"{option}: found {fields.shown(value or '')}, expected {error}") from None
