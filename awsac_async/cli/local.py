@@ -53,9 +53,12 @@ def up(
     snapshot_delay: Annotated[float | None, _delay("a snapshot is pending")] = None,
     disk_size: Annotated[int | None, _DISK_SIZE] = None,
     faults: Annotated[Path | None, _FAULTS_FILE] = None,
+    iam: Annotated[bool, typer.Option("--iam", help="Enforce the policies that awsac policy prints.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring the embedded cloud up, if it is not.
+
+    With --iam its user and its instances may do what the policies of awsac policy allow, and nothing else.
 
     Example: awsac local up --instance-delay 20
     """
@@ -70,6 +73,7 @@ def up(
         "snapshot_delay": snapshot_delay,
         "disk_size": disk_size,
         "faults": None if faults is None else _read_faults(faults),
+        **(enforcing() if iam else {}),
     }
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     directory = cloud.default_directory()
@@ -81,6 +85,16 @@ def up(
         print_json({"endpoint": endpoint, "directory": str(directory)})
     else:
         print(f"the embedded cloud is up at {endpoint}, its folder is {directory}")
+
+
+def enforcing() -> dict[str, Any]:
+    """Return the settings of a cloud that enforces the policies of its bucket, its role and its account."""
+    from awsac_async.local import settings
+    from awsac_async.session.policies import Holder, Scope, compact, policy
+
+    scope = Scope(bucket=settings.BUCKET, role=settings.ROLE, account=settings.ACCOUNT)
+    documents = {holder: compact(policy(holder, scope)) for holder in Holder}
+    return {"iam": True, "user_policy": documents[Holder.CLIENT], "role_policy": documents[Holder.AGENT]}
 
 
 @local.command(short_help="Take the embedded cloud down, with all it holds.")
@@ -126,7 +140,13 @@ def _shown(value: object) -> str:
 
 
 @local.command()
-def env(*, as_json: Json = False) -> None:
+def env(
+    *,
+    administrator: Annotated[
+        bool, typer.Option("--administrator", help="As who may do everything, where policies are enforced.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Print what lets any AWS tool use the embedded cloud.
 
     Example: eval "$(awsac local env)" && aws s3 ls
@@ -134,7 +154,7 @@ def env(*, as_json: Json = False) -> None:
     from awsac_async.local import cloud
 
     with interruptible(lambda: "nothing was changed"):
-        environment = cloud.environment(cloud.default_directory())
+        environment = cloud.environment(cloud.default_directory(), administrator=administrator)
     if as_json:
         print_json(environment)
         return

@@ -29,10 +29,22 @@ from awsac_async.local.facts import PARTITION
 from awsac_async.local.faults.layer import Layer
 from awsac_async.local.faults.plan import EventKind
 from awsac_async.local.faults.records import Records, as_caller
+from awsac_async.local.iam.enforcement import Enforcement
 from awsac_async.local.metadata import QuietHandler
-from awsac_async.local.settings import ACCOUNT, BUCKET, CONTROL_PREFIX, IMAGE, REGION, ROLE, SECRET_HEADER
+from awsac_async.local.settings import (
+    ACCOUNT,
+    ADMINISTRATOR,
+    BUCKET,
+    CONTROL_PREFIX,
+    IMAGE,
+    REGION,
+    ROLE,
+    SECRET_HEADER,
+    USER,
+    Settings,
+)
 
-_ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+_ANYTHING = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 _EC2_MAY_ASSUME = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -75,8 +87,11 @@ def ec2_backend() -> InstanceBackend:
     return cast("InstanceBackend", moto.ec2.models.ec2_backends[ACCOUNT][REGION])
 
 
-def provision() -> Credentials:
-    """Make what the account comes with: a user, an image, a role with its instance profile, a bucket."""
+def provision(settings: Settings) -> dict[str, Credentials]:
+    """Make what the account comes with: an image, a bucket, a role with its instance profile, users; return their keys.
+
+    The administrator, who is there if policies are enforced, may do everything.
+    """
     backend = ec2_backend()
     backend.amis[IMAGE] = EmbeddedImage(
         backend,
@@ -92,21 +107,28 @@ def provision() -> Credentials:
     s3_backends[ACCOUNT][PARTITION].create_bucket(BUCKET, REGION)
     iam = iam_backends[ACCOUNT][PARTITION]
     iam.create_role(ROLE, json.dumps(_EC2_MAY_ASSUME), "/", None, "for instances", [], None)
-    iam.put_role_policy(ROLE, "anything", json.dumps(_ANYTHING))
+    iam.put_role_policy(ROLE, "rights", settings.role_policy or _ANYTHING)
     iam.create_instance_profile(ROLE, "/", [])
     iam.add_role_to_instance_profile(ROLE, ROLE)
-    iam.create_user(REGION, "user")
-    iam.put_user_policy("user", "anything", json.dumps(_ANYTHING))
-    key = iam.create_access_key("user")
+    users = {USER: settings.user_policy or _ANYTHING} | ({ADMINISTRATOR: _ANYTHING} if settings.iam else {})
+    return {name: _make_user(name, document) for name, document in users.items()}
+
+
+def _make_user(name: str, document: str) -> Credentials:
+    """Make a user with a managed policy: an inline one of a user has 2,048 characters at most."""
+    iam = iam_backends[ACCOUNT][PARTITION]
+    iam.create_user(REGION, name)
+    iam.attach_user_policy(iam.create_policy("", "/", document, f"{name}-rights", []).arn, name)
+    key = iam.create_access_key(name)
     return Credentials(access_key_id=key.access_key_id, secret_access_key=key.secret_access_key)
 
 
 class Control:
     """What ``cloud`` asks the daemon: what there is, to import a snapshot, and to let things go wrong."""
 
-    def __init__(self, faults: Layer) -> None:
+    def __init__(self, faults: Layer, iam: Enforcement) -> None:
         self.secret = secrets.token_urlsafe(32)
-        self._faults = faults
+        self._faults, self._iam = faults, iam
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """Answer, as a WSGI application."""
@@ -123,6 +145,7 @@ class Control:
             ("POST", "doors"): lambda order: ec2_backend().hardware.hypervisor.door(order["instance_id"]),
             ("GET", "faults"): lambda _: self._faults.report(),
             ("POST", "faults"): self._faults.load,
+            ("GET", "access"): lambda _: self._iam.report(),
         }
         operation = operations.get((request.method, request.path.removeprefix(CONTROL_PREFIX)))
         if operation is None:
@@ -181,10 +204,11 @@ def fault_layer(text: str) -> Layer:
     return layer
 
 
-def make_api_server(port: int, control: Control, faults: Layer) -> Any:
+def make_api_server(port: int, control: Control, faults: Layer, iam: Enforcement) -> Any:
     """Return the HTTP server, listening on loopback."""
     by_moto = DomainDispatcherApplication(create_backend_app)
-    services = faults.around_services(jsonapi.answering({**pricing.OPERATIONS, **quotas.OPERATIONS}, by_moto))
+    answering = jsonapi.answering({**pricing.OPERATIONS, **quotas.OPERATIONS}, by_moto)
+    services = faults.around_services(iam.around(answering))
 
     def application(environ: Any, start_response: Any) -> Any:
         inside = environ["PATH_INFO"].startswith(CONTROL_PREFIX)

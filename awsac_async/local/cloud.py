@@ -23,7 +23,15 @@ from awsac_async.local.daemon import STATE_FILE
 from awsac_async.local.entering import entering_command
 from awsac_async.local.faults.file import read_plan
 from awsac_async.local.hypervisor import CONTROL_GROUP
-from awsac_async.local.settings import CONTROL_PREFIX, REGION, SECRET_HEADER, Isolation, Settings
+from awsac_async.local.settings import (
+    ADMINISTRATOR,
+    CONTROL_PREFIX,
+    REGION,
+    SECRET_HEADER,
+    USER,
+    Isolation,
+    Settings,
+)
 from awsac_async.local.volumes import loop_devices, release_loop_devices, remove_tree
 
 START_TIMEOUT = 60.0  # s
@@ -88,13 +96,18 @@ def down(directory: Path) -> None:
         directory.rmdir()
 
 
-def environment(directory: Path) -> dict[str, str]:
-    """Return the variables that make an AWS client use this cloud."""
+def environment(directory: Path, *, administrator: bool = False) -> dict[str, str]:
+    """Return the variables that make an AWS client use this cloud, as its user or as its administrator.
+
+    Where policies are not enforced, the user may do everything, and there is no administrator.
+    """
     state = _require(directory.resolve())
+    keys = state["keys"]
+    key = keys.get(ADMINISTRATOR, keys[USER]) if administrator else keys[USER]
     return {
         "AWS_ENDPOINT_URL": state["endpoint"],
-        "AWS_ACCESS_KEY_ID": state["access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": state["secret_access_key"],
+        "AWS_ACCESS_KEY_ID": key["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": key["secret_access_key"],
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
@@ -158,6 +171,16 @@ def set_faults(directory: Path, text: str) -> None:
 def faults(directory: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the faults and events in force, with how often each has happened and which instances it has struck."""
     answer: dict[str, list[dict[str, Any]]] = _ask(_require(directory.resolve()), "GET", "faults")
+    return answer
+
+
+def access(directory: Path) -> list[dict[str, Any]]:
+    """Return which rights were asked for since policies are enforced.
+
+    Each is a user or role (``who``), an ``action``, whether it was ``allowed``, how many ``times``, and the
+    ``resource`` of the last time.
+    """
+    answer: list[dict[str, Any]] = _ask(_require(directory.resolve()), "GET", "access")
     return answer
 
 

@@ -39,13 +39,15 @@ def main() -> None:
 def serve(directory: Path, settings: Settings, ready: int) -> None:
     """Put the parts together and serve."""
     from awsac_async.local import api, ebs, hypervisor, volumes  # after the environment is set
+    from awsac_async.local.iam.enforcement import Enforcement
 
     api.install()
     faults = api.fault_layer(settings.faults)
-    control = api.Control(faults)
-    server = api.make_api_server(settings.port, control, faults)
     backend = api.ec2_backend()
-    credentials = api.provision()
+    iam = Enforcement(backend, on=settings.iam)
+    control = api.Control(faults, iam)
+    server = api.make_api_server(settings.port, control, faults, iam)
+    keys = api.provision(settings)
     isolation = settings.isolation or hypervisor.detect_isolation()
     storage = volumes.open_storage(directory, isolation)
     machines = hypervisor.Hypervisor(directory, settings, isolation, backend.machine_ended)
@@ -58,7 +60,7 @@ def serve(directory: Path, settings: Settings, ready: int) -> None:
         "secret": control.secret,
         "isolation": isolation,
         "storage": storage.kind,
-        **dataclasses.asdict(credentials),
+        "keys": {name: dataclasses.asdict(key) for name, key in keys.items()},
     }
     _write(directory / STATE_FILE, json.dumps(state, indent=2))
     _tell(ready)

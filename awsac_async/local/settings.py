@@ -13,6 +13,7 @@ REGION = "us-east-1"
 ACCOUNT = "123456789012"
 IMAGE = "ami-0a35ac00000000001"
 ROLE = "awsac-agent"  # also the name of its instance profile
+USER, ADMINISTRATOR = "user", "administrator"  # there is an administrator only where policies are enforced
 BUCKET = "awsac-sessions"
 
 # How ``cloud`` asks the daemon, beside the AWS APIs: no bucket can be called so.
@@ -57,6 +58,9 @@ class Settings:
     shutdown_grace: float = 2.0  # from SIGTERM to SIGKILL when an instance is shut down
     disk_size: int | None = None  # bytes that an instance has below /mnt; None: what the machine has
     spot_warning: float = 120.0  # from the notice to the end of a spot instance
+    iam: bool = False  # whether policies are enforced; else everybody may do everything
+    user_policy: str = ""  # what the user may, as JSON; "": everything
+    role_policy: str = ""  # what the role of instances may, as JSON; "": everything
     faults: str = ""  # the text of a file that says how it misbehaves, as ``faults.file`` reads it
 
     def to_json(self) -> str:

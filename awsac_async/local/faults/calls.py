@@ -36,7 +36,7 @@ class Call:
     service: str
     operation: str
     names: tuple[str, ...]  # what it names: bucket/key, or the values of all parameters
-    parameters: Mapping[str, str] = field(default_factory=dict)  # of a query API
+    parameters: Mapping[str, str] = field(default_factory=dict)  # of a query API, or of the address
     method: str = "POST"
     access_key: str = ""
     caller: Caller | None = None
@@ -86,7 +86,9 @@ def _s3_call(environ: Mapping[str, Any], parameters: Mapping[str, str], access_k
     method = environ["REQUEST_METHOD"]
     operation = s3_operation(method=method, depth=bool(bucket) + bool(key), query=parameters, headers=headers)
     names = (path, *(parameters[name] for name in ("prefix", "uploadId") if name in parameters))
-    return Call(service="s3", operation=operation, names=names, method=method, access_key=access_key)
+    return Call(
+        service="s3", operation=operation, names=names, parameters=parameters, method=method, access_key=access_key
+    )
 
 
 def _access_key(environ: Mapping[str, Any], parameters: Mapping[str, str], scope: re.Match[str] | None) -> str:

@@ -1,0 +1,248 @@
+"""Which rights a call needs, on what, and what conditions may ask of it, as AWS's own reference lists them.
+
+Reads calls and the tags of what they name; decides nothing. An operation that is not told here needs the right of its
+own name.
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+from awsac_async.local.facts import PARTITION
+from awsac_async.local.faults.calls import Call
+from awsac_async.local.iam.documents import Context, Need
+from awsac_async.local.settings import ACCOUNT, REGION
+
+Tags = Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A call as far as its rights depend on it; ``body`` is that of a ``DeleteObjects``."""
+
+    call: Call
+    headers: Mapping[str, str]  # by their names in small letters
+    body: bytes = b""
+
+    @property
+    def path(self) -> tuple[str, str]:
+        """Bucket and key of a request to S3, or ""."""
+        bucket, _, key = self.call.names[0].partition("/")
+        return bucket, key
+
+    def key_of(self, need: Need) -> str:
+        """Return the key of the object that a need of a request to S3 is about."""
+        return need.resource.removeprefix(f"{s3_arn(self.path[0])}/")
+
+
+class Needs:
+    """The rights that calls need.
+
+    Args:
+        tags_of: returns the tags of something of EC2 by its ID, None if there is no such thing.
+        default_subnet: returns the ID of the subnet where an instance is started if the call names none, or "".
+    """
+
+    def __init__(self, tags_of: Callable[[str], Tags | None], default_subnet: Callable[[], str]) -> None:
+        self._tags_of, self._default_subnet = tags_of, default_subnet
+
+    def of(self, request: Request) -> list[Need]:
+        """Return all rights that a call needs: it is refused if one of them is missing."""
+        call = request.call
+        match call.service:
+            case "s3":
+                return list(_s3(request))
+            case "sdb":
+                return [Need(action=f"sdb:{call.operation}", resource=_domain(call))]
+            case "ec2":
+                return list(self._ec2(call))
+            case "iam":
+                return [Need(action=f"iam:{call.operation}", resource=_identity(call.parameters))]
+            case "sts":
+                resource = call.parameters.get("RoleArn", "*")
+                return [] if call.operation in _FREE else [Need(action=f"sts:{call.operation}", resource=resource)]
+        return [Need(action=f"{call.service}:{call.operation}")]
+
+    def _ec2(self, call: Call) -> Iterator[Need]:
+        action = f"ec2:{call.operation}"
+        if call.operation.startswith("Describe") and call.operation not in _ONE_RESOURCE:
+            yield Need(action=action)
+            return
+        new = _new_tags(call.parameters)
+        created = [Need(action=action, resource=_ec2_arn(f"{kind}/*"), context=_asked(new.get(kind, {})))
+                   for kind in _CREATES.get(call.operation, ())]  # fmt: skip
+        named = list(self._named(call, action))
+        yield from [*created, *named] or [Need(action=action)]
+        for kind, tags in new.items():
+            context = {**_asked(tags), "ec2:CreateAction": (call.operation,)}
+            yield Need(action="ec2:CreateTags", resource=_ec2_arn(f"{kind}/*"), context=context)
+        if call.operation == "RunInstances":
+            yield from self._run_instances(call.parameters, action)
+
+    def _named(self, call: Call, action: str) -> Iterator[Need]:
+        """Yield the right on each thing that the call names; what is not there is left to EC2, which says so."""
+        asked = _asked(_pairs(call.parameters, "Tag.")) if call.operation in {"CreateTags", "DeleteTags"} else {}
+        given = {name: value for name, value in call.parameters.items() if not name.startswith(_NOT_NAMED)}
+        for value in dict.fromkeys(given.values()):
+            kind = _KINDS.get(value.partition("-")[0]) if _ID.fullmatch(value) else None
+            tags = self._tags_of(value) if kind else None
+            if kind and tags is not None:
+                yield Need(action=action, resource=_ec2_arn(f"{kind}/{value}"), context={**_tagged(tags), **asked})
+
+    def _run_instances(self, parameters: Mapping[str, str], action: str) -> Iterator[Need]:
+        if not any(name.endswith("SubnetId") for name in parameters):
+            yield Need(action=action, resource=_ec2_arn(f"subnet/{self._default_subnet() or '*'}"))
+        if key := parameters.get("KeyName"):
+            yield Need(action=action, resource=_ec2_arn(f"key-pair/{key}"))
+        if profile := parameters.get("IamInstanceProfile.Arn") or parameters.get("IamInstanceProfile.Name"):
+            # An instance profile and its role have one name, as a rule; the role is what is passed.
+            role = f"arn:{PARTITION}:iam::{ACCOUNT}:role/{profile.rpartition('/')[2]}"
+            context = {"iam:PassedToService": ("ec2.amazonaws.com",)}
+            yield Need(action="iam:PassRole", resource=role, context=context)
+
+
+# --- EC2 ---
+
+_FREE = {"GetCallerIdentity", "GetSessionToken"}
+_ONE_RESOURCE = {"DescribeInstanceAttribute", "DescribeImageAttribute", "DescribeVolumeAttribute"}
+_CREATES: Mapping[str, tuple[str, ...]] = {
+    "RunInstances": ("instance", "volume", "network-interface"),
+    "CreateVolume": ("volume",),
+    "CreateSnapshot": ("snapshot",),
+    "CreateImage": ("image",),
+    "CopySnapshot": ("snapshot",),
+    "CreateSecurityGroup": ("security-group",),
+    "CreateKeyPair": ("key-pair",),
+}
+_KINDS: Mapping[str, str] = {
+    "i": "instance",
+    "vol": "volume",
+    "snap": "snapshot",
+    "ami": "image",
+    "sg": "security-group",
+    "subnet": "subnet",
+    "eni": "network-interface",
+    "vpc": "vpc",
+}
+_ID = re.compile(r"[a-z]+-[0-9a-f]{8,17}")
+_NOT_NAMED = ("Filter.", "Tag.", "TagSpecification.", "UserData", "ClientToken", "Description")
+
+
+def _ec2_arn(resource: str) -> str:
+    account = "" if resource.startswith(("image/", "snapshot/")) else ACCOUNT
+    return f"arn:{PARTITION}:ec2:{REGION}:{account}:{resource}"
+
+
+def _tagged(tags: Tags) -> dict[str, tuple[str, ...]]:
+    return {f"{service}:ResourceTag/{key}": (value,) for key, value in tags.items() for service in ("aws", "ec2")}
+
+
+def _asked(tags: Tags) -> Context:
+    keys: Context = {"aws:TagKeys": tuple(tags)} if tags else {}
+    return {**keys, **{f"aws:RequestTag/{key}": (value,) for key, value in tags.items()}}
+
+
+def _new_tags(parameters: Mapping[str, str]) -> dict[str, Tags]:
+    """Return the tags that a call gives to what it makes, by kind."""
+    numbers = {name.split(".")[1] for name in parameters if name.startswith("TagSpecification.")}
+    found = {}
+    for number in sorted(numbers):
+        prefix = f"TagSpecification.{number}."
+        found[parameters.get(f"{prefix}ResourceType", "")] = _pairs(parameters, f"{prefix}Tag.")
+    return found
+
+
+def _pairs(parameters: Mapping[str, str], prefix: str) -> Tags:
+    keys = {name: value for name, value in parameters.items() if name.startswith(prefix) and name.endswith(".Key")}
+    return {key: parameters.get(f"{name.removesuffix('Key')}Value", "") for name, key in keys.items()}
+
+
+# --- SimpleDB and IAM ---
+
+
+def _domain(call: Call) -> str:
+    if call.operation == "ListDomains":
+        return "*"
+    name = call.parameters.get("DomainName") or _selected(call.parameters.get("SelectExpression", ""))
+    return f"arn:{PARTITION}:sdb:{REGION}:{ACCOUNT}:domain/{name}"
+
+
+def _selected(expression: str) -> str:
+    """Return the domain that an expression names, in backticks if it is no plain word."""
+    found = re.search(r"\bfrom\s+(?:`((?:[^`]|``)+)`|([\w$]+))", expression, re.IGNORECASE)
+    return (found[1] or found[2]).replace("``", "`") if found else ""
+
+
+def _identity(parameters: Mapping[str, str]) -> str:
+    """Return what a call to IAM is about; a profile comes before the role that is added to it."""
+    if arn := parameters.get("PolicyArn", "") if "RoleName" not in parameters and "UserName" not in parameters else "":
+        return arn
+    for field, kind in [("InstanceProfileName", "instance-profile"), ("RoleName", "role"), ("UserName", "user"),
+                        ("GroupName", "group"), ("PolicyName", "policy")]:  # fmt: skip
+        if name := parameters.get(field):
+            return f"arn:{PARTITION}:iam::{ACCOUNT}:{kind}/{name}"
+    return "*"
+
+
+# --- S3 ---
+
+# Operations whose right has another name, or that are about the bucket although no name says so.
+_S3_ACTIONS: Mapping[str, str] = {
+    "HeadBucket": "ListBucket",
+    "ListObjects": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "ListBuckets": "ListAllMyBuckets",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "ListParts": "ListMultipartUploadParts",
+    "HeadObject": "GetObject",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "UploadPartCopy": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+    "CopyObject": "PutObject",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+}
+_S3_KEYS = {"prefix": "s3:prefix", "delimiter": "s3:delimiter", "max-keys": "s3:max-keys"}
+READS_OBJECT = {"GetObject", "HeadObject"}
+
+
+def s3_arn(bucket: str, key: str = "") -> str:
+    """Return the name of a bucket, or of an object."""
+    return f"arn:{PARTITION}:s3:::{bucket}/{key}" if key else f"arn:{PARTITION}:s3:::{bucket}"
+
+
+def _s3(request: Request) -> Iterator[Need]:
+    operation, (bucket, key) = request.call.operation, request.path
+    action = f"s3:{_S3_ACTIONS.get(operation, operation)}"
+    if operation == "ListBuckets":
+        yield Need(action=action)
+    elif operation == "DeleteObjects":
+        for each in keys_to_delete(request.body):
+            yield Need(action="s3:DeleteObject", resource=s3_arn(bucket, each))
+    elif action == "s3:ListBucket":
+        given = request.call.parameters
+        context = {name: (given[field],) for field, name in _S3_KEYS.items() if field in given}
+        yield Need(action=action, resource=s3_arn(bucket), context=context)
+    else:
+        yield Need(action=action, resource=s3_arn(bucket, key))
+    if operation == "PutObject" and "if-match" in request.headers:
+        yield Need(action="s3:GetObject", resource=s3_arn(bucket, key))
+    if source := unquote(request.headers.get("x-amz-copy-source", "")).lstrip("/"):
+        yield Need(action="s3:GetObject", resource=s3_arn(*source.partition("?")[0].split("/", 1)))
+
+
+def keys_to_delete(body: bytes) -> list[str]:
+    """Return the keys that a DeleteObjects names; none if it cannot be read, which S3 then says."""
+    try:
+        document = ElementTree.fromstring(body)  # noqa: S314  from a client on this machine
+    except ElementTree.ParseError:
+        return []
+    return [each.text or "" for each in document.iter() if each.tag.rpartition("}")[2] == "Key"]

@@ -1,0 +1,217 @@
+"""A session and all that is done about it, by people and instances who may do what `awsac policy` prints, and no more.
+
+What each of them asked for is known afterwards: an action that nobody asked for would be in its policy for nothing,
+and the call that asked for one would have been refused without it.
+"""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from awsac_async.cli.local import enforcing
+from awsac_async.local import cloud
+from awsac_async.local.settings import ROLE, USER, Settings
+from awsac_async.session.policies import Holder, actions
+from tests.cli.conftest import BUCKET, Account, Awsac, environment_for, write_ini, write_jobs
+from tests.conftest import Embedded, embedded_cloud
+from tests.waiting import wait_until
+
+NAMES = {Holder.CLIENT: USER, Holder.AGENT: ROLE}
+# Both wait to be killed, and job 2 leaves nothing when it is run again.
+JOB = """
+[ "$AWSAC_ATTEMPT" = 1 ] || exit 0
+mkdir results && cat "$ATLASDir/version" >results/version
+echo "job $AWSAC_JOB"
+exec sleep 1000
+"""
+# An answer that somebody mends: the agent then looks for parts that it may have left.
+MENDED = """
+[[fault]]
+service = "s3"
+operation = "PutObject"
+resource = "*/results_job_1.tar.bz2"
+kind = "error"
+code = "AccessDenied"
+status = 403
+count = 1
+"""
+OF_2008, WITHOUT_ROLE, LEFT = (f"081215_1646--{word}--1816" for word in ("old", "norole", "left"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enforced:
+    """A cloud with policies, after a session; ``access`` is what was asked for meanwhile."""
+
+    cloud: Embedded
+    awsac: Awsac
+    account: Account  # of who may do everything
+    session_id: str
+    access: list[dict[str, Any]]
+    said: dict[str, str]
+
+    def asked(self, holder: Holder, *, allowed: bool) -> set[str]:
+        return {each["action"] for each in self.access if (each["who"], each["allowed"]) == (NAMES[holder], allowed)}
+
+
+@pytest.fixture(scope="module")
+def enforced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enforced]:
+    with (
+        tempfile.TemporaryDirectory(prefix="awsac-test-") as parent,
+        embedded_cloud(Path(parent) / "cloud", Settings(**enforcing(), instance_delay=0.1)) as running,
+    ):
+        awsac = Awsac(folder=tmp_path_factory.mktemp("workstation"), environment=environment_for(running))
+        may_all = cloud.environment(running.directory, administrator=True)
+        account = Account(dataclasses.replace(running, environment=may_all))
+        session_id, said = whole_session(running, awsac, account)
+        access = cloud.access(running.directory)
+        yield Enforced(cloud=running, awsac=awsac, account=account, session_id=session_id, access=access, said=said)
+        awsac.end()
+        for client in (account.ec2, account.s3, account.sdb):
+            client.close()
+
+
+def whole_session(running: Embedded, awsac: Awsac, account: Account) -> tuple[str, dict[str, str]]:
+    """Go through all that may happen to a session; return its ID, and what the verbs have printed."""
+    release = awsac.folder / "release"
+    release.mkdir()
+    (release / "version").write_text("1\n")
+    snapshot_id = cloud.import_snapshot(running.directory, release, description="a release")
+    write_jobs(awsac.folder, f"{snapshot_id};job.sh;2\n", job=JOB)
+    said = {"plan": awsac.ok("plan", "-i", write_ini(awsac.folder, more="market = spot\n"), "-a", "jobs")}
+    said["start"] = awsac.ok("start", "--yes", "-i", write_ini(awsac.folder), "-a", "jobs")
+    (file,) = awsac.folder.glob("session-*.cfg")
+    session_id = file.stem.removeprefix("session-")
+    start_of_2008(account)
+    leave_behind(account)
+    wait_until(lambda: {job["status"] for job in account.items(session_id).values()} == {"running"})
+    said["console"] = awsac.ok("console", "0")
+    account.sdb.delete_domain(DomainName=session_id)  # as if the client had made none
+    begin_upload(account, f"{session_id}/results_job_1.tar.bz2")
+    cloud.set_faults(running.directory, MENDED)
+    awsac.ok("kill", "1-2")
+    wait_until(lambda: over(account, session_id))
+    said["check"] = awsac("check").stdout
+    awsac.ok("retry", "--yes", "--jobs", "2")
+    wait_until(lambda: over(account, session_id))
+    said["logs"] = awsac.ok("logs")
+    said["getresults"] = awsac.ok("getresults")
+    said["ls"] = awsac.ok("ls")
+    said["gc"] = awsac.ok("gc", "--yes", "--older-than", "1s")
+    begin_upload(account, f"{session_id}/of-nobody")
+    said["cleanup"] = awsac.ok("cleanup", "--yes")
+    wait_until(lambda: over(account, OF_2008))
+    return session_id, said
+
+
+def over(account: Account, session_id: str) -> bool:
+    return all(each["State"]["Name"] == "terminated" for each in account.instances(session_id))
+
+
+def begin_upload(account: Account, key: str) -> None:
+    account.s3.create_multipart_upload(Bucket=BUCKET, Key=key)
+
+
+def launch(account: Account, session_id: str, user_data: str, **options: Any) -> None:
+    account.ec2.run_instances(
+        ImageId="ami-0a35ac00000000001",
+        InstanceType="c1.medium",
+        MinCount=1,
+        MaxCount=1,
+        UserData=user_data,
+        InstanceInitiatedShutdownBehavior="terminate",
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "awsac:session", "Value": session_id}]}],
+        **options,
+    )
+
+
+def start_of_2008(account: Account) -> None:
+    """Start an instance whose archive cannot be read and whose user data do not say how many jobs there are."""
+    account.s3.put_object(Bucket=BUCKET, Key=f"{OF_2008}/jobs.tar.bz2", Body=b"no archive")
+    launch(account, OF_2008, f"{OF_2008};{BUCKET};jobs.tar.bz2;2", IamInstanceProfile={"Name": ROLE})
+
+
+def leave_behind(account: Account) -> None:
+    """Leave a volume of a session that is gone, and an instance of one that never was: its agent can do nothing."""
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "awsac:session", "Value": LEFT}]}]
+    account.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tags)
+    launch(account, WITHOUT_ROLE, f"{WITHOUT_ROLE};{BUCKET};jobs.tar.bz2;2;n_jobs=2")
+
+
+def test_a_session_from_plan_to_cleanup_gets_along_with_the_policies(enforced: Enforced) -> None:
+    said = enforced.said
+    assert "0.013 USD" in said["plan"]
+    assert "killed" in said["check"]
+    assert "job 2 | job 2" in said["logs"]
+    assert "verified by SHA-256" in said["getresults"]
+    assert enforced.session_id in said["ls"]
+    assert WITHOUT_ROLE in said["gc"]
+    assert LEFT in said["gc"]
+    assert f"nothing is left of session {enforced.session_id}" in said["cleanup"]
+    wait_until(lambda: over(enforced.account, WITHOUT_ROLE))
+
+
+@pytest.mark.parametrize("holder", Holder)
+def test_nobody_asks_for_what_the_policy_lacks(enforced: Enforced, holder: Holder) -> None:
+    assert enforced.asked(holder, allowed=False) == set()
+    assert enforced.asked(holder, allowed=True) <= set(actions(holder))
+
+
+@pytest.mark.parametrize(("holder", "action"), [(holder, action) for holder in Holder for action in actions(holder)])
+def test_without_this_action_a_call_of_the_session_would_be_refused(
+    enforced: Enforced, holder: Holder, action: str
+) -> None:
+    assert action in enforced.asked(holder, allowed=True)
+
+
+@contextmanager
+def without(running: Embedded, action: str) -> Iterator[None]:
+    """Take an action out of the user's policy for a while."""
+    keys = cloud.environment(running.directory, administrator=True)
+    iam = boto3.client(
+        "iam",
+        endpoint_url=running.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+    )
+    (attached,) = iam.list_attached_user_policies(UserName=USER)["AttachedPolicies"]
+    document = json.loads(enforcing()["user_policy"])
+    for statement in document["Statement"]:
+        statement["Action"] = [each for each in statement["Action"] if each != action] or ["none:none"]
+    iam.detach_user_policy(UserName=USER, PolicyArn=attached["PolicyArn"])
+    iam.put_user_policy(UserName=USER, PolicyName="less", PolicyDocument=json.dumps(document))
+    try:
+        yield
+    finally:
+        iam.delete_user_policy(UserName=USER, PolicyName="less")
+        iam.attach_user_policy(UserName=USER, PolicyArn=attached["PolicyArn"])
+        iam.close()
+
+
+@pytest.mark.parametrize(
+    ("action", "command", "says"),
+    [
+        ("ec2:RunInstances", ("plan", "-i", "session.ini", "-a", "jobs"), "RunInstances ami-0a35ac00000000001 failed"),
+        ("s3:ListBucket", ("gc", "--bucket", BUCKET), f"HeadBucket {BUCKET} failed"),
+        ("sdb:DomainMetadata", ("plan", "-i", "session.ini", "-a", "jobs"), "DomainMetadata awsac failed"),
+    ],
+)
+def test_an_action_that_is_taken_out_of_the_policy_is_named_in_one_sentence(
+    enforced: Enforced, action: str, command: tuple[str, ...], says: str
+) -> None:
+    with without(enforced.cloud, action):
+        refused = enforced.awsac(*command)
+    again = enforced.awsac(*command)
+
+    assert refused.returncode == 3
+    assert refused.stderr.count("\n") == 1
+    assert says in refused.stderr
+    assert again.returncode == 0, again.stderr
