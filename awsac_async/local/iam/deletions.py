@@ -39,4 +39,5 @@ def _without(body: bytes, refused: Mapping[str, Refusal]) -> bytes:
     for child in list(document):
         if any(each.tag.endswith("Key") and each.text in refused for each in child):
             document.remove(child)
-    return ElementTree.tostring(document)
+    namespace = document.tag.rpartition("}")[0].removeprefix("{")
+    return ElementTree.tostring(document, default_namespace=namespace or None)

@@ -23,6 +23,7 @@ from awsac_async.local.iam.deletions import deleting
 from awsac_async.local.iam.documents import Decision, Need, decide
 from awsac_async.local.iam.needs import READS_OBJECT, Needs, Request, Tags, s3_arn
 from awsac_async.local.iam.principals import Principal, Principals
+from awsac_async.local.iam.signatures import is_signed
 
 _Asked = tuple[str, str, bool]  # who, which action, whether it was allowed
 
@@ -55,16 +56,20 @@ class Enforcement:
         def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             call = read_call(environ)
             request = Request(call=call, headers=_headers(environ), body=_body(environ, call))
-            return self._answer(request, services)(environ, start_response)
+            principal = self._principals.find(call.access_key) if call.access_key else None
+            if principal is None or not _has_token(principal, request):
+                unknown = refusals.unknown_key if call.access_key else refusals.no_key
+                answer: Application = worded(unknown(call.service), call)
+            elif not is_signed(environ, call, request.body, principal.secret):
+                answer = worded(refusals.wrong_signature(call.service), call)
+            else:
+                answer = self._answer(principal, request, services)
+            return answer(environ, start_response)
 
         return application
 
-    def _answer(self, request: Request, services: Application) -> Application:
+    def _answer(self, principal: Principal, request: Request, services: Application) -> Application:
         call = request.call
-        principal = self._principals.find(call.access_key) if call.access_key else None
-        if principal is None:
-            unknown = refusals.unknown_key if call.access_key else refusals.no_key
-            return worded(unknown(call.service), call)
         decided = [(need, self._decide(principal, need)) for need in self._needs.of(request)]
         refused = [
             (need, refusals.not_allowed(call.service, principal.arn, need, decision))
@@ -117,9 +122,19 @@ def _headers(environ: dict[str, Any]) -> dict[str, str]:
     return {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
 
 
+def _has_token(principal: Principal, request: Request) -> bool:
+    """Say whether temporary credentials come with their token, and others with none."""
+    given = (
+        request.headers.get("x-amz-security-token")
+        or request.call.parameters.get("X-Amz-Security-Token")
+        or request.call.parameters.get("SecurityToken", "")
+    )
+    return given == principal.token
+
+
 def _body(environ: dict[str, Any], call: Call) -> bytes:
-    """Return the body of what names in it what it is about; the service can still read it."""
-    if call.operation != "DeleteObjects":
+    """Return the body, which the service can still read, of what says in it what it is about; S3 streams others."""
+    if call.service == "s3" and call.operation != "DeleteObjects":
         return b""
     body = bytes(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
     environ["wsgi.input"] = io.BytesIO(body)

@@ -74,23 +74,25 @@ class Needs:
         new = _new_tags(call.parameters)
         created = [Need(action=action, resource=_ec2_arn(f"{kind}/*"), context=_asked(new.get(kind, {})))
                    for kind in _CREATES.get(call.operation, ())]  # fmt: skip
-        named = list(self._named(call, action))
-        yield from [*created, *named] or [Need(action=action)]
+        named = _named(call)
+        yield from created
+        yield from self._on(named, call, action)
+        if not created and not named:
+            yield Need(action=action)
         for kind, tags in new.items():
             context = {**_asked(tags), "ec2:CreateAction": (call.operation,)}
             yield Need(action="ec2:CreateTags", resource=_ec2_arn(f"{kind}/*"), context=context)
         if call.operation == "RunInstances":
             yield from self._run_instances(call.parameters, action)
 
-    def _named(self, call: Call, action: str) -> Iterator[Need]:
-        """Yield the right on each thing that the call names; what is not there is left to EC2, which says so."""
+    def _on(self, named: Mapping[str, str], call: Call, action: str) -> Iterator[Need]:
+        """Yield the right on each thing that is named; what is not there is left to EC2, which says so."""
         asked = _asked(_pairs(call.parameters, "Tag.")) if call.operation in {"CreateTags", "DeleteTags"} else {}
-        given = {name: value for name, value in call.parameters.items() if not name.startswith(_NOT_NAMED)}
-        for value in dict.fromkeys(given.values()):
-            kind = _KINDS.get(value.partition("-")[0]) if _ID.fullmatch(value) else None
-            tags = self._tags_of(value) if kind else None
-            if kind and tags is not None:
-                yield Need(action=action, resource=_ec2_arn(f"{kind}/{value}"), context={**_tagged(tags), **asked})
+        for resource_id, kind in named.items():
+            tags = self._tags_of(resource_id)
+            if tags is not None:
+                context = {**_tagged(tags), **asked}
+                yield Need(action=action, resource=_ec2_arn(f"{kind}/{resource_id}"), context=context)
 
     def _run_instances(self, parameters: Mapping[str, str], action: str) -> Iterator[Need]:
         if not any(name.endswith("SubnetId") for name in parameters):
@@ -129,6 +131,15 @@ _KINDS: Mapping[str, str] = {
 }
 _ID = re.compile(r"[a-z]+-[0-9a-f]{8,17}")
 _NOT_NAMED = ("Filter.", "Tag.", "TagSpecification.", "UserData", "ClientToken", "Description")
+
+
+def _named(call: Call) -> dict[str, str]:
+    """Return the kind of each thing that a call names by its ID."""
+    given = [
+        value for name, value in call.parameters.items() if not name.startswith(_NOT_NAMED) and _ID.fullmatch(value)
+    ]
+    kinds = {value: _KINDS.get(value.partition("-")[0]) for value in given}
+    return {value: kind for value, kind in kinds.items() if kind}
 
 
 def _ec2_arn(resource: str) -> str:
