@@ -24,6 +24,7 @@ from awsac_async.cli.policy import policy
 from awsac_async.cli.remarks import say_step
 from awsac_async.cli.report import report
 from awsac_async.cli.retry import retry
+from awsac_async.cli.setup import setup
 from awsac_async.cli.ssh import ssh
 from awsac_async.cli.start import start
 from awsac_async.cli.stop import stop
@@ -96,5 +97,6 @@ app.command(rich_help_panel=AFTER)(attach)
 app.command(rich_help_panel=AFTER)(cleanup)
 app.command(rich_help_panel=AFTER)(ls)
 app.command(rich_help_panel=AFTER)(gc)
+app.command(rich_help_panel=ELSE)(setup)
 app.command(rich_help_panel=ELSE)(policy)
 app.add_typer(local, name="local", rich_help_panel=ELSE)

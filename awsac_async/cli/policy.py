@@ -14,7 +14,7 @@ from awsac_async.session.policies import Holder, Scope
 from awsac_async.session.policies import policy as make_policy
 
 _account = fields.matching(r"[0-9]{12}", "the 12 digits of an account")
-_role = fields.matching(r"[\w+=,.@-]{1,64}", "the name of a role")
+role_name = fields.matching(r"[\w+=,.@-]{1,64}", "the name of a role")
 
 
 def policy(
@@ -44,18 +44,19 @@ def policy(
     Example: awsac policy agent --bucket atlassessions > agent.json
     """
     scope = {
-        "bucket": _read("--bucket", fields.bucket, bucket),
-        "session_id": _read("--session", fields.session_id, session),
+        "bucket": read_option("--bucket", fields.bucket, bucket),
+        "session_id": read_option("--session", fields.session_id, session),
         "region": given_region(),
-        "account": _read("--account", _account, account),
+        "account": read_option("--account", _account, account),
     }
     if bucket is None:
         say("the policy is for sessions in any bucket: --bucket limits it to one")
     given = {name: value for name, value in scope.items() if value is not None}
-    print_json(make_policy(holder, Scope(role=_read("--role", _role, role) or role, **given)))
+    print_json(make_policy(holder, Scope(role=read_option("--role", role_name, role) or role, **given)))
 
 
-def _read(option: str, reader: fields.Reader, value: str | None) -> str | None:
+def read_option(option: str, reader: fields.Reader, value: str | None) -> str | None:
+    """Return the value of an option. Raises InputError if it is not one that the reader takes."""
     try:
         return None if value is None else reader(value)
     except ValueError as error:

@@ -31,6 +31,7 @@ _NAMES = {
     "awsac_async.client.retry": "RetryEvent RetryKept RetryLaunched RetryUndone retry",
     "awsac_async.client.retryplan": "RetryPlan",
     "awsac_async.client.sessions": "SessionState SessionSummary list_sessions",
+    "awsac_async.client.setup": "Part PartState SetUp remove_setup setup",
     "awsac_async.client.ssh": "WayIn job_instance way_in",
     "awsac_async.client.start": "StartEvent events start",
     "awsac_async.client.wait": "Ended notice notify wait",

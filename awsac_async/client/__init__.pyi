@@ -19,6 +19,7 @@ from awsac_async.client.results import FileState, Missing, Only, Overwrite, Resu
 from awsac_async.client.retry import RetryEvent, RetryKept, RetryLaunched, RetryUndone, retry
 from awsac_async.client.retryplan import RetryPlan
 from awsac_async.client.sessions import SessionState, SessionSummary, list_sessions
+from awsac_async.client.setup import Part, PartState, SetUp, remove_setup, setup
 from awsac_async.client.ssh import WayIn, job_instance, way_in
 from awsac_async.client.start import StartEvent, events, start
 from awsac_async.client.wait import Ended, notice, notify, wait
@@ -52,6 +53,8 @@ __all__ = [
     "Only",
     "Outcome",
     "Overwrite",
+    "Part",
+    "PartState",
     "Plan",
     "PriceSource",
     "Progress",
@@ -67,6 +70,7 @@ __all__ = [
     "SessionState",
     "SessionStatus",
     "SessionSummary",
+    "SetUp",
     "StartEvent",
     "WayIn",
     "attach",
@@ -96,8 +100,10 @@ __all__ = [
     "pack",
     "plan",
     "policy",
+    "remove_setup",
     "report",
     "retry",
+    "setup",
     "start",
     "stop",
     "wait",

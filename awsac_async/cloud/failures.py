@@ -49,9 +49,9 @@ _CODES: dict[type[CloudError], str] = {
         NumberDomainsExceeded SnapshotLimitExceeded SpotMaxPriceTooLow TooManyBuckets VcpuLimitExceeded
         VolumeIOPSLimit VolumeLimitExceeded""",
     ConflictError: """
-        BucketAlreadyExists BucketAlreadyOwnedByYou ConditionalCheckFailed ConditionalRequestConflict
-        IdempotentParameterMismatch IncorrectInstanceState IncorrectState OperationAborted PreconditionFailed
-        VolumeInUse 409 412""",
+        BucketAlreadyExists BucketAlreadyOwnedByYou BucketNotEmpty ConditionalCheckFailed ConditionalRequestConflict
+        DeleteConflict DependencyViolation EntityAlreadyExists IdempotentParameterMismatch IncorrectInstanceState
+        IncorrectState OperationAborted PreconditionFailed VolumeInUse 409 412""",
     UnavailableError: """
         InternalError InternalFailure InternalServerError RequestTimeout ServerInternal Unavailable 500 502 504""",
 }

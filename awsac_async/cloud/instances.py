@@ -99,16 +99,22 @@ class Instances:
             instance_ids=tuple(instance["InstanceId"] for instance in ordered),
         )
 
-    async def dry_run(self, launch: Launch) -> None:
+    async def dry_run(self, launch: Launch, *, profile_exists: bool = False) -> None:
         """Return if EC2 would start this; starts nothing. Quotas and capacity are not looked at.
+
+        ``profile_exists``: IAM knows the instance profile, so if EC2 does not, it is fresh, and is waited for.
 
         Raises:
             CloudError: what ``run`` would raise: a right is missing, or a name in the launch is not known.
         """
         ec2 = await self._aws.client("ec2")
-        try:
+
+        async def call() -> None:
             with translated("RunInstances", launch.image_id):
                 await ec2.run_instances(**_request(launch), DryRun=True)
+
+        try:
+            await retried(call, again=_profile_is_fresh if profile_exists else _never, within=_PROFILE_USABLE_WITHIN)
         except CloudError as error:
             if error.code != "DryRunOperation":
                 raise
@@ -189,6 +195,10 @@ def _optional(launch: Launch) -> dict[str, Any]:
 
 def _profile_is_fresh(error: Exception) -> bool:
     return isinstance(error, CloudError) and "Invalid IAM Instance Profile" in error.cause
+
+
+def _never(_: Exception) -> bool:
+    return False
 
 
 def _info(group: dict[str, Any], instance: dict[str, Any]) -> InstanceInfo:

@@ -24,6 +24,7 @@ SNAPSHOT_TAG = "awsac:snapshot"
 NAME_TAG = "Name"
 # What is ours without being of a session: what ``awsac setup`` has made.
 SETUP_TAG = "awsac"
+SETUP_GROUP = "awsac"  # the security group
 # What every session ID looks like, as IAM writes patterns; and one that no session has, under which rights are tried.
 ANY_SESSION = "??????_????--*"
 NO_SESSION = "000000_0000--plan--0000"
@@ -78,6 +79,11 @@ REQUEST_CHECKSUM_CALCULATION = "request_checksum_calculation"
 USER_DATA_STATUS = "status"
 # Which launch of the session the instance belongs to: 2, 3 … for those of ``retry``; the first is not said.
 USER_DATA_LAUNCH = "launch"
+
+
+def setup_policy(bucket: str) -> str:
+    """Name of the agents' policy for one bucket: a role may serve the sessions of several."""
+    return f"awsac-{bucket}"
 
 
 def seconds_attribute(part: str) -> str:

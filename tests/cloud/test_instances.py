@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.instances import Instances, Launch
-from awsac_async.session.errors import CapacityError, ConflictError
+from awsac_async.session.errors import CapacityError, CloudError, ConflictError
 from tests.cloud.faults import query_error
 
 IMAGE, OWNER = "ami-0a35ac00000000001", "123456789012"
@@ -108,3 +108,14 @@ async def test_an_instance_profile_that_was_just_made_is_waited_for(proxied, pro
     reason = "Value (awsac-agent) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
     proxy.fail(lambda asked: asked.action == "RunInstances", query_error(400, "InvalidParameterValue", reason), times=2)
     assert len((await Instances(proxied).run(launch)).instance_ids) == 2
+
+
+async def test_a_plan_waits_for_a_fresh_profile_too_if_iam_knows_it_and_else_says_that_it_is_unknown(
+    proxied, proxy, launch
+):
+    reason = "Value (awsac-agent) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+    proxy.fail(lambda asked: asked.action == "RunInstances", query_error(400, "InvalidParameterValue", reason), times=3)
+    with pytest.raises(CloudError, match="Invalid IAM Instance Profile name"):
+        await Instances(proxied).dry_run(launch)
+    await Instances(proxied).dry_run(launch, profile_exists=True)
+    assert proxy.count("RunInstances") == 4

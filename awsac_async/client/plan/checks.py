@@ -249,10 +249,11 @@ class CloudChecks:
         if instance_type is None or image is None:
             return
         launch = self._launch(self._count(instance_type))
-        if (await self._profile).problems:
+        profile = await self._profile
+        if profile.problems:
             launch = replace(launch, instance_profile="")
         problems: list[AwsacError] = []
-        while error := await self._refusal(launch):
+        while error := await self._refusal(launch, profile_exists=not profile.remarks):
             without = _without(launch, error)
             if without or not problems:
                 problems.append(self._named(error))
@@ -274,9 +275,9 @@ class CloudChecks:
                 return self._unknown(field, found, expected)
         return error
 
-    async def _refusal(self, launch: Launch) -> CloudError | None:
+    async def _refusal(self, launch: Launch, *, profile_exists: bool) -> CloudError | None:
         try:
-            await Instances(self._aws).dry_run(launch)
+            await Instances(self._aws).dry_run(launch, profile_exists=profile_exists)
         except CloudError as error:
             return error
         return None
