@@ -95,7 +95,9 @@ class Agent:
         """The file in which jobs find when their instance is taken away, once that is known."""
         return self.paths.state / "interrupted"
 
-    def make_releases(self, needed: Iterable[str | None], *, release_mount: str = "rw") -> Releases:
+    def make_releases(
+        self, needed: Iterable[str | None], *, release_mount: str = "rw", encrypted: bool = True
+    ) -> Releases:
         """Take charge of the releases on this instance; ``needed`` names that of each job still to be run."""
         place = Place(
             session_id=self.user_data.session_id,
@@ -105,6 +107,7 @@ class Agent:
             devices=self.devices,
             bucket=partial(Bucket, self.aws),
             release_mount=release_mount,
+            encrypted=encrypted,
         )
         self.releases = Releases(place, needed)
         return self.releases

@@ -120,7 +120,7 @@ async def work(agent: Agent) -> None:
     """Provide, run, save, release: each job as soon as it can, none waiting for another."""
     settings = read_settings(agent.user_data)
     needed = [job.release for job in agent.jobs if runs_or_will(agent.kept[job.number])]
-    releases = agent.make_releases(needed, release_mount=settings.release_mount)
+    releases = agent.make_releases(needed, release_mount=settings.release_mount, encrypted=settings.encrypted)
     await _ship_own_log(agent)
     async with asyncio.TaskGroup() as group:
         releases.start(group)

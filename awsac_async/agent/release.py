@@ -45,8 +45,8 @@ class Place:
     """What all releases of an instance share.
 
     ``directory`` holds a folder and a record for each of them, and outlives the agent. ``bucket`` opens a bucket by its
-    name. ``release_mount`` is ``rw`` or ``ro``. ``fetching`` is held while a
-    release is fetched from S3, which takes memory.
+    name. ``release_mount`` is ``rw`` or ``ro``; ``encrypted``: volumes are, whatever their snapshots are. ``fetching`` is
+    held while a release is fetched from S3, which takes memory.
     """
 
     session_id: str
@@ -56,6 +56,7 @@ class Place:
     devices: Devices
     bucket: Callable[[str], Bucket]
     release_mount: str = "rw"
+    encrypted: bool = False
     names: DeviceNames = field(default_factory=DeviceNames)
     fetching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FETCHED_AT_ONCE))
 
@@ -133,6 +134,7 @@ class Release:
                 client_token=self._record.client_token(place.session_id, place.instance.instance_id, self.snapshot_id),
                 session_id=place.session_id,
                 instance_id=place.instance.instance_id,
+                encrypted=place.encrypted,
             )
         except CloudError as error:
             if not error.temporary:  # else it may have been made, and only the answer was lost

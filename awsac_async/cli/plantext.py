@@ -33,6 +33,7 @@ def plan_values(plan: "Plan") -> dict[str, Any]:
         "retries": plan.retries,
         "job_user": plan.job_user,
         "release_mount": plan.release_mount,
+        "encrypted": plan.encrypted,
         "status_store": plan.status_store,
         "status_reason": plan.status_reason,
         "price_per_hour": plan.price_per_hour,
@@ -88,6 +89,8 @@ def _settings(plan: "Plan") -> list[str]:
         lines.append(f"job user:     {plan.job_user}")
     if plan.release_mount == "ro":
         lines.append("releases:     read-only")
+    if not plan.encrypted:
+        lines.append("encryption:   only of volumes whose image or snapshot is encrypted")
     return lines
 
 

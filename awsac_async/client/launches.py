@@ -28,6 +28,8 @@ def launch_of(record: SessionRecord) -> Launch:
         key_name=record.key_name or None,
         security_group_ids=record.security_group_ids,
         subnet_id=record.subnet_id or None,
+        public_ip=record.public_ip,
+        root_device=record.root_device,
         market=record.market,
     )
 

@@ -32,7 +32,10 @@ class Disk:
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image as EC2 sees it; ``disks`` are the EBS volumes of its block device mapping, the root volume too."""
+    """An image as EC2 sees it; ``disks`` are the EBS volumes of its block device mapping, the root volume too.
+
+    ``root_device`` is the name of the device of the root volume, "" if that is no EBS volume.
+    """
 
     image_id: str
     owner: str
@@ -40,6 +43,7 @@ class Image:
     state: str
     architecture: str
     disks: tuple[Disk, ...]
+    root_device: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +103,7 @@ def _image(image: dict[str, Any]) -> Image:
         state=image["State"],
         architecture=image["Architecture"],
         disks=tuple(_disk(volume) for volume in volumes if "VolumeSize" in volume),
+        root_device=image.get("RootDeviceName", "") if image.get("RootDeviceType") == "ebs" else "",
     )
 
 

@@ -26,7 +26,9 @@ class Launch:
     """One RunInstances call: ``count`` instances or none, with the same user data, in one reservation.
 
     ``client_token`` (at most 64 ASCII characters) makes it idempotent: the same token gives the same instances.
-    ``first_launch_index`` is that of the first of them in the session: 0 unless it is a further launch.
+    ``first_launch_index`` is that of the first of them in the session: 0 unless it is a further launch. ``public_ip``:
+    whether they get a public address, None: as the subnet has it. ``root_device``: that of the image's root volume, if
+    it is to be encrypted.
     """
 
     image_id: str
@@ -39,6 +41,8 @@ class Launch:
     key_name: str | None = None
     security_group_ids: tuple[str, ...] = ()
     subnet_id: str | None = None
+    public_ip: bool | None = None
+    root_device: str = ""
     market: str = "on-demand"
     first_launch_index: int = 0
 
@@ -184,13 +188,20 @@ def _optional(launch: Launch) -> dict[str, Any]:
         options["IamInstanceProfile"] = {field: launch.instance_profile}
     if launch.key_name:
         options["KeyName"] = launch.key_name
-    if launch.security_group_ids:
-        options["SecurityGroupIds"] = list(launch.security_group_ids)
-    if launch.subnet_id:
-        options["SubnetId"] = launch.subnet_id
+    if launch.root_device:  # size, type and content stay those of the image; the key is the account's for EBS
+        options["BlockDeviceMappings"] = [{"DeviceName": launch.root_device, "Ebs": {"Encrypted": True}}]
     if launch.market == "spot":
         options["InstanceMarketOptions"] = {"MarketType": "spot"}
-    return options
+    return options | _network(launch)
+
+
+def _network(launch: Launch) -> dict[str, Any]:
+    """Return where the instances are in the network; a public address can be asked for only with their interface."""
+    groups, subnet = list(launch.security_group_ids), {"SubnetId": launch.subnet_id} if launch.subnet_id else {}
+    if launch.public_ip is None:
+        return subnet | ({"SecurityGroupIds": groups} if groups else {})
+    interface = {"DeviceIndex": 0, "AssociatePublicIpAddress": launch.public_ip, "DeleteOnTermination": True}
+    return {"NetworkInterfaces": [interface | subnet | ({"Groups": groups} if groups else {})]}
 
 
 def _profile_is_fresh(error: Exception) -> bool:

@@ -82,8 +82,20 @@ class Volumes:
                     }
         return found
 
-    async def create(self, *, snapshot_id: str, zone: str, client_token: str, session_id: str, instance_id: str) -> str:
-        """Start to make a volume of the snapshot's size and return its ID; the same token makes it only once."""
+    async def create(
+        self,
+        *,
+        snapshot_id: str,
+        zone: str,
+        client_token: str,
+        session_id: str,
+        instance_id: str,
+        encrypted: bool = False,
+    ) -> str:
+        """Start to make a volume of the snapshot's size and return its ID; the same token makes it only once.
+
+        ``encrypted``: also if the snapshot is not, with the account's key for EBS.
+        """
         ec2 = await self._aws.client("ec2")
         tags = {SESSION_TAG: session_id, SNAPSHOT_TAG: snapshot_id, NAME_TAG: f"awsac {session_id} {instance_id}"}
         with translated("CreateVolume", snapshot_id):
@@ -92,6 +104,7 @@ class Volumes:
                 AvailabilityZone=zone,
                 VolumeType=RELEASE_VOLUME_TYPE,
                 ClientToken=client_token,
+                **({"Encrypted": True} if encrypted else {}),
                 TagSpecifications=[
                     {"ResourceType": "volume", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
                 ],

@@ -19,6 +19,7 @@ from awsac_async.local.pricing import SPOT
 
 USER_DATA_LIMIT = 16 * 1024  # bytes, before base64
 TOKEN_LIMIT = 64  # characters
+ROOT_SIZE = 8  # GiB: what moto gives an instance
 
 
 class EmbeddedEC2Response(EC2Response):
@@ -76,6 +77,7 @@ class EmbeddedEC2Response(EC2Response):
 
     def _run_instances(self) -> ActionResult:
         self.params["MinCount"] = self._get_param("MaxCount")  # moto launches MinCount; there is room for all
+        self._complete_root_volume()
         answer = super().run_instances()
         reservation: Any = answer.result
         for instance in reservation.instances[1:]:  # moto gives the profile to the first only
@@ -83,6 +85,13 @@ class EmbeddedEC2Response(EC2Response):
             if name or arn:
                 self.ec2_backend.associate_iam_instance_profile(instance.id, name, arn)
         return answer
+
+    def _complete_root_volume(self) -> None:
+        """Take from the image what a request leaves open about its root volume, as EC2 does; moto wants to be told."""
+        image = self.ec2_backend.amis.get(self._get_param("ImageId"))
+        for mapping in self._get_param("BlockDeviceMappings", []):
+            if image and mapping.get("DeviceName") == image.root_device_name:
+                mapping["Ebs"] = {"VolumeSize": ROOT_SIZE, "DeleteOnTermination": True, **mapping.get("Ebs", {})}
 
     def create_volume(self) -> ActionResult:
         """Create a volume in a zone that exists, once for each client token."""

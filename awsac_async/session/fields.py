@@ -20,6 +20,7 @@ Reader = Callable[[str], str]
 
 # A text file of a session is typed by a person; this is a hundred times what any of them needs.
 MAX_TEXT = 1 << 20
+_YES_OR_NO = {"yes": True, "no": False}
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000  # far from the ends of the calendar, where sums overflow
 
 
@@ -66,6 +67,18 @@ def integer(*, least: int, most: int, expected: str) -> Callable[[str], int]:
     return read
 
 
+def yes_or_no(text: str) -> bool:
+    """Read what is or is not."""
+    if text not in _YES_OR_NO:
+        raise ValueError("yes or no")
+    return _YES_OR_NO[text]
+
+
+def shown_yes_or_no(value: bool) -> str:
+    """Write what ``yes_or_no`` reads."""
+    return "yes" if value else "no"
+
+
 def price(text: str) -> float:
     """Read an amount of USD."""
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,9})?", text, re.ASCII):
@@ -90,13 +103,6 @@ def status_store(text: str) -> StatusKind:
         return StatusKind(text)
     except ValueError:
         raise ValueError(" or ".join(StatusKind)) from None
-
-
-def yes_or_no(text: str) -> bool:
-    """Read what is so, or is not."""
-    if text not in {"yes", "no"}:
-        raise ValueError("yes or no")
-    return text == "yes"
 
 
 # The characters of a SimpleDB domain name, which are safe in S3 keys, file names and tags as well.

@@ -123,13 +123,15 @@ class JobSettings:
     """How the jobs of a session are run, as its ini and its user data say; the defaults are what was done in 2008.
 
     ``job_timeout``: seconds that an attempt may run, unless the job has its own. ``retries``: how often a job that
-    exits non-zero is run again. ``job_user``: as whom jobs run. ``release_mount``: ``rw`` or ``ro``.
+    exits non-zero is run again. ``job_user``: as whom jobs run. ``release_mount``: ``rw`` or ``ro``. ``encrypted``:
+    whether volumes are, which in 2008 could not be.
     """
 
     job_timeout: float | None = None
     retries: int = 0
     job_user: str = "root"
     release_mount: str = "rw"
+    encrypted: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +164,9 @@ class Access:
 class StartInfo(JobSettings, Access):
     """A parsed ``session.ini``; defaults keep the behaviour of 2008.
 
-    ``price_per_hour`` is in USD for one instance (None: to be asked of AWS). ``status_store`` is None if it is to be
-    found out what the account may use.
+    ``price_per_hour`` is in USD for one instance (None: to be asked of AWS). ``public_ip``: whether instances get a
+    public address (None: as their subnet has it). ``status_store`` is None if it is to be found out what the account
+    may use.
     """
 
     instance_type: str
@@ -177,6 +180,7 @@ class StartInfo(JobSettings, Access):
     key_name: str | None = None
     security_group_ids: tuple[str, ...] = ()
     subnet_id: str | None = None
+    public_ip: bool | None = None
     market: str = "on-demand"
     cores_per_instance: int | None = None
     max_hours: float = 48.0
@@ -201,8 +205,9 @@ class SessionRecord(Access):
 
     ``ec2_reservation_id`` is "" until RunInstances has answered: such a session is *uncompleted* and ``start``
     continues it with the same ``client_token``. ``price_per_hour`` is that of one instance in USD, None if it was not
-    known at the start. The five fields after it are what RunInstances is told, for further launches. ``volumes``:
-    whether it may have any that do not go with their instances by themselves. ``Access`` is what the ini says of it.
+    known at the start. The fields after it are what RunInstances is told, for further launches; ``root_device`` is the
+    device that is to be encrypted, or "". ``volumes``: whether it may have any that do not go with their instances by
+    themselves. ``Access`` is what the ini says of it.
     """
 
     session_id: str
@@ -226,6 +231,8 @@ class SessionRecord(Access):
     key_name: str = ""
     security_group_ids: tuple[str, ...] = ()
     subnet_id: str = ""
+    public_ip: bool | None = None
+    root_device: str = ""
     market: str = "on-demand"
     status_store: StatusKind = StatusKind.SIMPLEDB
     volumes: bool = True

@@ -60,7 +60,7 @@ PARTS = ("boot", "fetch", "provide", "queue", "run", "save")
 
 # Our fields of the user data: how many jobs, hours until the deadline, and objects of input data the session has; then
 # how its jobs are run: seconds before one is stopped, how often one that fails is repeated, as whom, and how releases
-# are mounted.
+# are mounted, and whether their volumes are encrypted.
 USER_DATA_JOBS = "n_jobs"
 USER_DATA_HOURS = "max_hours"
 USER_DATA_OBJECTS = "data"
@@ -68,6 +68,7 @@ USER_DATA_JOB_TIMEOUT = "job_timeout"
 USER_DATA_RETRIES = "retries"
 USER_DATA_JOB_USER = "job_user"
 USER_DATA_RELEASE_MOUNT = "release_mount"
+USER_DATA_ENCRYPTED = "encrypted"
 # Where the services are, and how S3 is spoken to, as the start was told: also the keys of files.
 ENDPOINT_URL = "endpoint_url"
 ENDPOINT_URL_EC2 = "endpoint_url_ec2"

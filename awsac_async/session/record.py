@@ -47,13 +47,17 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(filter(None, text.split(",")))
 
 
+def _yes_or_no_or_nothing(text: str) -> bool | None:
+    return fields.yes_or_no(text) if text else None
+
+
 def _written(value: object) -> str:
     """Return a value as its reader takes it."""
     match value:
         case None:
             return ""
         case bool():
-            return "yes" if value else "no"
+            return fields.shown_yes_or_no(value)
         case tuple():
             return ",".join(value)
         case float():
@@ -87,6 +91,8 @@ _OUR_KEYS: Mapping[str, tuple[Any, Callable[[str], Any]]] = {
     "key_name": ("", _any_text),
     "security_group_ids": ((), _words),
     "subnet_id": ("", _any_text),
+    "public_ip": (None, _yes_or_no_or_nothing),
+    "root_device": ("", _any_text),
     "market": ("on-demand", fields.market),
     **{key: (getattr(Access, key), _or_nothing(reader)) for key, reader in fields.ACCESS.items()},
     "status_store": (StatusKind.SIMPLEDB, fields.status_store),

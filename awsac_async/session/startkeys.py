@@ -119,6 +119,13 @@ KEYS: Mapping[str, Key] = {
         default="EC2's choice",
         example="subnet-0123abcd",
     ),
+    "public_ip": Key(
+        field="public_ip",
+        read=fields.yes_or_no,
+        meaning="whether the instances get a public address, `yes` or `no`",
+        default="as the subnet has it",
+        example="yes",
+    ),
     "market": Key(
         field="market",
         read=fields.market,
@@ -167,6 +174,13 @@ KEYS: Mapping[str, Key] = {
         meaning="how releases are mounted, `rw` or `ro`",
         default="`rw`",
         example="rw",
+    ),
+    "encrypted": Key(
+        field="encrypted",
+        read=fields.yes_or_no,
+        meaning="whether root volumes and those of releases are encrypted, `yes` or `no`",
+        default="`yes`",
+        example="yes",
     ),
     "status_store": Key(
         field="status_store",

@@ -24,6 +24,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
     names.USER_DATA_RETRIES: (fields.retries, str),
     names.USER_DATA_JOB_USER: (fields.job_user, str),
     names.USER_DATA_RELEASE_MOUNT: (fields.release_mount, str),
+    names.USER_DATA_ENCRYPTED: (fields.yes_or_no, fields.shown_yes_or_no),
 }
 # Key of our fields on what the session has -> reader.
 _NUMBERS: Mapping[str, Callable[[str], float]] = {

@@ -92,6 +92,7 @@ def whole_session(running: Embedded, awsac: Awsac, account: Account) -> tuple[st
     start_of_2008(account)
     leave_behind(account)
     wait_until(lambda: {job["status"] for job in account.items(session_id).values()} == {"running"})
+    check_defaults(account, session_id)
     said["console"] = awsac.ok("console", "0")
     account.sdb.delete_domain(DomainName=session_id)  # as if the client had made none
     begin_upload(account, f"{session_id}/results_job_1.tar.bz2")
@@ -109,6 +110,18 @@ def whole_session(running: Embedded, awsac: Awsac, account: Account) -> tuple[st
     said["cleanup"] = awsac.ok("cleanup", "--yes")
     wait_until(lambda: over(account, OF_2008))
     return session_id, said
+
+
+def check_defaults(account: Account, session_id: str) -> None:
+    """Look at what a session has if its session.ini says nothing of it."""
+    volumes = account.ec2.describe_volumes(Filters=[{"Name": "tag:awsac:session", "Values": [session_id]}])["Volumes"]
+    (instance,) = account.instances(session_id)
+    assert [(each["Encrypted"], bool(each.get("SnapshotId"))) for each in volumes] == [(True, False), (True, True)]
+    assert (instance["MetadataOptions"]["HttpTokens"], instance["MetadataOptions"]["HttpPutResponseHopLimit"]) == (
+        "required",
+        1,
+    )
+    assert "KeyName" not in instance
 
 
 def over(account: Account, session_id: str) -> bool:

@@ -32,3 +32,14 @@ def test_a_plan_shows_what_a_session_is_and_costs_and_leaves_nothing(
     assert 1.99 < values["worst_case"] <= 2
     assert account.everything() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["jobs", "session.ini"]
+
+
+def test_a_session_without_public_addresses_and_encryption_is_said_to_be_so(awsac: Awsac, tmp_path: Path) -> None:
+    write_ini(tmp_path, more="public_ip = no\nencrypted = no\n")
+    write_jobs(tmp_path)
+
+    text = awsac.ok("plan", "-i", "session.ini", "-a", "jobs").splitlines()
+
+    assert "encryption:   only of volumes whose image or snapshot is encrypted" in text
+    (note,) = [line for line in text if line.startswith("note:")]
+    assert "the instances get no public address: they reach S3" in note

@@ -104,6 +104,39 @@ async def test_what_is_asked_of_ec2_cannot_be_left_behind(proxied, proxy, launch
     }
 
 
+@pytest.mark.parametrize("public", [True, False, None])
+async def test_a_public_address_is_as_asked_and_the_root_volume_is_encrypted_and_goes_with_its_instance(
+    aws, launch, public
+):
+    options = dataclasses.replace(launch, count=1, public_ip=public, root_device="/dev/sda1")
+    [instance_id] = (await Instances(aws).run(options)).instance_ids
+    ec2 = await aws.client("ec2")
+    [instance] = (await ec2.describe_instances(InstanceIds=[instance_id]))["Reservations"][0]["Instances"]
+    [mapping] = instance["BlockDeviceMappings"]
+    [volume] = (await ec2.describe_volumes(VolumeIds=[mapping["Ebs"]["VolumeId"]]))["Volumes"]
+
+    assert ("PublicIpAddress" in instance) is (public is not False)
+    assert (volume["Encrypted"], mapping["Ebs"]["DeleteOnTermination"]) == (True, True)
+    assert {tag["Key"] for tag in volume["Tags"]} == {"awsac:session", "Name"}
+
+
+async def test_an_interface_has_the_groups_and_the_subnet_of_the_launch(proxied, proxy, launch):
+    options = dataclasses.replace(launch, security_group_ids=("sg-1", "sg-2"), subnet_id="sub", public_ip=False)
+    proxy.fail(lambda asked: asked.action == "RunInstances", query_error(400, "VcpuLimitExceeded"))
+    with pytest.raises(CapacityError):
+        await Instances(proxied).run(options)
+    [asked] = [asked for asked in proxy.asked if asked.action == "RunInstances"]
+    request = {name: values[0] for name, values in parse_qs(asked.body.decode()).items()}
+    assert {name: value for name, value in request.items() if "Security" in name or name.startswith("Network")} == {
+        "NetworkInterface.1.DeviceIndex": "0",
+        "NetworkInterface.1.AssociatePublicIpAddress": "false",
+        "NetworkInterface.1.DeleteOnTermination": "true",
+        "NetworkInterface.1.SubnetId": "sub",
+        "NetworkInterface.1.SecurityGroupId.1": "sg-1",
+        "NetworkInterface.1.SecurityGroupId.2": "sg-2",
+    }
+
+
 async def test_an_instance_profile_that_was_just_made_is_waited_for(proxied, proxy, launch):
     reason = "Value (awsac-agent) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
     proxy.fail(lambda asked: asked.action == "RunInstances", query_error(400, "InvalidParameterValue", reason), times=2)

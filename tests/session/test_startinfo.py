@@ -36,6 +36,7 @@ def test_without_our_keys_a_session_behaves_as_in_2008():
     assert (info.market, info.region, info.cores_per_instance, info.key_name) == ("on-demand", None, None, None)
     assert (info.instance_profile, info.max_hours) == ("awsac-agent", 48.0)
     assert (info.job_timeout, info.retries, info.job_user, info.release_mount) == (None, 0, "root", "rw")
+    assert (info.public_ip, info.encrypted) == (None, True)
     assert info.status_store is None  # SimpleDB, if the account may use it
 
 
@@ -52,6 +53,8 @@ job_timeout = 30m
 retries = 100
 job_user = cms-prod
 release_mount = ro
+public_ip = no
+encrypted = no
 status_store = s3
 """
     info = parse_startinfo(OF_2008 + ours, file="session.ini")
@@ -59,6 +62,7 @@ status_store = s3
     assert (info.security_group_ids, info.subnet_id) == (("sg-0123abcd", "sg-0123abce"), "subnet-0123abcd")
     assert (info.market, info.cores_per_instance, info.max_hours) == ("spot", 16, 1.5)
     assert (info.job_timeout, info.retries, info.job_user, info.release_mount) == (1800, 100, "cms-prod", "ro")
+    assert (info.public_ip, info.encrypted) == (False, False)
     assert info.status_store is StatusKind.S3
 
 
@@ -120,6 +124,8 @@ def test_a_bad_value_is_refused_with_its_line_key_and_what_was_found(good, bad, 
         "job_user = -rf",
         "job_user = a;b",
         "release_mount = r",
+        "public_ip = maybe",
+        "encrypted = 1",
     ],
 )
 @pytest.mark.parametrize("before", ["", "\n\n# a comment\n"])

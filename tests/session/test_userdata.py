@@ -114,9 +114,11 @@ def test_how_jobs_are_run_is_said_only_where_it_is_not_as_in_2008():
     retries=st.integers(0, 100),
     user=st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", fullmatch=True),
     mount=st.sampled_from(["rw", "ro"]),
+    encrypted=st.booleans(),
 )
-def test_an_instance_reads_how_jobs_are_run_as_the_client_was_told(timeout, retries, user, mount):
+def test_an_instance_reads_how_jobs_are_run_as_the_client_was_told(timeout, retries, user, mount, encrypted):
     settings = {"job_timeout": timeout, "retries": retries, "job_user": user, "release_mount": mount}
+    settings |= {"encrypted": encrypted}
     startinfo = replace(parse_startinfo(INI_OF_2008, file="session.ini"), **settings)
     sent = format_user_data(replace(PARSED, extra=settings_fields(startinfo)))
     assert read_settings(parse_user_data(sent)) == JobSettings(**settings)
@@ -130,6 +132,7 @@ def test_an_instance_reads_how_jobs_are_run_as_the_client_was_told(timeout, retr
         "retries=many",
         "job_user=a/b",
         "release_mount=x",
+        "encrypted=perhaps",
         "n_jobs=many",
         "data=-1",
         "max_hours=nan",

@@ -248,7 +248,7 @@ class CloudChecks:
         instance_type, image = (await self._type).value, (await self._image).value
         if instance_type is None or image is None:
             return
-        launch = self._launch(self._count(instance_type))
+        launch = self._launch(self._count(instance_type), image)
         profile = await self._profile
         if profile.problems:
             launch = replace(launch, instance_profile="")
@@ -293,7 +293,7 @@ class CloudChecks:
     def _count(self, instance_type: InstanceType) -> int:
         return instances_needed(self._startinfo.n_jobs, self._startinfo.cores_per_instance or instance_type.vcpus)
 
-    def _launch(self, count: int) -> Launch:
+    def _launch(self, count: int, image: Image) -> Launch:
         """Return what ``start`` will ask for, with other words in tags and user data."""
         info = self._startinfo
         return Launch(
@@ -307,6 +307,8 @@ class CloudChecks:
             key_name=info.key_name,
             security_group_ids=info.security_group_ids,
             subnet_id=info.subnet_id,
+            public_ip=info.public_ip,
+            root_device=image.root_device if info.encrypted else "",
             market=info.market,
         )
 

@@ -34,7 +34,8 @@ class Plan:
     """What will be started. ``max_hours`` is the deadline of every instance, counted from its boot.
 
     ``job_timeout`` is in seconds, None if the session has none. ``job_user`` is whom jobs run as;
-    ``release_mount`` is ``rw`` or ``ro``. ``n_volumes`` and ``volumes_gib`` are those of all instances together.
+    ``release_mount`` is ``rw`` or ``ro``. ``encrypted``: volumes are to be; ``root_device``: that of the image which
+    is. ``n_volumes`` and ``volumes_gib`` are those of all instances together.
     ``status_store`` is where the status is kept, and ``status_reason`` why, as the end of a sentence.
     ``kept_volumes``: whether there may be volumes that do not go with their instances by themselves.
     ``price_per_hour`` is that of one instance, ``volumes_per_hour`` that of all volumes, in USD; None: not known.
@@ -52,8 +53,10 @@ class Plan:
     retries: int
     job_user: str
     release_mount: str
+    encrypted: bool = True
     market: str
     region: str
+    root_device: str = ""
     status_store: StatusKind = StatusKind.SIMPLEDB
     status_reason: str = ""
     kept_volumes: bool = True
@@ -175,7 +178,8 @@ async def make_plan(
     problems = [*read.problems, *facts.problems]
     made = _assemble(startinfo, read.contents, facts, region=aws.region)
     if made is not None:
-        made = replace(made, max_hours=deadline or made.max_hours, remarks=(*read.remarks, *facts.remarks))
+        remarks = (*read.remarks, *facts.remarks, *_network_remarks(startinfo))
+        made = replace(made, max_hours=deadline or made.max_hours, remarks=remarks)
         if max_cost is not None and not launched:
             try:
                 made = _within(made, max_cost, shorten=shorten_deadline and deadline is None)
@@ -184,6 +188,16 @@ async def make_plan(
     if problems or made is None:
         raise _told(problems)
     return made
+
+
+def _network_remarks(startinfo: StartInfo) -> list[str]:
+    """Say what a network without public addresses needs: to look at its routes would take further rights."""
+    if startinfo.public_ip is not False:
+        return []
+    return [
+        "the instances get no public address: they reach S3, EC2 and the status store only if the subnet has a "
+        "NAT gateway or endpoints; else they do nothing until their deadline, and cost"
+    ]
 
 
 def _told(problems: Sequence[AwsacError]) -> AwsacError:
@@ -211,6 +225,8 @@ def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Fac
         retries=startinfo.retries,
         job_user=startinfo.job_user,
         release_mount=startinfo.release_mount,
+        encrypted=startinfo.encrypted,
+        root_device=facts.image.root_device if startinfo.encrypted else "",
         market=startinfo.market,
         region=region,
         status_store=facts.status.kind,

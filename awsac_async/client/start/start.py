@@ -142,6 +142,8 @@ def _new_record(inputs: Inputs, plan: Plan, aws: Aws) -> SessionRecord:
         key_name=info.key_name or "",
         security_group_ids=info.security_group_ids,
         subnet_id=info.subnet_id or "",
+        public_ip=info.public_ip,
+        root_device=plan.root_device,
         market=info.market,
         status_store=plan.status_store,
         volumes=plan.kept_volumes,
