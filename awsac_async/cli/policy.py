@@ -48,11 +48,12 @@ def policy(
         "session_id": read_option("--session", fields.session_id, session),
         "region": given_region(),
         "account": read_option("--account", _account, account),
+        "role": read_option("--role", role_name, role),
     }
     if bucket is None:
         say("the policy is for sessions in any bucket: --bucket limits it to one")
     given = {name: value for name, value in scope.items() if value is not None}
-    print_json(make_policy(holder, Scope(role=read_option("--role", role_name, role) or role, **given)))
+    print_json(make_policy(holder, Scope(**given)))
 
 
 def read_option(option: str, reader: fields.Reader, value: str | None) -> str | None:

@@ -38,7 +38,7 @@ class BucketSettings:
         """Return how the bucket is set up, or None if there is none.
 
         Raises:
-            InputError: it is somebody else's, or in another region.
+            InputError: it is somebody else's or may not be looked at, or it is in another region.
         """
         s3 = await self._aws.client("s3")
         try:
@@ -47,7 +47,10 @@ class BucketSettings:
         except NotFoundError:
             return None
         except DeniedError as error:
-            raise InputError(f"the bucket {self._name} is somebody else's: choose another name ({error})") from error
+            whose = "is somebody else's, or not for these credentials to look at"
+            raise InputError(
+                f"the bucket {self._name} {whose}: choose another name, or use others ({error})"
+            ) from error
         if region != self._aws.region:
             raise InputError(f"the bucket {self._name} is in {region}: set it up there, with --region {region}")
         public = await self._ask("GetPublicAccessBlock", s3.get_public_access_block)

@@ -177,8 +177,8 @@ def faults(directory: Path) -> dict[str, list[dict[str, Any]]]:
 def access(directory: Path) -> list[dict[str, Any]]:
     """Return which rights were asked for since policies are enforced.
 
-    Each is a user or role (``who``), an ``action``, whether it was ``allowed``, how many ``times``, and the
-    ``resource`` of the last time.
+    Each is a user or role (``who``), an ``action``, whether it was ``allowed`` and by which ``statement`` (its Sid),
+    how many ``times``, and the ``resource`` of the last time.
     """
     answer: list[dict[str, Any]] = _ask(_require(directory.resolve()), "GET", "access")
     return answer

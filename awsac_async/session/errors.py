@@ -90,7 +90,7 @@ class NotFoundError(CloudError):
 class DeniedError(CloudError):
     """The credentials do not allow this call."""
 
-    next_step = "docs/permissions.md lists the rights that awsac needs"
+    next_step = "awsac policy client prints the rights that awsac needs, docs/permissions.md says what for"
 
 
 class CredentialsError(CloudError):

@@ -16,7 +16,7 @@ def said(
 ) -> Decision:
     values = {name.replace("__", ":"): (value,) for name, value in context.items()}
     document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-    return decide([document], Need(action="s3:GetObject", resource=f"{BUCKET}/k", context=values))
+    return decide([document], Need(action="s3:GetObject", resource=f"{BUCKET}/k", context=values)).decision
 
 
 def statement(

@@ -205,7 +205,7 @@ class CloudChecks:
         try:
             await bucket.check()
         except NotFoundError as error:
-            raise self._unknown("sessionsbucket", bucket.name, "a bucket that exists") from error
+            raise self._unknown("sessionsbucket", bucket.name, "a bucket that exists; awsac setup makes one") from error
         try:
             await bucket.check_writable()
         except DeniedError as error:
@@ -217,7 +217,8 @@ class CloudChecks:
         try:
             await optional(self._images.check_profile(name), f"whether there is an instance profile {name}", remarks)
         except NotFoundError as error:
-            raise self._unknown("instance_profile", name, "an instance profile of this account") from error
+            expected = "an instance profile of this account; awsac setup makes one"
+            raise self._unknown("instance_profile", name, expected) from error
 
     async def _check_quota(self, remarks: list[str]) -> None:
         instance_type = (await self._type).value

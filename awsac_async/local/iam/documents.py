@@ -24,6 +24,19 @@ class Decision(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What documents say of a right, and the IDs (``Sid``) of the statements that allow it."""
+
+    decision: Decision
+    by: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the right is there."""
+        return self.decision is Decision.ALLOWED
+
+
+@dataclass(frozen=True, kw_only=True)
 class Need:
     """A right that a call needs. ``context`` has the condition keys that the call has values for."""
 
@@ -36,18 +49,18 @@ class _UnknownOperatorError(Exception):
     """A condition that cannot be evaluated here."""
 
 
-def decide(documents: Iterable[str], need: Need) -> Decision:
+def decide(documents: Iterable[str], need: Need) -> Verdict:
     """Return what the documents, as JSON, say of a right.
 
     A condition with an operator that is not known is fulfilled in what denies and not in what allows.
     """
-    decision = Decision.NOT_ALLOWED
+    allowing = []
     for statement in (each for document in documents for each in _statements(document)):
         if _concerns(statement, need):
             if statement["Effect"] == "Deny":
-                return Decision.DENIED
-            decision = Decision.ALLOWED
-    return decision
+                return Verdict(decision=Decision.DENIED)
+            allowing.append(str(statement.get("Sid", "")))
+    return Verdict(decision=Decision.ALLOWED if allowing else Decision.NOT_ALLOWED, by=tuple(allowing))
 
 
 @functools.lru_cache(maxsize=64)

@@ -20,12 +20,12 @@ from awsac_async.local.faults.answers import Refusal, worded
 from awsac_async.local.faults.calls import Call, read_call
 from awsac_async.local.iam import refusals
 from awsac_async.local.iam.deletions import deleting
-from awsac_async.local.iam.documents import Decision, Need, decide
+from awsac_async.local.iam.documents import Need, Verdict, decide
 from awsac_async.local.iam.needs import READS_OBJECT, Needs, Request, Tags, s3_arn
 from awsac_async.local.iam.principals import Principal, Principals
 from awsac_async.local.iam.signatures import is_signed
 
-_Asked = tuple[str, str, bool]  # who, which action, whether it was allowed
+_Asked = tuple[str, str, str, bool]  # who, which action, by which statement of a policy, whether it was allowed
 
 
 class Enforcement:
@@ -34,18 +34,21 @@ class Enforcement:
     def __init__(self, backend: InstanceBackend, *, on: bool) -> None:
         self._backend, self._on = backend, on
         self._principals = Principals(backend.account_id)
-        self._needs = Needs(self._tags_of, self._default_subnet)
+        self._needs = Needs(self._tags_of, self._default_subnet, self._principals.role_of)
         self._lock = threading.Lock()
         self._asked: Counter[_Asked] = Counter()
         self._last: dict[_Asked, str] = {}
 
     def report(self) -> list[dict[str, Any]]:
-        """Tell which rights were asked for since the cloud came up: by whom, how often, the last time on what."""
+        """Tell which rights were asked for since the cloud came up: by whom, how often, the last time on what.
+
+        What several statements allow is told of each of them.
+        """
+        names = ("who", "action", "statement", "allowed")
         with self._lock:
             return [
-                {"who": who, "action": action, "allowed": allowed, "times": times, "resource": self._last[key]}
+                dict(zip(names, key, strict=True)) | {"times": times, "resource": self._last[key]}
                 for key, times in self._asked.items()
-                for who, action, allowed in [key]
             ]
 
     def around(self, services: Application) -> Application:
@@ -72,9 +75,9 @@ class Enforcement:
         call = request.call
         decided = [(need, self._decide(principal, need)) for need in self._needs.of(request)]
         refused = [
-            (need, refusals.not_allowed(call.service, principal.arn, need, decision))
-            for need, decision in decided
-            if decision is not Decision.ALLOWED
+            (need, refusals.not_allowed(call.service, principal.arn, need, verdict.decision))
+            for need, verdict in decided
+            if not verdict.allowed
         ]
         if refused and call.operation == "DeleteObjects":
             return deleting(request, {request.key_of(need): refusal for need, refusal in refused}, services)
@@ -84,16 +87,17 @@ class Enforcement:
             return worded(refusal, call)
         return services
 
-    def _decide(self, principal: Principal, need: Need) -> Decision:
+    def _decide(self, principal: Principal, need: Need) -> Verdict:
         context = {"aws:PrincipalArn": (principal.arn,), "aws:SecureTransport": ("false",), **need.context}
         if ":user/" in principal.arn:
             context["aws:username"] = (principal.name,)
-        decision = decide(principal.policies, replace(need, context=context))
-        key = (principal.name, need.action, decision is Decision.ALLOWED)
+        verdict = decide(principal.policies, replace(need, context=context))
         with self._lock:
-            self._asked[key] += 1
-            self._last[key] = need.resource
-        return decision
+            for statement in verdict.by or ("",):
+                key = (principal.name, need.action, statement, verdict.allowed)
+                self._asked[key] += 1
+                self._last[key] = need.resource
+        return verdict
 
     def _hidden(self, principal: Principal, request: Request) -> Refusal | None:
         """Return a refusal in the place of a 404, if who asks may not know what there is in the bucket."""
@@ -102,8 +106,8 @@ class Enforcement:
         if found is None or found.keys.get(key) is not None:
             return None
         need = Need(action="s3:ListBucket", resource=s3_arn(bucket))
-        decision = self._decide(principal, need)
-        return None if decision is Decision.ALLOWED else refusals.not_allowed("s3", principal.arn, need, decision)
+        verdict = self._decide(principal, need)
+        return None if verdict.allowed else refusals.not_allowed("s3", principal.arn, need, verdict.decision)
 
     def _tags_of(self, resource_id: str) -> Tags | None:
         with self._backend.lock:

@@ -44,10 +44,16 @@ class Needs:
     Args:
         tags_of: returns the tags of something of EC2 by its ID, None if there is no such thing.
         default_subnet: returns the ID of the subnet where an instance is started if the call names none, or "".
+        role_of: returns the name of the role in an instance profile, or "".
     """
 
-    def __init__(self, tags_of: Callable[[str], Tags | None], default_subnet: Callable[[], str]) -> None:
-        self._tags_of, self._default_subnet = tags_of, default_subnet
+    def __init__(
+        self,
+        tags_of: Callable[[str], Tags | None],
+        default_subnet: Callable[[], str],
+        role_of: Callable[[str], str],
+    ) -> None:
+        self._tags_of, self._default_subnet, self._role_of = tags_of, default_subnet, role_of
 
     def of(self, request: Request) -> list[Need]:
         """Return all rights that a call needs: it is refused if one of them is missing."""
@@ -99,9 +105,8 @@ class Needs:
             yield Need(action=action, resource=_ec2_arn(f"subnet/{self._default_subnet() or '*'}"))
         if key := parameters.get("KeyName"):
             yield Need(action=action, resource=_ec2_arn(f"key-pair/{key}"))
-        if profile := parameters.get("IamInstanceProfile.Arn") or parameters.get("IamInstanceProfile.Name"):
-            # An instance profile and its role have one name, as a rule; the role is what is passed.
-            role = f"arn:{PARTITION}:iam::{ACCOUNT}:role/{profile.rpartition('/')[2]}"
+        profile = parameters.get("IamInstanceProfile.Arn") or parameters.get("IamInstanceProfile.Name", "")
+        if role := self._role_of(profile.rpartition("/")[2]):
             context = {"iam:PassedToService": ("ec2.amazonaws.com",)}
             yield Need(action="iam:PassRole", resource=role, context=context)
 
@@ -218,8 +223,14 @@ _S3_ACTIONS: Mapping[str, str] = {
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "PutBucketEncryption": "PutEncryptionConfiguration",
+    "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
+    "DeleteBucketEncryption": "PutEncryptionConfiguration",
+    # Its old and its new form look alike.
+    "GetBucketLifecycle": "GetLifecycleConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "PutBucketLifecycle": "PutLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
 }
 _S3_KEYS = {"prefix": "s3:prefix", "delimiter": "s3:delimiter", "max-keys": "s3:max-keys"}
 READS_OBJECT = {"GetObject", "HeadObject"}

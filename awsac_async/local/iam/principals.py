@@ -53,6 +53,12 @@ class Principals:
                     )
         return None
 
+    def role_of(self, profile: str) -> str:
+        """Return the ARN of the role in an instance profile, by the profile's name, or ""."""
+        found = iam_backends[self._account][PARTITION].instance_profiles.values()
+        roles = [role.arn for each in list(found) if each.name == profile for role in each.roles]
+        return roles[0] if roles else ""
+
 
 def _of_role(iam: IAMBackend, name: str) -> Iterator[str]:
     found = [role for role in list(iam.roles.values()) if role.name == name]
