@@ -47,10 +47,8 @@ class BucketSettings:
         except NotFoundError:
             return None
         except DeniedError as error:
-            whose = "is somebody else's, or not for these credentials to look at"
-            raise InputError(
-                f"the bucket {self._name} {whose}: choose another name, or use others ({error})"
-            ) from error
+            whose = f"the bucket {self._name} is somebody else's, or not for these credentials to look at"
+            raise InputError(f"{whose}: choose another name, or use others ({error})") from error
         if region != self._aws.region:
             raise InputError(f"the bucket {self._name} is in {region}: set it up there, with --region {region}")
         public = await self._ask("GetPublicAccessBlock", s3.get_public_access_block)

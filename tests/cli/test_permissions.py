@@ -260,3 +260,14 @@ def test_an_action_that_is_taken_out_of_the_policy_is_named_in_one_sentence(
     assert refused.stderr.count("\n") == 1
     assert says in refused.stderr
     assert again.returncode == 0, again.stderr
+
+
+def test_an_account_is_set_up_by_an_administrator_alone(enforced: Enforced) -> None:
+    done = enforced.awsac("setup", "--bucket", BUCKET)
+    may_all = cloud.environment(enforced.cloud.directory, administrator=True)
+    planned = enforced.awsac("setup", "--bucket", BUCKET, "--dry-run", **may_all)
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert "s3:GetBucketPublicAccessBlock" in done.stderr
+    assert "awsac policy client prints the rights" in done.stderr
+    assert planned.returncode == 0

@@ -202,11 +202,6 @@ def test_a_role_that_serves_another_bucket_too_stays_with_its_group_until_that_i
     assert policies == ["awsac-other-sessions"]
 
 
-def test_who_may_not_set_up_an_account_is_told_so_in_one_sentence(awsac: Awsac, embedded: Embedded) -> None:
-    done = awsac(*SETUP, AWS_SECRET_ACCESS_KEY="", AWS_ACCESS_KEY_ID="")
-    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [
