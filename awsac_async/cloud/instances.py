@@ -205,7 +205,9 @@ def _network(launch: Launch) -> dict[str, Any]:
 
 
 def _profile_is_fresh(error: Exception) -> bool:
-    return isinstance(error, CloudError) and "Invalid IAM Instance Profile" in error.cause
+    """Whether EC2 does not know a profile yet, or not the role in it."""
+    said = error.cause if isinstance(error, CloudError) else ""
+    return "Invalid IAM Instance Profile" in said or "has no associated IAM Roles" in said
 
 
 def _never(_: Exception) -> bool:

@@ -137,8 +137,11 @@ async def test_an_interface_has_the_groups_and_the_subnet_of_the_launch(proxied,
     }
 
 
-async def test_an_instance_profile_that_was_just_made_is_waited_for(proxied, proxy, launch):
-    reason = "Value (awsac-agent) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+@pytest.mark.parametrize(
+    "why", ["Invalid IAM Instance Profile name", 'IAM Instance Profile "arn" has no associated IAM Roles']
+)
+async def test_an_instance_profile_that_was_just_made_is_waited_for(proxied, proxy, launch, why):
+    reason = f"Value (awsac-agent) for parameter iamInstanceProfile.name is invalid. {why}"
     proxy.fail(lambda asked: asked.action == "RunInstances", query_error(400, "InvalidParameterValue", reason), times=2)
     assert len((await Instances(proxied).run(launch)).instance_ids) == 2
 
