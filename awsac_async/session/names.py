@@ -59,7 +59,7 @@ X_LOG_BEGIN = "x_log_begin"
 PARTS = ("boot", "fetch", "provide", "queue", "run", "save")
 
 # Our fields of the user data: how many jobs, hours until the deadline, and objects of input data the session has; then
-# how its jobs are run: seconds before one is stopped, how often one that fails is repeated, as whom, and how releases
+# how its jobs are run: seconds before one is stopped, how often one that fails is repeated, as whom, how releases
 # are mounted, and whether their volumes are encrypted.
 USER_DATA_JOBS = "n_jobs"
 USER_DATA_HOURS = "max_hours"
