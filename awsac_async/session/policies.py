@@ -7,7 +7,7 @@ a row here, or it is refused.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -95,15 +95,18 @@ def _tagged(key: str) -> Callable[[Scope], Mapping[str, Any]]:
     return lambda scope: {"StringLike": {f"{key}/{SESSION_TAG}": scope.session_id}}
 
 
-def _listed(scope: Scope) -> Mapping[str, Any]:
-    """Limit lists to the session's prefixes.
+def _listed(scope: Scope, *more: str) -> Mapping[str, Any]:
+    """Limit lists to the session's prefixes, and to others.
 
     "IfExists", since there is no prefix where S3 asks for this right otherwise: whether the bucket is there, and
     whether it may say 404 of an object that is not.
     """
-    session, internal = prefixes(scope.session_id)
-    everything = scope.session_id == ANY_SESSION
-    return {"StringLikeIfExists": {"s3:prefix": [f"{session}*", f"{INTERNAL_PREFIX if everything else internal}*"]}}
+    return {"StringLikeIfExists": {"s3:prefix": [*(f"{prefix}*" for prefix in prefixes(scope.session_id)), *more]}}
+
+
+def _listed_by_client(scope: Scope) -> Mapping[str, Any]:
+    """Limit lists likewise; who has to do with all sessions finds them by their folders."""
+    return _listed(scope, *([INTERNAL_PREFIX] if scope.session_id == ANY_SESSION else []))
 
 
 def _created_by(operation: str) -> Callable[[Scope], Mapping[str, Any]]:
@@ -127,6 +130,7 @@ BUCKET = On(sid="Bucket", shown="`BUCKET`", resources=lambda scope: (scope.s3(),
 LISTS = On(
     sid="Lists", shown="`BUCKET`, `s3:prefix` below the session", resources=lambda s: (s.s3(),), condition=_listed
 )
+CLIENT_LISTS = replace(LISTS, condition=_listed_by_client)
 OBJECTS = On(sid="Objects", shown="`BUCKET/SESSION/*`, `BUCKET/awsac/SESSION/*`", resources=_objects)
 WRITE_CHECK = On(sid="WriteCheck", shown=f"`BUCKET/{WRITE_CHECK_KEY}`", resources=lambda s: (s.s3(WRITE_CHECK_KEY),))
 DOMAIN = On(sid="Domain", shown="the domain `SESSION`", resources=lambda scope: (_domain(scope),))
@@ -225,7 +229,7 @@ AGENT: Sequence[Right] = (
 CLIENT: Sequence[Right] = (
     _right(
         "s3:ListBucket",
-        LISTS,
+        CLIENT_LISTS,
         "whether the bucket is there; which objects are (403 instead of 404 without it)",
         "all but `console`, `attach` and, as a rule, `check`, `wait`, `ssh` and `report`, which need it for the last "
         "lines of logs (`check --watch` at a terminal) and right after a `retry`, while EC2 shows no instances of it",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from awsac_async.local.iam.documents import Need, decide
 from awsac_async.session.policies import INLINE_LIMIT, MANAGED_LIMIT, Holder, Scope, actions, compact, policy
 from tests.session.document import PAGE, with_tables
 
@@ -94,3 +95,45 @@ def test_a_policy_is_for_the_part_of_aws_that_the_region_is_in(region: str, part
 def test_the_page_shows_the_tables_as_they_are() -> None:
     page = PAGE.read_text()
     assert page == with_tables(page), "make docs writes it anew"
+
+
+MINE, YOURS = SESSION, "081215_1646--eventgen--1817"
+ZONE = "arn:aws:ec2:eu-west-1:123456789012"
+# Who, what, on which resource of a session, and with which conditions; "{}" is the session's ID.
+NEEDS: list[tuple[Holder, str, str, dict[str, str]]] = [
+    (Holder.AGENT, "s3:PutObject", "arn:aws:s3:::atlassessions/{}/results_job_1.tar.bz2", {}),
+    (Holder.AGENT, "s3:GetObject", "arn:aws:s3:::atlassessions/awsac/{}/control.json", {}),
+    (Holder.AGENT, "s3:ListBucket", "arn:aws:s3:::atlassessions", {"s3:prefix": "awsac/{}/data/"}),
+    (Holder.AGENT, "sdb:BatchPutAttributes", "arn:aws:sdb:eu-west-1:123456789012:domain/{}", {}),
+    (Holder.AGENT, "ec2:TerminateInstances", f"{ZONE}:instance/i-1", {"aws:ResourceTag/awsac:session": "{}"}),
+    (Holder.AGENT, "ec2:AttachVolume", f"{ZONE}:volume/vol-1", {"aws:ResourceTag/awsac:session": "{}"}),
+    (Holder.AGENT, "ec2:CreateVolume", f"{ZONE}:volume/*", {"aws:RequestTag/awsac:session": "{}"}),
+    (Holder.CLIENT, "s3:DeleteObject", "arn:aws:s3:::atlassessions/awsac/{}/session.cfg", {}),
+    (Holder.CLIENT, "s3:ListBucket", "arn:aws:s3:::atlassessions", {"s3:prefix": "{}/"}),
+    (Holder.CLIENT, "sdb:DeleteDomain", "arn:aws:sdb:eu-west-1:123456789012:domain/{}", {}),
+    (Holder.CLIENT, "ec2:RunInstances", f"{ZONE}:instance/*", {"aws:RequestTag/awsac:session": "{}"}),
+    (Holder.CLIENT, "ec2:GetConsoleOutput", f"{ZONE}:instance/i-1", {"aws:ResourceTag/awsac:session": "{}"}),
+]
+
+
+@pytest.mark.parametrize(("holder", "action", "resource", "context"), NEEDS)
+def test_a_policy_for_one_session_allows_nothing_of_another_one_nor_of_what_is_no_session(
+    holder: Holder, action: str, resource: str, context: dict[str, str]
+) -> None:
+    def allowed(scope: Scope, session: str) -> bool:
+        values = {name: (value.format(session),) for name, value in context.items()}
+        need = Need(action=action, resource=resource.format(session), context=values)
+        return decide([compact(policy(holder, scope))], need).allowed
+
+    every = Scope(bucket="atlassessions")
+    assert (allowed(ONE, MINE), allowed(ONE, YOURS), allowed(ONE, "mine")) == (True, False, False)
+    assert (allowed(every, MINE), allowed(every, YOURS), allowed(every, "mine")) == (True, True, False)
+
+
+@pytest.mark.parametrize(("holder", "action", "resource", "context"), [each for each in NEEDS if each[3]])
+def test_what_carries_no_tag_of_a_session_is_out_of_reach(
+    holder: Holder, action: str, resource: str, context: dict[str, str]
+) -> None:
+    need = Need(action=action, resource=resource)
+    whole_bucket = action == "s3:ListBucket"  # without a prefix, as S3 asks before it says 404
+    assert decide([compact(policy(holder, ONE))], need).allowed is whole_bucket
