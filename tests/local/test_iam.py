@@ -213,6 +213,21 @@ def test_only_what_carries_a_tag_can_be_deleted_and_what_is_not_there_is_not_fou
     administrator.delete_volume(VolumeId=yours)
 
 
+def test_a_role_is_put_into_a_profile_only_by_who_may_pass_it_on(enforcing: Cloud) -> None:
+    iam = enforcing.client("iam")
+    profiles = {"Action": ["iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile"], "Resource": "*"}
+    tags = [{"Key": "project", "Value": "mine"}]
+    names = {"InstanceProfileName": "profile", "RoleName": "awsac-agent"}
+    enforcing.allow(profiles)
+    tagging = error_code(iam.create_instance_profile, InstanceProfileName="profile", Tags=tags)
+    iam.create_instance_profile(InstanceProfileName="profile")
+    passing = error_code(iam.add_role_to_instance_profile, **names)
+    enforcing.allow(profiles, {"Action": "iam:PassRole", "Resource": "arn:aws:iam::*:role/awsac-agent"})
+    iam.add_role_to_instance_profile(**names)
+
+    assert (tagging, passing) == ("AccessDenied", "AccessDenied")
+
+
 def test_rights_of_groups_count_and_a_key_that_is_switched_off_has_none(enforcing: Cloud) -> None:
     iam = enforcing.administrator("iam")
     document = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sdb:ListDomains", "Resource": "*"}}

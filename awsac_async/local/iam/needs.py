@@ -66,7 +66,7 @@ class Needs:
             case "ec2":
                 return list(self._ec2(call))
             case "iam":
-                return [Need(action=f"iam:{call.operation}", resource=_identity(call.parameters))]
+                return list(_iam(call))
             case "sts":
                 resource = call.parameters.get("RoleArn", "*")
                 return [] if call.operation in _FREE else [Need(action=f"sts:{call.operation}", resource=resource)]
@@ -190,6 +190,18 @@ def _selected(expression: str) -> str:
     """Return the domain that an expression names, in backticks if it is no plain word."""
     found = re.search(r"\bfrom\s+(?:`((?:[^`]|``)+)`|([\w$]+))", expression, re.IGNORECASE)
     return (found[1] or found[2]).replace("``", "`") if found else ""
+
+
+def _iam(call: Call) -> Iterator[Need]:
+    resource, asked = _identity(call.parameters), call.parameters
+    yield Need(action=f"iam:{call.operation}", resource=resource)
+    if call.operation in _TAGS and any(name.startswith("Tags.member.") for name in asked):
+        yield Need(action=f"iam:{_TAGS[call.operation]}", resource=resource)
+    if call.operation == "AddRoleToInstanceProfile":
+        yield Need(action="iam:PassRole", resource=f"arn:{PARTITION}:iam::{ACCOUNT}:role/{asked.get('RoleName', '')}")
+
+
+_TAGS = {"CreateRole": "TagRole", "CreateInstanceProfile": "TagInstanceProfile", "CreateUser": "TagUser"}
 
 
 def _identity(parameters: Mapping[str, str]) -> str:
