@@ -6,6 +6,7 @@ and the call that asked for one would have been refused without it.
 
 import dataclasses
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ import pytest
 from awsac_async.cli.local import enforcing
 from awsac_async.local import cloud
 from awsac_async.local.settings import ROLE, USER, Settings
-from awsac_async.session.policies import Holder, Scope, compact, policy
+from awsac_async.session.policies import TRUST, Holder, Scope, compact, policy
 from tests.cli.conftest import BUCKET, Account, Awsac, environment_for, write_ini, write_jobs
 from tests.conftest import Embedded, embedded_cloud
 from tests.waiting import wait_until
@@ -271,3 +272,34 @@ def test_an_account_is_set_up_by_an_administrator_alone(enforced: Enforced) -> N
     assert "s3:GetBucketPublicAccessBlock" in done.stderr
     assert "awsac policy client prints the rights" in done.stderr
     assert planned.returncode == 0
+
+
+def rights_of_setup() -> set[str]:
+    """Return the actions that the documentation names for an administrator."""
+    page = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
+    section = page.partition("## An administrator")[2].partition("\n## ")[0]
+    return set(re.findall(r"`((?:s3|iam|ec2):\w+)`", section))
+
+
+def test_setup_gets_along_with_the_rights_that_are_documented_for_it_and_needs_each(enforced: Enforced) -> None:
+    statement = {"Effect": "Allow", "Action": sorted(rights_of_setup()), "Resource": "*"}
+    command = ("setup", "--bucket", "new-sessions", "--role", "new-agent")
+    s3, ec2 = enforced.account.s3, enforced.account.ec2
+    with iam_of(enforced.cloud) as iam:
+        iam.create_user(UserName="setter")
+        document = compact({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName="setter", PolicyName="setup", PolicyDocument=document)
+        key = iam.create_access_key(UserName="setter")["AccessKey"]
+        setter = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        ini = json.loads(enforced.awsac.ok(*command, "--json", **setter))["ini"]
+        open_door = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+        ec2.authorize_security_group_ingress(GroupId=ini["security_group_ids"], IpPermissions=[open_door])
+        trust = json.dumps(TRUST).replace("ec2.amazonaws.com", "lambda.amazonaws.com")
+        iam.update_assume_role_policy(RoleName="new-agent", PolicyDocument=trust)
+        mended = json.loads(enforced.awsac.ok(*command, "--json", **setter))["parts"]
+        enforced.awsac.ok(*command, "--remove", "--yes", **setter)
+
+    asked = {each["action"] for each in cloud.access(enforced.cloud.directory) if each["who"] == "setter"}
+    assert {part["kind"] for part in mended if part["state"] == "mended"} == {"role", "security group"}
+    assert "new-sessions" not in {each["Name"] for each in s3.list_buckets()["Buckets"]}
+    assert asked - {"sts:GetCallerIdentity"} == rights_of_setup()
