@@ -45,8 +45,8 @@ class Place:
     """What all releases of an instance share.
 
     ``directory`` holds a folder and a record for each of them, and outlives the agent. ``bucket`` opens a bucket by its
-    name. ``release_mount`` is ``rw`` or ``ro``; ``encrypted``: volumes are, whatever their snapshots are. ``fetching`` is
-    held while a release is fetched from S3, which takes memory.
+    name. ``release_mount`` is ``rw`` or ``ro``; ``encrypted``: volumes are, whatever their snapshots are. ``fetching``
+    is held while a release is fetched from S3, which takes memory.
     """
 
     session_id: str

@@ -58,7 +58,8 @@ def up(
 ) -> None:
     """Bring the embedded cloud up, if it is not.
 
-    With --iam its user and its instances may do what the policies of awsac policy allow, and nothing else.
+    With --iam its user and its instances may do what the policies of awsac policy allow, and nothing else; releases in
+    S3 are below s3://awsac-sessions/releases/.
 
     Example: awsac local up --instance-delay 20
     """
@@ -92,7 +93,12 @@ def enforcing() -> dict[str, Any]:
     from awsac_async.local import settings
     from awsac_async.session.policies import Holder, Scope, compact, policy
 
-    scope = Scope(bucket=settings.BUCKET, role=settings.ROLE, account=settings.ACCOUNT)
+    scope = Scope(
+        bucket=settings.BUCKET,
+        role=settings.ROLE,
+        account=settings.ACCOUNT,
+        releases=(f"{settings.BUCKET}/releases/*",),
+    )
     documents = {holder: compact(policy(holder, scope)) for holder in Holder}
     return {"iam": True, "user_policy": documents[Holder.CLIENT], "role_policy": documents[Holder.AGENT]}
 

@@ -1,6 +1,6 @@
 """``awsac policy``: the rights that the client and the agent need, as IAM policies."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +13,23 @@ from awsac_async.session.names import DEFAULT_INSTANCE_PROFILE
 from awsac_async.session.policies import Holder, Scope
 from awsac_async.session.policies import policy as make_policy
 
+_releases = fields.matching(
+    r"s3://[A-Za-z0-9][A-Za-z0-9._-]{2,254}/[^\s*?]+\*?",
+    "an address like s3://bucket/release.tar.zst or s3://bucket/releases/*",
+)
 _account = fields.matching(r"[0-9]{12}", "the 12 digits of an account")
 role_name = fields.matching(r"[\w+=,.@-]{1,64}", "the name of a role")
+
+
+Releases = Annotated[
+    list[str] | None,
+    typer.Option("--release", metavar="ADDRESS", help="Of releases in S3, s3://bucket/key, or …/*; may be repeated."),
+]
+
+
+def release_patterns(addresses: list[str] | None) -> tuple[str, ...]:
+    """Return the patterns of a policy for these addresses; raises InputError for one that is none."""
+    return tuple((read_option("--release", _releases, each) or "").removeprefix("s3://") for each in addresses or ())
 
 
 def policy(
@@ -32,6 +47,7 @@ def policy(
     account: Annotated[
         str | None, typer.Option("--account", metavar="NUMBER", help="The account's number; else any.")
     ] = None,
+    release: Releases = None,
 ) -> None:
     """Print the least rights as an IAM policy.
 
@@ -43,11 +59,12 @@ def policy(
 
     Example: awsac policy agent --bucket atlassessions > agent.json
     """
-    scope = {
+    scope: dict[str, Any] = {
         "bucket": read_option("--bucket", fields.bucket, bucket),
         "session_id": read_option("--session", fields.session_id, session),
         "region": given_region(),
         "account": read_option("--account", _account, account),
+        "releases": release_patterns(release),
         "role": read_option("--role", role_name, role),
     }
     if bucket is None:

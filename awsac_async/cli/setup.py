@@ -7,7 +7,7 @@ import typer
 
 from awsac_async.cli.common import Json, Local, Yes, ask, print_json, run, use_local
 from awsac_async.cli.options import given_region
-from awsac_async.cli.policy import read_option, role_name
+from awsac_async.cli.policy import Releases, read_option, release_patterns, role_name
 from awsac_async.session import fields
 from awsac_async.session.errors import InputError
 from awsac_async.session.names import DEFAULT_INSTANCE_PROFILE
@@ -39,6 +39,7 @@ def setup(
     vpc: Annotated[
         str | None, typer.Option("--vpc", metavar="ID", help="Where the security group is; else the default VPC.")
     ] = None,
+    release: Releases = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Remove what setup has made.")] = False,
     yes: Yes = False,
@@ -76,7 +77,9 @@ def setup(
             print(part_line(part), flush=True)
 
     again: dict[str, Any] = {"dry_run": dry_run, "on_part": on_part}
-    verb = client.remove_setup(confirm=confirm, **again, **options) if remove else client.setup(**again, **options)
+    releases = release_patterns(release)
+    making = client.setup(releases=releases, **again, **options) if not remove else None
+    verb = making or client.remove_setup(confirm=confirm, **again, **options)
     done = run(verb, interrupted=lambda: "what was done until then stays; run it again for the rest")
     if as_json:
         print_json(setup_values(done))

@@ -67,6 +67,7 @@ async def setup(
     region: str | None = None,
     role: str = DEFAULT_INSTANCE_PROFILE,
     vpc: str | None = None,
+    releases: tuple[str, ...] = (),
     dry_run: bool = False,
     on_part: OnPart = lambda _: None,
 ) -> SetUp:
@@ -77,6 +78,7 @@ async def setup(
         region: where; None: as the AWS tools are set.
         role: the name of the agents' role, and of its instance profile.
         vpc: that of the security group; None: the default VPC.
+        releases: patterns of ``bucket/key``: the releases in S3 that the agents may read.
         dry_run: only look.
         on_part: told of each part, when it is done.
 
@@ -85,7 +87,7 @@ async def setup(
         CloudError: the cloud refused or failed; what was made until then stays, and is found by the next setup.
     """
     async with connect(region=region) as aws:
-        account = await _Account.read(aws, bucket=bucket, role=role, vpc=vpc)
+        account = await _Account.read(aws, bucket=bucket, role=role, vpc=vpc, releases=releases)
         parts = []
         for part in account.parts():
             parts.append(part if dry_run else await _done(part))
@@ -161,7 +163,9 @@ class _Account:
     group: GroupFacts | None
 
     @classmethod
-    async def read(cls, aws: Aws, *, bucket: str, role: str, vpc: str | None) -> "_Account":
+    async def read(
+        cls, aws: Aws, *, bucket: str, role: str, vpc: str | None, releases: tuple[str, ...] = ()
+    ) -> "_Account":
         """Ask for all of it."""
         settings, agent_role = BucketSettings(aws, bucket), AgentRole(aws, role)
         facts = await settings.read()
@@ -170,7 +174,9 @@ class _Account:
         found = await agent_role.read()
         return cls(
             aws=aws,
-            scope=Scope(bucket=bucket, role=role, region=aws.region, account=await account_number(aws)),
+            scope=Scope(
+                bucket=bucket, role=role, region=aws.region, account=await account_number(aws), releases=releases
+            ),
             settings=settings,
             agent_role=agent_role,
             security_group=security_group,

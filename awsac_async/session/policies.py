@@ -38,7 +38,7 @@ class Scope:
     """To what a policy is limited; what is "*" is not.
 
     ``session_id`` is that of one session, or the pattern of all. ``role`` is the name of the agent's role, and of its
-    instance profile.
+    instance profile. ``releases`` are patterns of ``bucket/key`` for the releases in S3.
     """
 
     bucket: str = _ANY
@@ -46,6 +46,7 @@ class Scope:
     role: str = DEFAULT_INSTANCE_PROFILE
     region: str = _ANY
     account: str = _ANY
+    releases: tuple[str, ...] = ()
 
     @property
     def partition(self) -> str:
@@ -133,6 +134,11 @@ LISTS = On(
 CLIENT_LISTS = replace(LISTS, condition=_listed_by_client)
 OBJECTS = On(sid="Objects", shown="`BUCKET/SESSION/*`, `BUCKET/awsac/SESSION/*`", resources=_objects)
 WRITE_CHECK = On(sid="WriteCheck", shown=f"`BUCKET/{WRITE_CHECK_KEY}`", resources=lambda s: (s.s3(WRITE_CHECK_KEY),))
+RELEASES = On(
+    sid="Releases",
+    shown="what `--release` names",
+    resources=lambda scope: tuple(scope.arn("s3", each, region="", account="") for each in scope.releases),
+)
 DOMAIN = On(sid="Domain", shown="the domain `SESSION`", resources=lambda scope: (_domain(scope),))
 STATUS_CHECK = On(
     sid="StatusCheck",
@@ -200,6 +206,7 @@ def _right(actions: str, on: On | tuple[On, ...], why: str, verbs: str = "", *, 
 
 AGENT: Sequence[Right] = (
     _right("s3:GetObject", OBJECTS, "the archive, input data, the control document, of a retry the launch document"),
+    _right("s3:GetObject", RELEASES, "releases in S3"),
     _right("s3:PutObject", OBJECTS, "results, outputs, logs, manifests; the parts of a large object too"),
     _right(
         "s3:ListBucket",
@@ -245,6 +252,9 @@ CLIENT: Sequence[Right] = (
         OBJECTS,
         "results; logs; the control document; launch documents; the copy of the session file",
         "`getresults`; `logs`; `kill`, `stop`; `retry`, `check`; `attach`, `ls`, `gc`",
+    ),
+    _right(
+        "s3:GetObject", RELEASES, "whether releases in S3 are there, and how large (`HeadObject`)", "`plan`, `start`"
     ),
     _right(
         "s3:PutObject s3:GetObject",
@@ -332,7 +342,7 @@ def actions(holder: Holder) -> tuple[str, ...]:
 def policy(holder: Holder, scope: Scope) -> dict[str, Any]:
     """Return the document of a policy: a statement for each thing that rights are limited to.
 
-    What is optional has statements of its own, which may be left out.
+    What is optional has statements of its own, which may be left out; there is none where nothing is named.
     """
     grouped: dict[str, tuple[On, list[str]]] = {}
     for right in RIGHTS[holder]:
@@ -341,7 +351,7 @@ def policy(holder: Holder, scope: Scope) -> dict[str, Any]:
             found.extend(action for action in right.actions if action not in found)
     return {
         "Version": "2012-10-17",
-        "Statement": [_statement(sid, on, found, scope) for sid, (on, found) in grouped.items()],
+        "Statement": [_statement(sid, on, found, scope) for sid, (on, found) in grouped.items() if on.resources(scope)],
     }
 
 

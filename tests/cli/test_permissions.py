@@ -7,6 +7,7 @@ and the call that asked for one would have been refused without it.
 import dataclasses
 import json
 import re
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ from tests.waiting import wait_until
 STATEMENTS = [
     (holder, statement["Sid"], action)
     for holder in Holder
-    for statement in policy(holder, Scope())["Statement"]
+    for statement in policy(holder, Scope(releases=("b/*",)))["Statement"]
     for action in statement["Action"]
 ]
 NAMES = {Holder.CLIENT: USER, Holder.AGENT: ROLE}
@@ -93,7 +94,11 @@ def whole_session(running: Embedded, awsac: Awsac, account: Account) -> tuple[st
     release.mkdir()
     (release / "version").write_text("1\n")
     snapshot_id = cloud.import_snapshot(running.directory, release, description="a release")
-    write_jobs(awsac.folder, f"{snapshot_id};job.sh;2\n", job=JOB)
+    with tarfile.open(awsac.folder / "r.tar.gz", "w:gz") as packed:
+        packed.add(release / "version", "version")
+    account.s3.upload_file(str(awsac.folder / "r.tar.gz"), BUCKET, "releases/r.tar.gz")
+    definitions = f"{snapshot_id};job.sh;1\ns3://{BUCKET}/releases/r.tar.gz;job.sh;1\n"
+    write_jobs(awsac.folder, definitions, job=JOB)
     said = {"plan": awsac.ok("plan", "-i", write_ini(awsac.folder, more="market = spot\n"), "-a", "jobs")}
     said["start"] = awsac.ok("start", "--yes", "-i", write_ini(awsac.folder), "-a", "jobs")
     (file,) = awsac.folder.glob("session-*.cfg")
@@ -137,7 +142,13 @@ def check_defaults(account: Account, session_id: str) -> None:
 @contextmanager
 def limited_to(running: Embedded, session_id: str) -> Iterator[None]:
     """Let client and agent have the policies for one session for a while."""
-    scope = Scope(bucket=BUCKET, session_id=session_id, region="us-east-1", account="123456789012")
+    scope = Scope(
+        bucket=BUCKET,
+        session_id=session_id,
+        region="us-east-1",
+        account="123456789012",
+        releases=(f"{BUCKET}/releases/*",),
+    )
     with iam_of(running) as iam:
         before = iam.get_role_policy(RoleName=ROLE, PolicyName="rights")["PolicyDocument"]
         iam.put_role_policy(RoleName=ROLE, PolicyName="rights", PolicyDocument=compact(policy(Holder.AGENT, scope)))

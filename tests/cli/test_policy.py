@@ -13,9 +13,11 @@ SESSION = "081215_1646--eventgen--1816"
 @pytest.mark.parametrize("holder", Holder)
 def test_the_document_alone_is_on_standard_output_limited_as_the_options_say(awsac: Awsac, holder: Holder) -> None:
     options = ("--bucket", "atlassessions", "--session", SESSION, "--role", "cms", "--account", "123456789012")
+    options += ("--release", "s3://software/atlas/*", "--release", "s3://software/r.tar.zst")
     done = awsac("policy", holder, *options, "--region", "cn-north-1")
 
-    scope = Scope(bucket="atlassessions", session_id=SESSION, role="cms", account="123456789012", region="cn-north-1")
+    limits = {"bucket": "atlassessions", "session_id": SESSION, "role": "cms", "account": "123456789012"}
+    scope = Scope(**limits, region="cn-north-1", releases=("software/atlas/*", "software/r.tar.zst"))
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == policy(holder, scope)
 
@@ -38,6 +40,7 @@ def test_it_asks_no_cloud_and_needs_no_credentials(awsac: Awsac) -> None:
         (("--bucket", "*"), "--bucket: found '*', expected the name of an S3 bucket"),
         (("--session", "*"), "--session: found '*', expected a session ID like 081215_1646--eventgen--1816"),
         (("--account", "mine"), "--account: found 'mine', expected the 12 digits of an account"),
+        (("--release", "s3://*/r.tar.zst"), "--release: found 's3://*/r.tar.zst', expected an address like s3://"),
         (("--role", "a b"), "--role: found 'a b', expected the name of a role"),
     ],
 )
