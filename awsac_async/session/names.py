@@ -24,6 +24,13 @@ SNAPSHOT_TAG = "awsac:snapshot"
 NAME_TAG = "Name"
 DEFAULT_INSTANCE_PROFILE = "awsac-agent"
 
+# The distribution that instances install, and the values of ``bootstrap`` in session.ini.
+PACKAGE = "awsac_async"
+BOOTSTRAP_IMAGE, BOOTSTRAP_CLOUD_INIT = "image", "cloud-init"
+# User data that begin so hold the session string in the line that begins with the second.
+CLOUD_CONFIG = "#cloud-config"
+CLOUD_CONFIG_SESSION = "# awsac-session: "
+
 RESULTS_FILE = "results.tar.bz2"
 RESULTS_DIRECTORY = "results"
 AGENT_LOG_FILE = "processjobs.log"
@@ -164,6 +171,11 @@ def agent_logs_prefix(session_id: str) -> str:
 def data_prefix(session_id: str) -> str:
     """Prefix of the session's input data (``start -d``)."""
     return internal_prefix(session_id) + "data/"
+
+
+def agent_wheel_key(session_id: str, wheel: str) -> str:
+    """Key of the wheel, by its file name, that instances of a stock image install."""
+    return f"{internal_prefix(session_id)}agent/{wheel}"
 
 
 def control_key(session_id: str) -> str:
