@@ -13,7 +13,9 @@ from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.amis import Ami
+from moto.ec2.models.elastic_block_store import EBSBackend, Snapshot, Volume
 from moto.ec2.models.instances import Instance
+from moto.ec2.utils import random_ami_id
 
 from awsac_async.local import disk
 from awsac_async.local.ebs import after
@@ -33,6 +35,23 @@ class EmbeddedImage(Ami):
         """Return the mapping as DescribeImages shows it."""
         mappings = super().block_device_mappings
         return [each | {"Ebs": each["Ebs"] | {"DeleteOnTermination": True}} for each in mappings]
+
+
+class _Lists:
+    """moto's lists of volumes and snapshots alone: what an image's snapshot holds is in the folder of its disk."""
+
+    def __init__(self, backend: "ImageBackend") -> None:
+        self._backend = backend
+        self.account_id = backend.account_id
+
+    def create_volume(self, size: int, zone_name: str) -> Volume:
+        return EBSBackend.create_volume(self._backend, size, zone_name)
+
+    def create_snapshot(self, volume_id: str, description: str, owner_id: str, from_ami: str) -> Snapshot:
+        return EBSBackend.create_snapshot(self._backend, volume_id, description, owner_id, from_ami)
+
+    def delete_volume(self, volume_id: str) -> None:
+        del self._backend.volumes[volume_id]
 
 
 class ImageBackend(InstanceBackend):
@@ -79,12 +98,29 @@ class ImageBackend(InstanceBackend):
                 raise EC2ClientError("IncorrectState", f"Instance '{instance_id}' is '{instance.state}'.")
             if any(each.name == name and each.owner_id == ACCOUNT for each in self.amis.values()):
                 raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use")
-            specifications = [{"ResourceType": "image", "Tags": tags.get("image", [])}]
-            image = super().create_image(instance_id, name, description, specifications)
-            image.root_device_name, image.root_device_type = ROOT_DEVICE, "ebs"
-            image.ebs_snapshot.add_tags({tag["Key"]: tag["Value"] for tag in tags.get("snapshot", [])})
-            image.state = "pending"
+            image = self._enter_image(instance, name, description)
+            for thing, kind in ((image, "image"), (image.ebs_snapshot, "snapshot")):
+                thing.add_tags({tag["Key"]: tag["Value"] for tag in tags.get(kind, [])})
         after(self.hardware.settings.snapshot_delay, self._copy_disk, image, instance)
+        return image
+
+    def _enter_image(self, instance: Instance, name: str, description: str) -> Ami:
+        """Enter a pending image into moto's lists."""
+        image_id = random_ami_id()
+        image = EmbeddedImage(
+            _Lists(self),
+            image_id,
+            instance=instance,
+            name=name,
+            description=description,
+            owner_id=ACCOUNT,
+            state="pending",
+            root_device_type="ebs",
+            root_device_name=ROOT_DEVICE,
+            snapshot_description=f"Created by CreateImage({instance.id}) for {image_id}",
+        )
+        image.ec2_backend = self
+        self.amis[image_id] = image
         return image
 
     def _copy_disk(self, image: Ami, instance: Instance) -> None:

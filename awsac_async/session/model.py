@@ -165,8 +165,8 @@ class StartInfo(JobSettings, Access):
     """A parsed ``session.ini``; defaults keep the behaviour of 2008.
 
     ``price_per_hour`` is in USD for one instance (None: to be asked of AWS). ``status_store`` is None if it is to be
-    found out what the account may use. ``bootstrap`` is ``image`` or ``cloud-init``; ``agent_wheel`` the file of the wheel that
-    is installed by the latter, "" for none in particular.
+    found out what the account may use. ``bootstrap`` is ``image`` or ``cloud-init``; ``agent_wheel`` the file of the
+    wheel that is installed by the latter, "" for none in particular.
     """
 
     instance_type: str
