@@ -33,6 +33,11 @@ class AgentPackage:
     requirement: str = ""
     wheel: Path | None = None
 
+    @property
+    def version(self) -> str:
+        """Return its version."""
+        return self.wheel.name.split("-")[1] if self.wheel else self.requirement.partition("==")[2]
+
     def for_session(self, bucket: str, session_id: str) -> str:
         """Return what ``awsac-install`` takes: a wheel stands among the session's objects."""
         if self.wheel is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 # Beside what is the instance's own there, what the machine has is seen, too, but cannot be written.
 _SHARED = ("opt", "usr/local/bin")
 # What the machine has there is its own business: its units, its users' folders, its logs, its keys, its user data.
-_OWN = ("etc/systemd/system", "root", "home", "var/log", "var/lib/cloud", "etc/ssh", "etc/machine-id")
+_OWN = ("etc/systemd/system", "root", "home", "var/log", "var/lib/cloud", "var/lib/dbus", "etc/ssh", "etc/machine-id")
 _WRITABLE = ("/tmp", "/var/tmp", "/sys")  # noqa: S108 (mount points)
 FILES = "files"  # the folder of the disk that holds what the instance sees
 _PLACEHOLDERS = "placeholders"  # the file beside the disk that lists what only stands for something of the machine
@@ -116,8 +116,8 @@ def _placeholders(disk: Path) -> set[str]:
 
 
 def copy_of(disk: Path, target: Path) -> None:
-    """Copy what an instance has written, without what only stands for something of the machine."""
-    placeholders = _placeholders(disk)
+    """Copy what an instance has written and a boot keeps, without what only stands for something of the machine."""
+    placeholders = {"run", "tmp", *_placeholders(disk)}
 
     def passed_over(folder: str, names: list[str]) -> list[str]:
         return [name for name in names if str(Path(folder, name).relative_to(disk)) in placeholders]

@@ -21,6 +21,11 @@ SESSION_TAG = "awsac:session"
 # The launch index, in its session, of the first instance of a reservation; 0 where the tag is missing.
 FIRST_LAUNCH_INDEX_TAG = "awsac:first-launch-index"
 SNAPSHOT_TAG = "awsac:snapshot"
+# Of an image that awsac has made, and its snapshots: its name, and the version of the agent in it.
+IMAGE_TAG = "awsac:image"
+VERSION_TAG = "awsac:version"
+# Of these, and of the instance that became the image: the ID of their build.
+BUILDER_TAG = "awsac:builder"
 NAME_TAG = "Name"
 DEFAULT_INSTANCE_PROFILE = "awsac-agent"
 
@@ -171,6 +176,16 @@ def agent_logs_prefix(session_id: str) -> str:
 def data_prefix(session_id: str) -> str:
     """Prefix of the session's input data (``start -d``)."""
     return internal_prefix(session_id) + "data/"
+
+
+# What a builder prints on its console, by which its end is known.
+BUILDER_READY = "awsac-clean: ready to become an image"
+BUILDER_FAILED = ("awsac-install: FAILED: ", "awsac-clean: FAILED: ")
+
+
+def image_wheel_key(build_id: str, wheel: str) -> str:
+    """Key of the wheel that a builder installs, until its image is made; belongs to no session."""
+    return f"awsac-images/{build_id}/{wheel}"
 
 
 def agent_wheel_key(session_id: str, wheel: str) -> str:
