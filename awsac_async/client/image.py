@@ -188,6 +188,7 @@ class _Build:
             base=order.base,
             instance_type=order.instance_type,
             user_data=cloud_config(mode="image", package=self._package(), hours=order.hours),
+            max_hours=order.hours,
             instance_profile=order.instance_profile if self._agent.wheel else "",
             security_group_ids=order.security_group_ids,
             subnet_id=order.subnet_id,

@@ -10,8 +10,9 @@ from typing import Any
 
 from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.waiting import retried
+from awsac_async.session.durations import parse_hours
 from awsac_async.session.errors import CloudError
-from awsac_async.session.names import BUILDER_TAG, NAME_TAG
+from awsac_async.session.names import BUILDER_TAG, MAX_HOURS_TAG, NAME_TAG
 
 _PROFILE_USABLE_WITHIN = 20.0  # seconds; a fresh instance profile is refused for about 10
 _PARAMETER = "resolve:ssm:"  # how RunInstances is told to look an image up in a parameter of Systems Manager
@@ -26,6 +27,7 @@ class Build:
     base: str
     instance_type: str
     user_data: str
+    max_hours: float
     instance_profile: str = ""
     security_group_ids: tuple[str, ...] = ()
     subnet_id: str = ""
@@ -33,13 +35,17 @@ class Build:
 
 @dataclass(frozen=True, kw_only=True)
 class BuilderInfo:
-    """A builder as EC2 sees it; ``reason`` says why it is in its state, or is empty. ``launched`` is in UTC."""
+    """A builder as EC2 sees it; ``reason`` says why it is in its state, or is empty. ``launched`` is in UTC.
+
+    ``max_hours`` after its boot it powers itself off; None if it does not say so.
+    """
 
     instance_id: str
     build_id: str
     state: str
     reason: str
     launched: datetime
+    max_hours: float | None = None
 
     @property
     def live(self) -> bool:
@@ -83,7 +89,11 @@ class Builders:
 
 
 def _request(build: Build) -> dict[str, Any]:
-    named = {BUILDER_TAG: build.build_id, NAME_TAG: f"awsac image {build.build_id}"}
+    named = {
+        BUILDER_TAG: build.build_id,
+        MAX_HOURS_TAG: f"{build.max_hours:g}",
+        NAME_TAG: f"awsac image {build.build_id}",
+    }
     tags = [{"Key": key, "Value": value} for key, value in named.items()]
     options: dict[str, Any] = {}
     if build.instance_profile:
@@ -117,4 +127,12 @@ def _info(instance: dict[str, Any]) -> BuilderInfo:
         state=instance["State"]["Name"],
         reason=instance.get("StateReason", {}).get("Message") or instance.get("StateTransitionReason", ""),
         launched=instance["LaunchTime"].astimezone(UTC),
+        max_hours=_hours(tags.get(MAX_HOURS_TAG, "")),
     )
+
+
+def _hours(text: str) -> float | None:
+    try:
+        return parse_hours(text)
+    except ValueError:
+        return None

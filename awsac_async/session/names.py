@@ -26,6 +26,8 @@ IMAGE_TAG = "awsac:image"
 VERSION_TAG = "awsac:version"
 # Of these, and of the instance that became the image: the ID of their build.
 BUILDER_TAG = "awsac:builder"
+# Of a builder: hours after its boot at which it powers itself off.
+MAX_HOURS_TAG = "awsac:max-hours"
 NAME_TAG = "Name"
 DEFAULT_INSTANCE_PROFILE = "awsac-agent"
 

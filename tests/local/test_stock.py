@@ -9,9 +9,8 @@ import pytest
 
 from awsac_async.local.settings import Isolation
 
-from .account import Account, error_code, eventually
+from .account import STOCK, Account, error_code, eventually
 
-STOCK = "ami-0a35ac00000000002"
 UNIT = "[Service]\nExecStart=/opt/tool/run\nEnvironment=WORD=seen\n[Install]\nWantedBy=multi-user.target\n"
 
 
