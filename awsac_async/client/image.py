@@ -22,9 +22,9 @@ from awsac_async.cloud.builders import Build, BuilderInfo, Builders
 from awsac_async.cloud.console import console_output
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.objects import Upload, address
-from awsac_async.cloud.ownimages import OwnImage, OwnImages
+from awsac_async.cloud.ownimages import NAME_TAKEN, OwnImage, OwnImages
 from awsac_async.cloud.waiting import attempts
-from awsac_async.session.errors import AwsacError, CloudError, ConflictError, InputError, NotFoundError
+from awsac_async.session.errors import AwsacError, CloudError, InputError, NotFoundError
 from awsac_async.session.names import BUILDER_FAILED, BUILDER_READY, image_wheel_key
 
 DEFAULT_HOURS = 0.5  # until a builder powers itself off, whatever happens; it needs some minutes
@@ -256,8 +256,10 @@ class _Build:
             image_id = await self._images.make(
                 self._instance_id, name=self._order.name, version=self._agent.version, build_id=self._id
             )
-        except ConflictError as error:
-            raise InputError(f"--name: an image named {self._order.name!r} is there already: {error.cause}") from error
+        except CloudError as error:
+            if error.code != NAME_TAKEN:
+                raise
+            raise InputError(f"--name: an image named {self._order.name!r} is there by now: {error.cause}") from error
         state = ""
         async for _ in attempts(within=_IMAGE_WITHIN, longest=_LONGEST_PAUSE):
             found = [each for each in await self._images.of_build(self._id) if each.image_id == image_id]

@@ -60,9 +60,13 @@ def agent_package(chosen: Path | None, place: Callable[[], Path]) -> AgentPackag
         _check(chosen)
         return AgentPackage(wheel=chosen)
     try:
-        installed = distribution(PACKAGE)
+        return package_of(distribution(PACKAGE), place)
     except PackageNotFoundError:
         raise InputError(f"{PACKAGE} is not installed, only imported: name a wheel of it by agent_wheel") from None
+
+
+def package_of(installed: Distribution, place: Callable[[], Path]) -> AgentPackage:
+    """Return what an installed awsac is to other machines. Raises InputError if it cannot be packed."""
     if _is_on_an_index(installed):
         return AgentPackage(requirement=f"{PACKAGE}=={installed.version}")
     return AgentPackage(wheel=_pack(installed, place()))

@@ -14,6 +14,7 @@ from awsac_async.cloud.waiting import retried
 from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.names import BUILDER_TAG, IMAGE_TAG, NAME_TAG, VERSION_TAG
 
+NAME_TAKEN = "InvalidAMIName.Duplicate"
 _FREE_WITHIN = 60.0  # seconds: a snapshot may be its image's for some time after that is deregistered
 
 
@@ -41,7 +42,7 @@ class OwnImages:
         """Begin to make an image of a stopped instance; returns its ID.
 
         Raises:
-            ConflictError: an image of the account has this name.
+            CloudError: its code is NAME_TAKEN if an image of the account has this name.
         """
         named = {IMAGE_TAG: name, VERSION_TAG: version, BUILDER_TAG: build_id, NAME_TAG: name}
         tags = [{"Key": key, "Value": value} for key, value in named.items()]

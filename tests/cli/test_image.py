@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from awsac_async.client.wheel import agent_package
+from awsac_async.session.errors import EXIT_INFRASTRUCTURE
 from awsac_async.session.userdata import parse_user_data
 from tests.cli.conftest import BUCKET, Account, Awsac, environment_for, interrupt, write_ini, write_jobs
 from tests.conftest import Embedded
@@ -88,7 +89,9 @@ def decoded(attribute: dict[str, dict[str, str]]) -> str:
     return base64.b64decode(attribute["UserData"]["Value"]).decode()
 
 
-def test_a_builder_that_cannot_be_set_up_leaves_nothing(workstation: Awsac, account: Account, tmp_path: Path) -> None:
+def test_a_machine_that_cannot_be_set_up_ends_as_builder_and_in_a_session_and_leaves_nothing(
+    workstation: Awsac, account: Account, tmp_path: Path
+) -> None:
     whole = agent_package(None, lambda: tmp_path).wheel
     assert whole
     broken = tmp_path / "broken" / whole.name
@@ -97,6 +100,10 @@ def test_a_builder_that_cannot_be_set_up_leaves_nothing(workstation: Awsac, acco
         for name in source.namelist():
             if not name.endswith("boot/awsac-deadline"):
                 target.writestr(name, source.read(name))
+    more = f"bootstrap = cloud-init\nagent_wheel = {broken}\nmax_hours = 0.5\n"
+    ini = write_ini(workstation.folder, ami_id=STOCK, more=more)
+    write_jobs(workstation.folder)
+    workstation.ok("start", "--yes", "-i", ini, "-a", "jobs")
     build = workstation(
         "image", "build", "--base", STOCK, "--name", "broken", "--bucket", BUCKET, "--agent-wheel", broken
     )
@@ -104,6 +111,11 @@ def test_a_builder_that_cannot_be_set_up_leaves_nothing(workstation: Awsac, acco
     assert "awsac-install: FAILED: the boot scripts could not be installed" in build.stderr
     assert "failed: it could not be set up, as its console says" in build.stderr.splitlines()[-1]
     nothing_is_left(account)
+
+    assert workstation("wait").returncode == EXIT_INFRASTRUCTURE
+    assert "lost" in workstation("check").stdout
+    assert "awsac-install: FAILED: the boot scripts could not be installed" in workstation.ok("console", "0")
+    workstation.ok("cleanup", "--yes")
 
 
 def test_a_build_that_is_interrupted_leaves_nothing(workstation: Awsac, account: Account) -> None:

@@ -6,6 +6,7 @@ import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.machinery import SourceFileLoader
+from importlib.metadata import Distribution
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from botocore.credentials import Credentials
 import awsac_async
 from awsac_async.client.bootfiles import BOOT_FOLDER, cloud_config
 from awsac_async.client.launches import launch_of, user_data_of
-from awsac_async.client.wheel import agent_package
+from awsac_async.client.wheel import agent_package, package_of
 from awsac_async.session.errors import FormatError
 from awsac_async.session.userdata import max_hours, parse_user_data, with_launch
 from tests.client.statuses import record
@@ -109,6 +110,29 @@ def test_an_awsac_from_a_checkout_becomes_a_wheel_that_holds_it_and_is_the_same_
     assert content["awsac_async/boot/awsac-install"] == (BOOT_FOLDER / "awsac-install").read_bytes()
     (entries,) = (text for name, text in content.items() if name.endswith("entry_points.txt"))
     assert b"awsac-agent = awsac_async.agent.main:main" in entries
+
+
+@pytest.mark.parametrize(
+    ("version", "origin", "wheel"),
+    [
+        ("1.2.3", None, False),
+        ("1.2.3rc1", None, False),
+        ("1.2.3.dev4", None, True),
+        ("1.2.3+local", None, True),
+        ("1.2.3", '{"url": "file:///tmp/x.whl", "archive_info": {}}', True),
+    ],
+)
+def test_an_awsac_from_an_index_names_itself_by_its_version_and_any_other_is_packed(
+    tmp_path: Path, version: str, origin: str | None, wheel: bool
+) -> None:
+    information = tmp_path / "awsac_async.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: awsac_async\nVersion: {version}\n")
+    if origin:
+        (information / "direct_url.json").write_text(origin)
+    package = package_of(Distribution.at(information), lambda: tmp_path)
+    assert (package.requirement, package.version) == ("" if wheel else f"awsac_async=={version}", version)
+    assert (package.wheel is not None) == wheel
 
 
 @pytest.mark.parametrize(
