@@ -57,7 +57,7 @@ def protect(writable: Iterable[Path], bind: Bind) -> None:
 
 def furnish(disk: Path, keep: Sequence[str], bind: Bind) -> None:
     """Put the instance's own places over those of the machine. What is to be kept stays visible."""
-    placeholders: list[str] = []
+    placeholders = _placeholders(disk)
     handles = {Path(name).resolve(): os.open(name, os.O_PATH) for name in keep if Path(name).exists()}
     for place in (*_SHARED, *_OWN):
         target = Path("/", place)
@@ -66,32 +66,32 @@ def furnish(disk: Path, keep: Sequence[str], bind: Bind) -> None:
         own = disk / place
         _make_like(target, own)
         if place in _SHARED:
-            placeholders += _show_entries(target, own, disk, bind)
+            placeholders |= {f"{place}/{name}" for name in _show_entries(target, own, placeholders, bind)}
         bind(own, target)
-    for path, handle in handles.items():
-        if any(path.is_relative_to(f"/{place}") for place in _OWN):
-            placeholders += _topmost_missing(path)
-            _make_like(Path(f"/proc/self/fd/{handle}"), path)
-            bind(Path(f"/proc/self/fd/{handle}"), path)
+        if place in _OWN:  # at once: the disk itself may be among what is kept
+            for path, handle in handles.items():
+                if path.is_relative_to(target):
+                    placeholders |= _topmost_missing(path)
+                    _make_like(Path(f"/proc/self/fd/{handle}"), path)
+                    bind(Path(f"/proc/self/fd/{handle}"), path)
+    for handle in handles.values():
         os.close(handle)
-    known = _placeholders(disk)
-    disk.with_name(_PLACEHOLDERS).write_text(json.dumps(sorted({*placeholders, *known})))
+    disk.with_name(_PLACEHOLDERS).write_text(json.dumps(sorted(placeholders)))
 
 
-def _show_entries(folder: Path, own: Path, disk: Path, bind: Bind) -> Iterator[str]:
-    """Let the entries of a folder be seen in the instance's own; yield the paths that stand for them on the disk."""
+def _show_entries(folder: Path, own: Path, placeholders: set[str], bind: Bind) -> Iterator[str]:
+    """Let the entries of a folder be seen in the instance's own; yield the names of those that are not its own."""
     for entry in folder.iterdir():
         place = own / entry.name
-        path = str(place.relative_to(disk))
-        if entry.is_symlink():
-            if not place.is_symlink() and not place.exists():
-                place.symlink_to(entry.readlink())
-                yield path
+        if (place.exists() or place.is_symlink()) and str(entry.relative_to("/")) not in placeholders:
             continue
-        if not place.exists() or path in _placeholders(disk):
+        if entry.is_symlink():
+            place.unlink(missing_ok=True)
+            place.symlink_to(entry.readlink())
+        else:
             _make_like(entry, place)
             bind(entry, place)
-            yield path
+        yield entry.name
 
 
 def _make_like(model: Path, place: Path) -> None:
@@ -103,10 +103,10 @@ def _make_like(model: Path, place: Path) -> None:
         place.touch()
 
 
-def _topmost_missing(path: Path) -> list[str]:
+def _topmost_missing(path: Path) -> set[str]:
     """Return the path on the disk of the topmost folder that has to be made for one of the machine's to be seen."""
     missing = [each for each in (path, *path.parents) if not each.exists()]
-    return [str(missing[-1].relative_to("/"))] if missing else []
+    return {str(missing[-1].relative_to("/"))} if missing else set()
 
 
 def _placeholders(disk: Path) -> set[str]:

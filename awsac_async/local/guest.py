@@ -7,8 +7,8 @@ Runs inside the instance's namespaces, or, where there are none, as the reaper o
 never mount, signal or write outside of the instance.
 
 Signals: SIGTERM and SIGPWR shut down (SIGTERM to all, a grace, SIGKILL), SIGINT does so without the grace. SIGUSR1
-kills the boot script or the units, or what they have become, and nothing else. SIGUSR2: ``systemctl start`` has left
-a request.
+kills the boot script, or the units and cloud-init, or what they have become, and nothing else. SIGUSR2: ``systemctl
+start`` has left a request.
 """
 
 import contextlib

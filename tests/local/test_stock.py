@@ -2,14 +2,16 @@
 
 import base64
 import json
+import tempfile
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from awsac_async.local.settings import Isolation
+from awsac_async.local.settings import Isolation, Settings
+from tests.conftest import embedded_cloud
 
-from .account import STOCK, Account, error_code, eventually
+from .account import BOOT, STOCK, Account, error_code, eventually
 
 UNIT = "[Service]\nExecStart=/opt/tool/run\nEnvironment=WORD=seen\n[Install]\nWantedBy=multi-user.target\n"
 
@@ -113,6 +115,20 @@ def test_nothing_of_the_machine_can_be_written_from_a_disk_of_ones_own(account: 
     assert not any(Path(place, "awsac-was-here").exists() for place in places)
     assert ".service" not in console
     account.terminate(instance_id)
+
+
+def test_a_disk_that_is_kept_in_a_users_folder_is_seen_where_that_folder_is_hidden() -> None:
+    if not any(Path.home().is_relative_to(place) for place in ("/root", "/home")):
+        pytest.skip("the folder of this user is not hidden from instances")
+    with (
+        tempfile.TemporaryDirectory(prefix=".awsac-test-", dir=Path.home()) as parent,
+        embedded_cloud(Path(parent) / "cloud", Settings(boot=BOOT)) as running,
+    ):
+        account = Account(cloud=running, isolation="")
+        instance_id = account.launch("#!/bin/sh\necho found > ~/word; cat ~/word; ls -A ~\n", ImageId=STOCK)
+        console = account.printed(instance_id, "cloud-init ended with status 0")
+        assert console.splitlines()[:2] == ["found", "word"]
+        account.terminate(instance_id)
 
 
 def test_a_timer_set_at_boot_ends_an_instance(account: Account) -> None:
