@@ -23,7 +23,7 @@ from awsac_async.cloud.console import console_output
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.objects import Upload, address
 from awsac_async.cloud.ownimages import NAME_TAKEN, OwnImage, OwnImages
-from awsac_async.cloud.waiting import attempts
+from awsac_async.cloud.waiting import attempts, retried
 from awsac_async.session.errors import AwsacError, CloudError, InputError, NotFoundError
 from awsac_async.session.names import BUILDER_FAILED, BUILDER_READY, image_wheel_key
 
@@ -32,9 +32,11 @@ _AFTER_DEADLINE = 300.0  # seconds that a builder may take to stop
 _CONSOLE_WITHIN = 300.0  # seconds after which EC2 shows what an instance had printed before it stopped
 _IMAGE_WITHIN = 3600.0  # seconds; an image of some GiB takes minutes
 _SHOWN_WITHIN = 20.0  # seconds after which EC2 shows an instance that was launched
+_PASSES_WITHIN = 120.0  # seconds: throttling, or a network that is away, must not cost a build
 _LONGEST_PAUSE = 5.0  # seconds between two looks
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", re.ASCII)  # what EC2 takes
 _BASE = re.compile(r"ami-[0-9a-f]{8,17}|/[A-Za-z0-9_./-]+", re.ASCII)
+_BAD_NAMES = ("InvalidAMIID", "InvalidParameterValue", "InvalidGroup", "InvalidSubnetID")  # how EC2 says so
 _GOING_UP = ("pending", "running", "stopping")
 
 
@@ -198,10 +200,8 @@ class _Build:
             self._instance_id = await self._builders.run(build)
         except CloudError as error:
             self._launching = error.temporary  # else it was refused
-            if isinstance(error, NotFoundError):
-                raise InputError(
-                    f"--base: there is no image {order.base} in {self._aws.region}: {error.cause}"
-                ) from error
+            if isinstance(error, NotFoundError) or error.code.startswith(_BAD_NAMES):
+                raise InputError(f"a builder of {order.base} cannot be started: {error.cause}") from error
             raise
         self._tell(BuilderStarted(instance_id=self._instance_id, agent=str(self._agent)))
 
@@ -235,14 +235,16 @@ class _Build:
         raise self._failed("it has stopped, and its console does not say that all was done")
 
     async def _builder(self) -> BuilderInfo | None:
-        found = await self._builders.of_build(self._id)
+        found = await retried(lambda: self._builders.of_build(self._id), again=_may_pass, within=_PASSES_WITHIN)
         return found[0] if found else None
 
     async def _read_console(self) -> None:
         try:
             text = (await console_output(self._aws, self._instance_id)).text
-        except NotFoundError:  # not to be seen yet
-            return
+        except CloudError as error:
+            if isinstance(error, NotFoundError) or error.temporary:  # not to be seen yet, or not now
+                return
+            raise
         more = _after(self._printed, text)
         if more:
             self._printed = text
@@ -262,7 +264,8 @@ class _Build:
             raise InputError(f"--name: an image named {self._order.name!r} is there by now: {error.cause}") from error
         state = ""
         async for _ in attempts(within=_IMAGE_WITHIN, longest=_LONGEST_PAUSE):
-            found = [each for each in await self._images.of_build(self._id) if each.image_id == image_id]
+            made = await retried(lambda: self._images.of_build(self._id), again=_may_pass, within=_PASSES_WITHIN)
+            found = [each for each in made if each.image_id == image_id]
             if found and found[0].state != state:
                 state = found[0].state
                 self._tell(ImageState(image_id=image_id, state=state))
@@ -301,6 +304,10 @@ class _Build:
     async def _delete_wheel(self) -> None:
         if self._agent.wheel:
             await Bucket(self._aws, self._order.bucket).delete([image_wheel_key(self._id, self._agent.wheel.name)])
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, CloudError) and error.temporary
 
 
 def _after(before: str, text: str) -> str:

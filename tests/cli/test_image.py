@@ -133,7 +133,9 @@ def test_a_build_that_is_interrupted_leaves_nothing(workstation: Awsac, account:
     ("options", "said"),
     [
         (("--base", "ubuntu"), "--base: found 'ubuntu', expected an image ID"),
-        (("--base", "ami-0a35ac00000000009"), "--base: there is no image ami-0a35ac00000000009 in us-east-1"),
+        (("--base", "ami-0a35ac00000000009"), "a builder of ami-0a35ac00000000009 cannot be started: The image id"),
+        (("--base", "/mine"), "a builder of /mine cannot be started: Invalid value"),
+        (("--type", "m5.tiny"), "cannot be started: Invalid value 'm5.tiny' for InstanceType"),
         (("--name", "x"), "--name: found 'x', expected 3 to 128"),
         (("--max-hours", "0"), "--max-hours: found '0'"),
         (("--bucket", ""), "name a bucket to bring it there"),
