@@ -1,13 +1,12 @@
 """What instances of a stock image are started with: a cloud-config that cloud-init takes, and a package to install."""
 
+import runpy
 import shutil
 import subprocess
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.machinery import SourceFileLoader
 from importlib.metadata import Distribution
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
@@ -159,9 +158,7 @@ def test_what_is_no_wheel_of_awsac_is_refused(tmp_path: Path, name: str, members
 
 
 def test_a_request_for_the_wheel_is_signed_as_the_aws_library_signs_it() -> None:
-    loader = SourceFileLoader("awsac_fetch", str(BOOT_FOLDER / "awsac-fetch"))
-    fetch = module_from_spec(spec_from_loader("awsac_fetch", loader))  # type: ignore[arg-type]
-    loader.exec_module(fetch)
+    signed = runpy.run_path(str(BOOT_FOLDER / "awsac-fetch"))["signed"]
     address = "https://s3.eu-west-1.amazonaws.com/bucket/awsac/some--id/agent/a%2Bb.whl"
     keys = {"AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "secret/key+", "Token": "token=="}
     request = AWSRequest("GET", address, headers={})
@@ -169,4 +166,4 @@ def test_a_request_for_the_wheel_is_signed_as_the_aws_library_signs_it() -> None
         request
     )
     time = datetime.strptime(request.context["timestamp"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    assert fetch.signed(address, "eu-west-1", keys, time)["Authorization"] == request.headers["Authorization"]
+    assert signed(address, "eu-west-1", keys, time)["Authorization"] == request.headers["Authorization"]
