@@ -12,6 +12,7 @@ from awsac_async.cli.config import config_file, read_config
 from awsac_async.cli.console import console
 from awsac_async.cli.gc import gc
 from awsac_async.cli.getresults import getresults
+from awsac_async.cli.image import image
 from awsac_async.cli.init import init
 from awsac_async.cli.kill import kill
 from awsac_async.cli.local import local
@@ -99,4 +100,5 @@ app.command(rich_help_panel=AFTER)(ls)
 app.command(rich_help_panel=AFTER)(gc)
 app.command(rich_help_panel=ELSE)(setup)
 app.command(rich_help_panel=ELSE)(policy)
+app.add_typer(image, name="image", rich_help_panel=ELSE)
 app.add_typer(local, name="local", rich_help_panel=ELSE)

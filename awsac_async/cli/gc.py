@@ -41,7 +41,8 @@ def gc(
     lives. Instances: an hour after their deadline, or when neither objects nor status of their session are there.
     Volumes: attached to nothing, and no instance of their session is there. Interrupted uploads: no instance of their
     session is there, and it was started, or a week has passed. Domains: no object of their session is in any bucket of
-    the account, no instance is there, and two days have passed; they are left alone if one bucket cannot be read.
+    the account, no instance is there, and two days have passed; they are left alone if one bucket cannot be read. And
+    builders of images (awsac image build), an hour and a half after their deadline.
 
     Running and starting sessions are not touched, nor objects, nor a status whose objects are there: those are removed
     by awsac cleanup. Name a bucket of another account, if sessions are in it. Each thing is looked at again before it

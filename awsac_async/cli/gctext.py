@@ -39,7 +39,8 @@ def garbage_line(garbage: "Garbage", at: datetime) -> str:
     if garbage.cost is not None:
         details.append(f"{shown_usd(garbage.cost)} so far")
     about = f" ({', '.join(details)})" if details else ""
-    whose = f" of session {garbage.session_id}" if garbage.name != garbage.session_id else ""
+    owner = "build" if garbage.kind == "builder" else "session"
+    whose = f" of {owner} {garbage.session_id}" if garbage.name != garbage.session_id else ""
     return f"{garbage.kind.value} {garbage.name}{about}{whose}: {garbage.reason}"
 
 
@@ -47,7 +48,7 @@ def collection_line(collection: "Collection") -> str:
     """Return what has become of one thing."""
     what = f"{collection.garbage.kind.value} {collection.garbage.name}"
     if collection.deleted:
-        return f"terminated {what}" if collection.garbage.kind == "instance" else f"deleted {what}"
+        return f"terminated {what}" if collection.garbage.kind in {"instance", "builder"} else f"deleted {what}"
     return f"not deleted {what}: {collection.error or 'it is gone, or a session owns it now'}"
 
 

@@ -36,6 +36,7 @@ def plan_values(plan: "Plan") -> dict[str, Any]:
         "encrypted": plan.encrypted,
         "status_store": plan.status_store,
         "status_reason": plan.status_reason,
+        "agent": plan.agent or None,
         "price_per_hour": plan.price_per_hour,
         "price_source": plan.price_source,
         "volumes_per_hour": plan.volumes_per_hour,
@@ -82,7 +83,7 @@ def _deadline(plan: "Plan") -> list[str]:
 
 
 def _settings(plan: "Plan") -> list[str]:
-    lines = []
+    lines = [f"bootstrap:    cloud-init installs {plan.agent}"] if plan.agent else []
     if plan.retries:
         lines.append(f"retries:      {plan.retries} of a job that exits non-zero")
     if plan.job_user != "root":

@@ -18,6 +18,10 @@ _NAMES = {
     "awsac_async.client.console": "Console console consoles",
     "awsac_async.client.costs": "InstanceTime cost_so_far instance_times",
     "awsac_async.client.gc": "Collection Garbage GarbageKind collect_garbage find_garbage",
+    "awsac_async.client.image": (
+        "BuildEvent BuildOrder BuilderPrinted BuilderStarted BuilderState ImageState NotCleared "
+        "build_image delete_image find_image list_images"
+    ),
     "awsac_async.client.init": "init",
     "awsac_async.client.kill": "Killed kill stop",
     "awsac_async.client.lastlines": "LAST_LINES_SECONDS LastLines last_lines",
@@ -36,6 +40,7 @@ _NAMES = {
     "awsac_async.client.start": "StartEvent events start",
     "awsac_async.client.wait": "Ended notice notify wait",
     "awsac_async.cloud.objects": "Progress",
+    "awsac_async.cloud.ownimages": "OwnImage",
     "awsac_async.session.archive": "pack",
     "awsac_async.session.policies": "Holder Scope policy",
 }

@@ -6,6 +6,19 @@ from awsac_async.client.cleanup import Cleaned, CleanupEvent, Deleted, DomainQue
 from awsac_async.client.console import Console, console, consoles
 from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times
 from awsac_async.client.gc import Collection, Garbage, GarbageKind, collect_garbage, find_garbage
+from awsac_async.client.image import (
+    BuilderPrinted,
+    BuilderStarted,
+    BuilderState,
+    BuildEvent,
+    BuildOrder,
+    ImageState,
+    NotCleared,
+    build_image,
+    delete_image,
+    find_image,
+    list_images,
+)
 from awsac_async.client.init import init
 from awsac_async.client.kill import Killed, kill, stop
 from awsac_async.client.lastlines import LAST_LINES_SECONDS, LastLines, last_lines
@@ -24,6 +37,7 @@ from awsac_async.client.ssh import WayIn, job_instance, way_in
 from awsac_async.client.start import StartEvent, events, start
 from awsac_async.client.wait import Ended, notice, notify, wait
 from awsac_async.cloud.objects import Progress
+from awsac_async.cloud.ownimages import OwnImage
 from awsac_async.session.archive import pack
 from awsac_async.session.policies import Holder, Scope, policy
 
@@ -31,6 +45,11 @@ __all__ = [
     "LAST_LINES_SECONDS",
     "Attached",
     "Booting",
+    "BuildEvent",
+    "BuildOrder",
+    "BuilderPrinted",
+    "BuilderStarted",
+    "BuilderState",
     "Cleaned",
     "CleanupEvent",
     "Collection",
@@ -42,6 +61,7 @@ __all__ = [
     "Garbage",
     "GarbageKind",
     "Holder",
+    "ImageState",
     "InstanceTime",
     "Killed",
     "LastLines",
@@ -49,10 +69,12 @@ __all__ = [
     "LogBytes",
     "LogSource",
     "Missing",
+    "NotCleared",
     "ObjectsQuestion",
     "Only",
     "Outcome",
     "Overwrite",
+    "OwnImage",
     "Part",
     "PartState",
     "Plan",
@@ -75,14 +97,17 @@ __all__ = [
     "WayIn",
     "attach",
     "booting",
+    "build_image",
     "check",
     "cleanup",
     "collect_garbage",
     "console",
     "consoles",
     "cost_so_far",
+    "delete_image",
     "events",
     "find_garbage",
+    "find_image",
     "format_report",
     "get_results",
     "init",
@@ -90,6 +115,7 @@ __all__ = [
     "job_instance",
     "kill",
     "last_lines",
+    "list_images",
     "list_sessions",
     "log_sources",
     "logs",

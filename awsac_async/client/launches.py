@@ -6,6 +6,7 @@ before its instances run.
 
 import contextlib
 
+from awsac_async.client.bootfiles import cloud_config
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Launch
 from awsac_async.cloud.objects import address
@@ -13,6 +14,7 @@ from awsac_async.session.errors import NotFoundError
 from awsac_async.session.launches import LaunchDocument, parse_launch
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import launch_key, launches_prefix
+from awsac_async.session.userdata import max_hours, parse_user_data
 
 
 def launch_of(record: SessionRecord) -> Launch:
@@ -21,7 +23,7 @@ def launch_of(record: SessionRecord) -> Launch:
         image_id=record.ami_id,
         instance_type=record.instance_type,
         count=record.n_instances,
-        user_data=record.user_data,
+        user_data=user_data_of(record, record.user_data),
         client_token=record.client_token,
         session_id=record.session_id,
         instance_profile=record.instance_profile,
@@ -32,6 +34,17 @@ def launch_of(record: SessionRecord) -> Launch:
         root_device=record.root_device,
         market=record.market,
     )
+
+
+def user_data_of(record: SessionRecord, session: str) -> str:
+    """Return what a launch gives its instances: the session string, or what makes a stock image take it up.
+
+    Raises FormatError if that is too large for EC2.
+    """
+    if not record.agent_package:
+        return session
+    hours = max_hours(parse_user_data(session))
+    return cloud_config(mode="session", package=record.agent_package, hours=hours, session=session)
 
 
 async def read_last_launch(bucket: Bucket, session_id: str) -> LaunchDocument | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from awsac_async.client.check import SessionStatus, read_status
 from awsac_async.client.control import amend_control, read_control
-from awsac_async.client.launches import launch_of, read_last_launch
+from awsac_async.client.launches import launch_of, read_last_launch, user_data_of
 from awsac_async.client.retryplan import Choice, RetryPlan, choose, new_launch, refuse_other_jobs
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
@@ -266,7 +266,7 @@ class _Retry:
         return replace(
             launch_of(self._record),
             count=document.n_instances,
-            user_data=with_launch(self._record.user_data, document.launch),
+            user_data=user_data_of(self._record, with_launch(self._record.user_data, document.launch)),
             client_token=document.client_token,
             first_launch_index=document.first_launch_index,
         )

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import moto.ec2.models
 import moto.ec2.models.elastic_block_store
-from moto.ec2.models.amis import Ami
 from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
@@ -24,12 +23,12 @@ from werkzeug.wrappers import Request, Response
 
 from awsac_async.local import ec2_serializer, jsonapi, pricing, quotas, simpledb, uploads
 from awsac_async.local.ebs import EmbeddedVolume
-from awsac_async.local.ec2 import InstanceBackend
 from awsac_async.local.facts import PARTITION
 from awsac_async.local.faults.layer import Layer
 from awsac_async.local.faults.plan import EventKind
 from awsac_async.local.faults.records import Records, as_caller
 from awsac_async.local.iam.enforcement import Enforcement
+from awsac_async.local.images import ImageBackend
 from awsac_async.local.metadata import QuietHandler
 from awsac_async.local.settings import (
     ACCOUNT,
@@ -40,6 +39,7 @@ from awsac_async.local.settings import (
     REGION,
     ROLE,
     SECRET_HEADER,
+    STOCK_IMAGE,
     USER,
     Settings,
 )
@@ -59,16 +59,6 @@ class Credentials:
     secret_access_key: str
 
 
-class EmbeddedImage(Ami):
-    """An image whose root volume goes with its instance, as it does here; moto says of all images that it stays."""
-
-    @property
-    def block_device_mappings(self) -> list[dict[str, Any]]:
-        """Return the mapping as DescribeImages shows it."""
-        mappings = super().block_device_mappings
-        return [each | {"Ebs": each["Ebs"] | {"DeleteOnTermination": True}} for each in mappings]
-
-
 class ApiHandler(MotoRequestHandler, QuietHandler):
     """moto's handling of headers, without a line for each request."""
 
@@ -78,32 +68,21 @@ def install() -> None:
     ec2_serializer.install()
     simpledb.install()
     uploads.install()
-    moto.ec2.models.ec2_backends.backend = InstanceBackend
+    moto.ec2.models.ec2_backends.backend = ImageBackend
     moto.ec2.models.elastic_block_store.Volume = EmbeddedVolume  # type: ignore[misc]  # moto makes volumes by this name
 
 
-def ec2_backend() -> InstanceBackend:
+def ec2_backend() -> ImageBackend:
     """Return the EC2 back end of the account's region."""
-    return cast("InstanceBackend", moto.ec2.models.ec2_backends[ACCOUNT][REGION])
+    return cast("ImageBackend", moto.ec2.models.ec2_backends[ACCOUNT][REGION])
 
 
 def provision(settings: Settings) -> dict[str, Credentials]:
-    """Make what the account comes with: an image, a bucket, a role with its instance profile, users; return their keys.
+    """Make what the account comes with: images, a bucket, a role with its instance profile, users; return their keys.
 
     The administrator, who is there if policies are enforced, may do everything.
     """
-    backend = ec2_backend()
-    backend.amis[IMAGE] = EmbeddedImage(
-        backend,
-        IMAGE,
-        name="awsac",
-        description="runs the boot script of this machine",
-        owner_id=ACCOUNT,
-        virtualization_type="hvm",
-        architecture="x86_64",
-        root_device_type="ebs",
-        root_device_name="/dev/sda1",
-    )
+    ec2_backend().provision_images()
     s3_backends[ACCOUNT][PARTITION].create_bucket(BUCKET, REGION)
     iam = iam_backends[ACCOUNT][PARTITION]
     iam.create_role(ROLE, json.dumps(_EC2_MAY_ASSUME), "/", None, "for instances", [], None)
@@ -158,12 +137,12 @@ class Control:
 
 
 def counts(_: Any) -> dict[str, int]:
-    """Count what costs money on AWS: terminated instances and the image's own snapshot do not."""
+    """Count what costs money on AWS: terminated instances and the snapshots of the first images do not."""
     backend = ec2_backend()
     return {
         "instances": sum(instance.state != "terminated" for instance in backend.all_instances()),
         "volumes": len(backend.volumes),
-        "snapshots": sum(snapshot.from_ami is None for snapshot in list(backend.snapshots.values())),
+        "snapshots": sum(each.from_ami not in {IMAGE, STOCK_IMAGE} for each in list(backend.snapshots.values())),
         "objects": sum(len(bucket.keys) for bucket in list(s3_backends[ACCOUNT][PARTITION].buckets.values())),
         "domains": sum(1 for _ in _domains()),
     }

@@ -51,6 +51,7 @@ def serve(directory: Path, settings: Settings, ready: int) -> None:
     isolation = settings.isolation or hypervisor.detect_isolation()
     storage = volumes.open_storage(directory, isolation)
     machines = hypervisor.Hypervisor(directory, settings, isolation, backend.machine_ended)
+    backend.images = directory / "images"
     backend.endpoint = f"http://127.0.0.1:{server.server_port}"
     backend.run_on(ebs.Hardware(settings=settings, storage=storage, hypervisor=machines))
     state = {

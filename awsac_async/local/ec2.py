@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from moto.core.utils import utcnow
@@ -160,7 +161,13 @@ class InstanceBackend(VolumeBackend):
             devices[attachment.volume_id] = self.hardware.storage.attach(attachment.volume_id)
         environment = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint}
         hostname = instance.private_dns_name.partition(".")[0]
-        self.hardware.hypervisor.start(instance.id, hostname=hostname, environment=environment, devices=devices)
+        self.hardware.hypervisor.start(
+            instance.id, hostname=hostname, environment=environment, devices=devices, disk=self.disk_of(instance)
+        )
+
+    def disk_of(self, instance: Instance) -> Path | None:  # noqa: ARG002  for who knows of images
+        """Return what is on the disk of an instance when it boots first; None if it has none of its own."""
+        return None
 
     def _data_volumes(self, instance: Instance) -> list[VolumeAttachment]:
         """Return the attachments of an instance other than its root volume, which is this machine's own disk."""
@@ -265,6 +272,7 @@ class InstanceBackend(VolumeBackend):
                     self.hardware.storage.detach(attachment.volume_id)
             else:
                 self._release_all(instance)
+                self.hardware.hypervisor.discard(instance.id)
             with self.lock:
                 if instance.state == LEAVING[final]:  # else it was terminated while it stopped
                     _enter(instance, final, instance.state_reason)

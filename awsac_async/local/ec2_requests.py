@@ -16,10 +16,12 @@ from moto.ec2.utils import filter_iam_instance_profiles
 from moto.iam.exceptions import NotFoundException
 
 from awsac_async.local.pricing import SPOT
+from awsac_async.local.settings import STOCK_IMAGE
 
 USER_DATA_LIMIT = 16 * 1024  # bytes, before base64
 TOKEN_LIMIT = 64  # characters
 ROOT_SIZE = 8  # GiB: what moto gives an instance
+PARAMETER, PUBLIC_PARAMETERS = "resolve:ssm:", "/aws/service/"
 
 
 class EmbeddedEC2Response(EC2Response):
@@ -32,8 +34,18 @@ class EmbeddedEC2Response(EC2Response):
 
     def run_instances(self) -> ActionResult:
         """Launch MaxCount instances, once for each client token."""
+        self._resolve_image()
         self._check_run_instances()
         return self._once("RunInstances", self._run_instances)
+
+    def _resolve_image(self) -> None:
+        """Put in the place of a public parameter of Systems Manager what it names: here always the stock image."""
+        name = str(self._get_param("ImageId") or "")
+        if not name.startswith(PARAMETER):
+            return
+        if not name.removeprefix(PARAMETER).startswith(PUBLIC_PARAMETERS):
+            raise EC2ClientError("InvalidParameterValue", f"Invalid value '{name}' for ImageId: no such parameter.")
+        self.params["ImageId"] = STOCK_IMAGE
 
     def _check_run_instances(self) -> None:
         least, most = (int(self._get_param(name, 0)) for name in ("MinCount", "MaxCount"))

@@ -1,12 +1,14 @@
 """The first process of an instance: its init.
 
 Gives the instance its own view of the machine (``/mnt``, ``/dev``, ``/run``, ``/proc``, host name, and commands that
-would otherwise shut the host down), runs the boot script, reaps orphans, and takes everything with it when it ends.
+would otherwise shut the host down), runs the boot script, or what its own disk says and cloud-init, reaps orphans, and
+takes everything with it when it ends.
 Runs inside the instance's namespaces, or, where there are none, as the reaper of the instance's processes. It must
 never mount, signal or write outside of the instance.
 
 Signals: SIGTERM and SIGPWR shut down (SIGTERM to all, a grace, SIGKILL), SIGINT does so without the grace. SIGUSR1
-kills the boot script, or what it has become, and nothing else.
+kills the boot script, or the units and cloud-init, or what they have become, and nothing else. SIGUSR2: ``systemctl
+start`` has left a request.
 """
 
 import contextlib
@@ -23,15 +25,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from awsac_async.local import disk
 from awsac_async.local.processes import descendants
-from awsac_async.local.service import BootScript, report
+from awsac_async.local.service import Service, Services, boot_script, report, unit_service
 from awsac_async.local.settings import Isolation
+from awsac_async.local.systemd import REQUESTS, write_commands
 
 # <sys/mount.h>, <sys/prctl.h>, <linux/capability.h>
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC = 2, 4, 8, 0x1000, 0x4000
 PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, CAP_SYS_BOOT = 24, 36, 22
 
-WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGPWR, signal.SIGINT, signal.SIGUSR1}
+_ENDS = {signal.SIGTERM, signal.SIGPWR, signal.SIGINT}
+WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGPWR, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse")
 DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 POWER_COMMANDS = ("poweroff", "halt", "shutdown", "reboot", "systemctl", "systemd-run")
@@ -70,18 +75,22 @@ class Orders:
     isolation: Isolation
     folder: Path  # of the instance
     hostname: str
-    environment: dict[str, str]  # of the boot script
+    environment: dict[str, str]  # of the boot script, or of all that runs from the instance's own disk
     boot: Path
     grace: float
     group: Path | None  # the control group that all of the instance is in
     disk_size: int | None  # bytes of what is below /mnt; None: as much as the machine has
     keep: list[str]  # paths that must stay visible
+    disk: Path | None  # the instance's own: then there is no boot script
+    root: str  # what stands before the paths of that disk, where it cannot be mounted
+    writable: list[str]  # paths outside of it that can be written all the same
+    packages: list[str]  # where Python finds what the emulation of cloud-init needs
 
     @classmethod
     def from_json(cls, text: str) -> "Orders":
         """Read the orders; paths are strings there."""
         values = json.loads(text)
-        values |= {name: Path(values[name]) for name in ("folder", "boot", "group") if values[name] is not None}
+        values |= {name: Path(values[name]) for name in ("folder", "boot", "group", "disk") if values[name] is not None}
         return cls(**values | {"isolation": Isolation(values["isolation"])})
 
 
@@ -101,6 +110,9 @@ def bind(source: str | Path, target: str | Path) -> None:
 def furnish(orders: Orders) -> None:
     """Give the instance its own view of the machine. The order matters: /proc comes last, /dev needs /proc's host."""
     socket.sethostname(orders.hostname)
+    if orders.disk:
+        disk.protect(map(Path, orders.writable), bind)
+        disk.furnish(orders.disk / disk.FILES, orders.keep, bind)
     _private_mnt(orders.folder / "mnt", orders.disk_size)
     _hide_power_commands(orders.folder / "bin" / POWER_COMMANDS[0])
     _private_run(orders.keep)
@@ -187,6 +199,9 @@ def _write_power_commands(orders: Orders) -> None:
     script.chmod(0o755)
     for name in others:
         (folder / name).symlink_to(first)
+    if orders.disk:
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        write_commands(orders.folder, disk=orders.disk, root=orders.root, init=os.getpid(), booted=uptime)
 
 
 def _become_reaper() -> None:
@@ -201,7 +216,7 @@ def _limit_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(65535, most), most))
 
 
-def _reap(boot: BootScript) -> bool:
+def _reap(services: Services) -> bool:
     """Collect the children that have ended; return whether any is left."""
     while True:
         try:
@@ -210,7 +225,7 @@ def _reap(boot: BootScript) -> bool:
             return False
         if pid == 0:
             return True
-        boot.collected(pid, os.waitstatus_to_exitcode(status))
+        services.collected(pid, os.waitstatus_to_exitcode(status))
 
 
 def _signal_all(signum: signal.Signals) -> None:
@@ -219,13 +234,13 @@ def _signal_all(signum: signal.Signals) -> None:
             os.kill(pid, signum)
 
 
-def _shut_down(grace: float, boot: BootScript) -> None:
+def _shut_down(grace: float, services: Services) -> None:
     """Ask all processes to end, then end them. Returns when there is none left."""
     report("shutting down")
-    boot.stay_down()
+    services.stay_down()
     deadline = time.monotonic() + grace
     _signal_all(signal.SIGTERM)
-    while _reap(boot):
+    while _reap(services):
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             _signal_all(signal.SIGKILL)  # again and again: one of them may just have forked
@@ -234,15 +249,44 @@ def _shut_down(grace: float, boot: BootScript) -> None:
 
 
 def _run(orders: Orders) -> None:
-    """Boot, then reap, restart and kill as told, until told to shut down. An instance outlives its boot script."""
-    boot = BootScript(orders.boot, orders.environment)
-    boot.start()
-    while (signum := _next_signal(boot.seconds_to_start())) in {None, signal.SIGCHLD, signal.SIGUSR1}:
+    """Boot, then reap, start, restart and kill as told, until told to shut down. It outlives its services."""
+    services = Services(_services(orders))
+    services.start()
+    while (signum := _next_signal(services.seconds_to_start())) not in _ENDS:
         if signum == signal.SIGUSR1:
-            boot.kill()
-        _reap(boot)
-        boot.start_if_due()
-    _shut_down(0.0 if signum == signal.SIGINT else orders.grace, boot)
+            services.kill()
+        if signum == signal.SIGUSR2:
+            for service in _requested(orders):
+                services.add(service)
+        _reap(services)
+        services.start_if_due()
+    _shut_down(0.0 if signum == signal.SIGINT else orders.grace, services)
+
+
+def _services(orders: Orders) -> list[Service]:
+    """Return what an instance runs when it boots: with a disk of its own, the units enabled there, and cloud-init."""
+    if orders.disk is None:
+        return [boot_script(orders.boot, orders.environment)]
+    enabled = sorted(_units(orders).glob("*.target.wants/*.service"))
+    return [*(unit_service(unit, orders.environment, orders.root) for unit in enabled), _cloud_init(orders)]
+
+
+def _units(orders: Orders) -> Path:
+    return Path(f"{orders.root}/etc/systemd/system")
+
+
+def _cloud_init(orders: Orders) -> Service:
+    values = {"environment": orders.environment, "root": orders.root, "done": f"{orders.disk}/cloud-init"}
+    command = [sys.executable, "-P", "-m", "awsac_async.local.cloudinit", json.dumps(values)]
+    return Service("cloud-init", command, orders.environment | {"PYTHONPATH": os.pathsep.join(orders.packages)})
+
+
+def _requested(orders: Orders) -> list[Service]:
+    """Return the units that ``systemctl start`` has asked for since the last time."""
+    requests = sorted((orders.folder / REQUESTS).iterdir())
+    for each in requests:
+        each.unlink()
+    return [unit_service(_units(orders) / each.name, orders.environment, orders.root) for each in requests]
 
 
 def _next_signal(within: float | None) -> int | None:

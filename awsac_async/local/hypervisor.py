@@ -21,11 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from awsac_async.local import cgroups, power, processes
+from awsac_async.local import cgroups, power, processes, stock
+from awsac_async.local.disk import FILES
 from awsac_async.local.settings import Isolation, Settings
 from awsac_async.local.volumes import remove_tree
 
 CONTROL_GROUP = "cgroup"  # the file that says where this cloud's control group is
+DISK = "disk"  # the folder of an instance's own disk, in the instance's
+ROOT_VARIABLE = "AWSAC_ROOT"
+_KEPT = {"console", DISK}  # of an instance that does not run
 CONSOLE_LIMIT = 64 * 1024  # bytes: what EC2 keeps
 _BY_ID = "disk/by-id"
 _NAMESPACES = ("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child")
@@ -91,18 +95,29 @@ class Hypervisor:
         self._on_end = on_end
         self._machines: dict[str, Machine] = {}
         self._isolation = isolation
+        self._making = threading.Lock()
         self._group = cgroups.make_for_cloud(directory / CONTROL_GROUP)
 
     def start(
-        self, instance_id: str, *, hostname: str, environment: Mapping[str, str], devices: Mapping[str, Path]
+        self,
+        instance_id: str,
+        *,
+        hostname: str,
+        environment: Mapping[str, str],
+        devices: Mapping[str, Path],
+        disk: Path | None = None,
     ) -> None:
         """Boot an instance. Its volumes (ID to device or folder) are there before the boot script runs.
 
-        What fails is written to its console, and then ``on_end`` is called.
+        What fails is written to its console, and then ``on_end`` is called. ``disk`` holds what is on the instance's
+        own disk when it boots first: then it has one, and no boot script.
         """
         folder = self._directory / instance_id
         folder.mkdir(exist_ok=True)
         (folder / "home").mkdir(exist_ok=True)
+        if disk is not None and not (folder / DISK).exists():
+            (folder / DISK).mkdir()
+            shutil.copytree(disk, folder / DISK / FILES, symlinks=True)
         switch = power.PowerSwitch(folder)
         group = cgroups.make(self._group / instance_id) if self._group else None
         environment = {**environment, power.VARIABLE: str(switch.command)}
@@ -125,17 +140,28 @@ class Hypervisor:
     def _start_init(
         self, folder: Path, channel: int, hostname: str, environment: Mapping[str, str], group: Path | None
     ) -> subprocess.Popen[bytes]:
+        disk = folder / DISK if (folder / DISK).exists() else None
         orders = {
             "channel": channel,
             "isolation": self._isolation,
             "folder": folder,
             "hostname": hostname,
-            "environment": self._environment(folder, environment),
+            "environment": self._environment(folder, environment, disk),
             "boot": self._settings.boot,
             "grace": self._settings.shutdown_grace,
             "group": group,
             "disk_size": self._settings.disk_size,
-            "keep": [sys.prefix, sys.base_prefix, _package_parent(), self._settings.boot.parent, folder],
+            "keep": [
+                sys.prefix,
+                sys.base_prefix,
+                _package_parent(),
+                self._settings.boot.parent,
+                self._directory.parent,
+            ],
+            "disk": disk,
+            "root": self._root(disk),
+            "writable": [self._directory.parent],
+            "packages": [_package_parent()],
         }
         command = [*_COMMANDS[self._isolation], sys.executable, "-S", "-P", "-m", "awsac_async.local.guest"]
         with (folder / "console").open("ab") as console:
@@ -150,18 +176,34 @@ class Hypervisor:
                 pass_fds=[channel],
             )
 
-    def _environment(self, folder: Path, wanted: Mapping[str, str]) -> dict[str, str]:
+    def _environment(self, folder: Path, wanted: Mapping[str, str], disk: Path | None) -> dict[str, str]:
         """Return what the boot script finds: nothing of this process, and no credentials."""
-        python = Path(sys.executable).parent
+        root = self._root(disk)
+        python = Path(sys.base_prefix, "bin") if disk else Path(sys.executable).parent
+        first = f"{folder / 'bin'}:{root}/usr/local/bin:{python}" if disk else f"{folder / 'bin'}:{python}"
         environment = {
-            "PATH": f"{folder / 'bin'}:{python}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": f"{first}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(folder / "home"),
             "LANG": "C.UTF-8",
             **wanted,
         }
         if self._isolation is Isolation.PLAIN:
             environment |= {processes.MARK: str(folder)} | plain_paths(folder)
+        if disk:
+            environment |= stock.environment(self._packages())
+        if root:
+            environment[ROOT_VARIABLE] = root
         return environment
+
+    def _root(self, disk: Path | None) -> str:
+        """Return what stands before the paths of an instance's own disk, where it cannot be mounted; else ""."""
+        return str(disk / FILES) if disk and self._isolation is Isolation.PLAIN else ""
+
+    def _packages(self) -> Path:
+        """Return the packages of stock images, which are looked for when the first one boots."""
+        folder = self._directory.parent / "packages"
+        with self._making:
+            return folder if folder.exists() else stock.make_packages(folder)
 
     def _wait_for_init(self, folder: Path, process: subprocess.Popen[bytes], channel: socket.socket) -> tuple[int, int]:
         """Wait until the instance's init is furnished; return descriptors of it and of its /dev, -1 if it is not."""
@@ -189,7 +231,7 @@ class Hypervisor:
         if booted:
             machine.close()
         for entry in machine.folder.iterdir():
-            if entry.name != "console":
+            if entry.name not in _KEPT:
                 remove_tree(entry)
         del self._machines[instance_id]
         machine.ended.set()
@@ -210,6 +252,15 @@ class Hypervisor:
             self._signal(instance_id, signum)
             if machine.ended.wait(self._settings.shutdown_grace + 5.0):
                 return
+
+    def discard(self, instance_id: str) -> None:
+        """Remove the disk of an instance that will not boot again."""
+        remove_tree(self._directory / instance_id / DISK)
+
+    def disk(self, instance_id: str) -> Path | None:
+        """Return the files on an instance's own disk; None if it has none."""
+        files = self._directory / instance_id / DISK / FILES
+        return files if files.exists() else None
 
     def runs(self, instance_id: str) -> bool:
         """Say whether an instance has a machine now, so that something can happen to it."""

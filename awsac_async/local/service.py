@@ -1,16 +1,18 @@
-"""The service manager of an instance: runs the boot script, and again by the rule of its unit file.
+"""The service manager of an instance: runs the boot script, or the units of its disk, and again by their rules.
 
-Owns the process that the boot script is, or has become by ``exec``. Of the unit file beside the script it knows the
-keys Restart, RestartSec and SuccessExitStatus, as systemd.service(5) explains them; without one nothing is restarted.
-What the script has started is left alone, which is systemd's ``KillMode=process``.
+Owns the process that a boot script or a unit's command is, or has become by ``exec``. Of a unit file it knows the keys
+ExecStart, Environment, Restart, RestartSec and SuccessExitStatus, as systemd.service(5) explains them; a boot script
+has the rule of the unit file beside it, and without one is not restarted. What a service has started is left alone,
+which is systemd's ``KillMode=process``.
 """
 
 import contextlib
 import math
 import os
+import shlex
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +37,7 @@ class RestartRule:
     @classmethod
     def read(cls, unit: Path) -> "RestartRule":
         """Read a unit file; one that is missing starts nothing again."""
-        parser = ConfigParser(strict=False, interpolation=None, delimiters="=")
-        parser.read(unit)
-        section: Mapping[str, str] = parser["Service"] if parser.has_section("Service") else {}
+        section = _section(unit)
         return cls(
             restart=section.get("Restart", cls.restart),
             seconds=float(section.get("RestartSec", cls.seconds)),
@@ -50,30 +50,41 @@ class RestartRule:
         return self.restart == "always" or (self.restart == "on-failure" and not clean)
 
 
-class BootScript:
-    """The boot script of one instance."""
+def _section(unit: Path) -> Mapping[str, str]:
+    parser = ConfigParser(strict=False, interpolation=None, delimiters="=")
+    parser.read(unit)
+    return parser["Service"] if parser.has_section("Service") else {}
 
-    def __init__(self, script: Path, environment: Mapping[str, str]) -> None:
-        self._script = script
+
+class Service:
+    """One service of one instance, "the boot script" for one: what it runs, and whether it runs."""
+
+    def __init__(
+        self, title: str, command: list[str], environment: Mapping[str, str], rule: RestartRule = RestartRule()
+    ) -> None:
+        self.title = title
+        self._command = command
         self._environment = environment
-        self._rule = RestartRule.read(script.with_name(UNIT))
+        self._rule = rule
         self._pid: int | None = None
         self._next_start = math.inf  # monotonic
 
     def start(self) -> None:
-        """Start it now."""
+        """Start it now, unless it runs."""
+        if self._pid is not None:
+            return
         self._next_start = math.inf
         try:
             self._pid = os.posix_spawn(
-                self._script,
-                [str(self._script)],
+                self._command[0],
+                self._command,
                 self._environment,
                 setsid=True,
                 setsigmask=[],
                 setsigdef=[signal.SIGPIPE],
             )
         except OSError as error:
-            report(f"cannot run the boot script: {error}")
+            report(f"cannot run {self.title}: {error}")
 
     def start_if_due(self) -> None:
         """Start it again if it is time."""
@@ -91,7 +102,7 @@ class BootScript:
         self._pid = None
         again = self._rule.restarts(code)
         when = f", and is started again in {self._rule.seconds:g} s" if again else ""
-        report(f"the boot script ended with status {code}{when}")
+        report(f"{self.title} ended with status {code}{when}")
         if again:
             self._next_start = time.monotonic() + self._rule.seconds
 
@@ -104,3 +115,61 @@ class BootScript:
         if self._pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
+
+
+def boot_script(script: Path, environment: Mapping[str, str]) -> Service:
+    """Return the service that a boot script is."""
+    return Service("the boot script", [str(script)], environment, RestartRule.read(script.with_name(UNIT)))
+
+
+def unit_service(unit: Path, environment: Mapping[str, str], root: str) -> Service:
+    """Return the service that a unit file describes; ``root`` stands before the paths of the instance."""
+    section = _section(unit)
+    own = dict(word.partition("=")[::2] for word in shlex.split(section.get("Environment", "")) if "=" in word)
+    program, *arguments = shlex.split(section.get("ExecStart", "")) or [""]
+    return Service(unit.name, [root + program, *arguments], {**environment, **own}, RestartRule.read(unit))
+
+
+class Services:
+    """All services of one instance."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._services = list(services)
+
+    def start(self) -> None:
+        """Start all of them."""
+        for service in self._services:
+            service.start()
+
+    def add(self, service: Service) -> None:
+        """Start a further one, unless one of its name is there: that one is started if it does not run."""
+        known = next((each for each in self._services if each.title == service.title), None)
+        if known is None:
+            self._services.append(service)
+        (known or service).start()
+
+    def collected(self, pid: int, code: int) -> None:
+        """Take note of a process that has ended."""
+        for service in self._services:
+            service.collected(pid, code)
+
+    def start_if_due(self) -> None:
+        """Start again those whose time has come."""
+        for service in self._services:
+            service.start_if_due()
+
+    def seconds_to_start(self) -> float | None:
+        """Return how long it is until one is to be started again; None if none is."""
+        return min(
+            (seconds for each in self._services if (seconds := each.seconds_to_start()) is not None), default=None
+        )
+
+    def stay_down(self) -> None:
+        """Never start any of them again."""
+        for service in self._services:
+            service.stay_down()
+
+    def kill(self) -> None:
+        """Kill their own processes, and nothing that those have started."""
+        for service in self._services:
+            service.kill()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
-IMAGE = "ami-0a35ac00000000001"
+IMAGE = "ami-0a35ac00000000001"  # runs the boot script
+STOCK_IMAGE = "ami-0a35ac00000000002"  # runs cloud-init, and what that has installed on the instance's own disk
 ROLE = "awsac-agent"  # also the name of its instance profile
 USER, ADMINISTRATOR = "user", "administrator"  # there is an administrator only where policies are enforced
 BUCKET = "awsac-sessions"

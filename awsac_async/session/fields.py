@@ -114,6 +114,9 @@ natural_number = integer(least=0, most=10**9, expected="0 or a positive integer"
 session_id = matching(_DOMAIN + "{3,255}", "a session ID like 081215_1646--eventgen--1816")
 job_user = matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", "the name of a user of the instance, like nobody")
 release_mount = matching("rw|ro", "rw or ro")
+bootstrap = matching(
+    f"{names.BOOTSTRAP_IMAGE}|{names.BOOTSTRAP_CLOUD_INIT}", f"{names.BOOTSTRAP_IMAGE} or {names.BOOTSTRAP_CLOUD_INIT}"
+)
 market = matching("on-demand|spot", "on-demand or spot")
 retries = integer(least=0, most=100, expected="a number from 0 to 100")
 endpoint_url = matching(r"https?://[A-Za-z0-9.\[][!-:<-~]{0,254}", "an address like https://s3.example.org")

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 
+from awsac_async.session import names
+
 # Every job is one record in the memory of the workstation, and 2500 of them are one page of a Select: a session of
 # this size is still listed in a minute. The largest sessions of 2008 had some hundred jobs.
 MAX_JOBS = 100_000
@@ -166,7 +168,8 @@ class StartInfo(JobSettings, Access):
 
     ``price_per_hour`` is in USD for one instance (None: to be asked of AWS). ``public_ip``: whether instances get a
     public address (None: as their subnet has it). ``status_store`` is None if it is to be found out what the account
-    may use.
+    may use. ``bootstrap`` is ``image`` or ``cloud-init``; ``agent_wheel`` the file of the wheel that is installed by
+    the latter, "" for none in particular.
     """
 
     instance_type: str
@@ -186,6 +189,8 @@ class StartInfo(JobSettings, Access):
     max_hours: float = 48.0
     price_per_hour: float | None = None
     status_store: StatusKind | None = None
+    bootstrap: str = names.BOOTSTRAP_IMAGE
+    agent_wheel: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,9 +210,10 @@ class SessionRecord(Access):
 
     ``ec2_reservation_id`` is "" until RunInstances has answered: such a session is *uncompleted* and ``start``
     continues it with the same ``client_token``. ``price_per_hour`` is that of one instance in USD, None if it was not
-    known at the start. The fields after it are what RunInstances is told, for further launches; ``root_device`` is the
-    device that is to be encrypted, or "". ``volumes``: whether it may have any that do not go with their instances by
-    themselves. ``Access`` is what the ini says of it.
+    known at the start. The fields after it are what RunInstances is told, for further launches: ``root_device`` is the
+    device that is to be encrypted, or ""; ``agent_package`` is what instances of a stock image install, a requirement
+    of pip or an address in S3; "" on an image of awsac. ``volumes``: whether it may have any that do not go with their
+    instances by themselves. ``Access`` is what the ini says of it.
     """
 
     session_id: str
@@ -236,3 +242,4 @@ class SessionRecord(Access):
     market: str = "on-demand"
     status_store: StatusKind = StatusKind.SIMPLEDB
     volumes: bool = True
+    agent_package: str = ""

@@ -21,6 +21,13 @@ SESSION_TAG = "awsac:session"
 # The launch index, in its session, of the first instance of a reservation; 0 where the tag is missing.
 FIRST_LAUNCH_INDEX_TAG = "awsac:first-launch-index"
 SNAPSHOT_TAG = "awsac:snapshot"
+# Of an image that awsac has made, and its snapshots: its name, and the version of the agent in it.
+IMAGE_TAG = "awsac:image"
+VERSION_TAG = "awsac:version"
+# Of these, and of the instance that became the image: the ID of their build.
+BUILDER_TAG = "awsac:builder"
+# Of a builder: hours after its boot at which it powers itself off.
+MAX_HOURS_TAG = "awsac:max-hours"
 NAME_TAG = "Name"
 # What is ours without being of a session: what ``awsac setup`` has made.
 SETUP_TAG = "awsac"
@@ -31,6 +38,13 @@ NO_SESSION = "000000_0000--plan--0000"
 # Never there: it is asked for to find out whether SimpleDB answers.
 STATUS_CHECK_DOMAIN = "awsac"
 DEFAULT_INSTANCE_PROFILE = "awsac-agent"
+
+# The distribution that instances install, and the values of ``bootstrap`` in session.ini.
+PACKAGE = "awsac_async"
+BOOTSTRAP_IMAGE, BOOTSTRAP_CLOUD_INIT = "image", "cloud-init"
+# User data that begin so hold the session string in the line that begins with the second.
+CLOUD_CONFIG = "#cloud-config"
+CLOUD_CONFIG_SESSION = "# awsac-session: "
 
 RESULTS_FILE = "results.tar.bz2"
 RESULTS_DIRECTORY = "results"
@@ -178,6 +192,21 @@ def agent_logs_prefix(session_id: str) -> str:
 def data_prefix(session_id: str) -> str:
     """Prefix of the session's input data (``start -d``)."""
     return internal_prefix(session_id) + "data/"
+
+
+# What a builder prints on its console, by which its end is known.
+BUILDER_READY = "awsac-clean: ready to become an image"
+BUILDER_FAILED = ("awsac-install: FAILED: ", "awsac-clean: FAILED: ")
+
+
+def image_wheel_key(build_id: str, wheel: str) -> str:
+    """Key of the wheel that a builder installs, until its image is made; belongs to no session."""
+    return f"awsac-images/{build_id}/{wheel}"
+
+
+def agent_wheel_key(session_id: str, wheel: str) -> str:
+    """Key of the wheel, by its file name, that instances of a stock image install."""
+    return f"{internal_prefix(session_id)}agent/{wheel}"
 
 
 def control_key(session_id: str) -> str:

@@ -205,7 +205,11 @@ def _right(actions: str, on: On | tuple[On, ...], why: str, verbs: str = "", *, 
 
 
 AGENT: Sequence[Right] = (
-    _right("s3:GetObject", OBJECTS, "the archive, input data, the control document, of a retry the launch document"),
+    _right(
+        "s3:GetObject",
+        OBJECTS,
+        "the archive, input data, the control document, of a retry the launch document, on a stock image the agent",
+    ),
     _right("s3:GetObject", RELEASES, "releases in S3"),
     _right("s3:PutObject", OBJECTS, "results, outputs, logs, manifests; the parts of a large object too"),
     _right(

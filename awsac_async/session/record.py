@@ -97,6 +97,7 @@ _OUR_KEYS: Mapping[str, tuple[Any, Callable[[str], Any]]] = {
     **{key: (getattr(Access, key), _or_nothing(reader)) for key, reader in fields.ACCESS.items()},
     "status_store": (StatusKind.SIMPLEDB, fields.status_store),
     "volumes": (True, fields.yes_or_no),
+    "agent_package": ("", _any_text),
 }
 _COLUMNS = {**_KEYS_2008, **{key: (key, reader) for key, (_, reader) in _OUR_KEYS.items()}}
 

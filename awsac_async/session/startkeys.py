@@ -238,4 +238,18 @@ KEYS: Mapping[str, Key] = {
         default="`when_required`",
         example="when_required",
     ),
+    "bootstrap": Key(
+        field="bootstrap",
+        read=fields.bootstrap,
+        meaning="where the agent comes from: `image`, the image has it, or `cloud-init`, a stock image installs it",
+        default=f"`{names.BOOTSTRAP_IMAGE}`",
+        example=names.BOOTSTRAP_IMAGE,
+    ),
+    "agent_wheel": Key(
+        field="agent_wheel",
+        read=matching(r"[!-~]+\.whl", "the name of a wheel of awsac without white space, like dist/awsac_async-….whl"),
+        meaning="with `bootstrap = cloud-init`: the wheel to install, its path beginning where the ini is",
+        default="this awsac: from PyPI, or as a wheel if it did not come from there",
+        example="awsac_async-0.1.0-py3-none-any.whl",
+    ),
 }

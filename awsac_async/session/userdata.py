@@ -1,7 +1,8 @@
 """The user data string: the one line by which every instance of a session learns where its session is.
 
 ``session_id;bucket;archive file name;cores per instance``, then fields of ours as ``key=value``, which an agent of
-2008 does not read. It is readable by every process on the instance: no secret may ever stand in it.
+2008 does not read. The user data are this string, or a cloud-config with it in a line of its own. They are readable by
+every process on the instance: no secret may ever stand there.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -51,7 +52,7 @@ def format_user_data(user_data: UserData) -> str:
 
 
 def parse_user_data(text: str, *, file: str = _FILE) -> UserData:
-    """Parse the string; fields it does not know are kept in ``extra``. Raises FormatError."""
+    """Parse the string, or a cloud-config that holds it; unknown fields are kept in ``extra``. Raises FormatError."""
     parts = [fields.without_space(part) for part in _line(text, file=file).split(";")]
     if len(parts) < len(_FIRST):
         expected = f"at least four fields, {';'.join(_FIRST)}"
@@ -156,6 +157,12 @@ def _line(text: str, *, file: str) -> str:
     if size > MAX_BYTES:
         raise FormatError(file=file, found=f"{size} bytes", expected=f"at most {MAX_BYTES}")
     lines = text.strip().splitlines()
+    if text.startswith(names.CLOUD_CONFIG):
+        mark = names.CLOUD_CONFIG_SESSION
+        lines = [line.removeprefix(mark) for line in lines if line.startswith(mark)]
+        if len(lines) != 1:
+            found = f"a cloud-config with {len(lines)} lines {mark.strip()!r}"
+            raise FormatError(file=file, found=found, expected="one such line, with the session string")
     if len(lines) != 1:
         raise FormatError(file=file, found=f"{len(lines)} lines", expected="exactly one line")
     return lines[0]

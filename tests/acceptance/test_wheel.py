@@ -90,7 +90,7 @@ def link_what_is_required(
 
 def test_the_wheel_holds_the_boot_files_the_page_and_the_type_marker_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    boot = {f"awsac_async/boot/{name}" for name in ("awsac-autorun", "awsac-deadline", "awsac-agent.service")}
+    boot = {f"awsac_async/boot/{file.name}" for file in (ROOT / "boot").iterdir() if file.is_file()}
     page = {f"awsac_async/client/report/template/report.{kind}" for kind in ("html", "css", "js")}
     assert boot | page | {"awsac_async/py.typed"} <= {*names}
     assert not [name for name in names if name.startswith(("tests/", "examples/", "docs/", "boot/"))]

@@ -17,7 +17,7 @@ import pytest
 from awsac_async.local.metadata import Facts, MetadataService
 
 BOOT = Path(__file__).parents[2] / "boot"
-SCRIPTS = (BOOT / "awsac-autorun", BOOT / "awsac-deadline")
+SCRIPTS = tuple(BOOT / f"awsac-{name}" for name in ("autorun", "deadline", "install", "clean"))
 SESSION = b"081215_1646--eventgen--1816;atlassessions;sessionarchive.tar.bz2;2"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 HOUR = 3600
@@ -155,6 +155,13 @@ def test_the_end_is_max_hours_after_the_boot_and_never_without_a_timer(machine: 
     assert gone == "systemctl stop awsac-deadline-default.timer"
 
 
+def test_the_end_is_found_in_a_cloud_config_too(machine: Start) -> None:
+    here = machine(b"#cloud-config\n# awsac-session: " + SESSION + b";max_hours=2.5\nruncmd:\n- a;b;c;7;max_hours=1\n")
+    here.booted(seconds_ago=HOUR)
+    here.run("awsac-deadline")
+    assert here.timers() == {"awsac-deadline": pytest.approx(1.5 * HOUR, abs=10)}
+
+
 def test_a_second_start_postpones_nothing(machine: Start) -> None:
     here = machine(SESSION + b";max_hours=3")
     here.booted(seconds_ago=0)
@@ -181,7 +188,10 @@ def test_a_session_that_says_no_time_ends_after_48_hours(machine: Start, more: b
     assert here.timers() == {"awsac-deadline": pytest.approx(47 * HOUR, abs=10)}
 
 
-@pytest.mark.parametrize("user_data", [None, b"#!/bin/sh\necho a;b;c;2", b"a;b;c", b"a;b;c;many", b"\x1f\x8b\x00;;;"])
+@pytest.mark.parametrize(
+    "user_data",
+    [None, b"#!/bin/sh\necho a;b;c;2", b"#cloud-config\na;b;c;2", b"a;b;c", b"a;b;c;many", b"\x1f\x8b\x00;;;"],
+)
 def test_a_machine_of_somebody_else_is_left_alone(machine: Start, user_data: bytes | None) -> None:
     here = machine(user_data)
     assert "is in no session" in here.run("awsac-deadline")

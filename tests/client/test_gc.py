@@ -358,3 +358,30 @@ async def test_cleanup_names_what_appears_after_it_has_deleted_all_and_keeps_the
         f"nothing is left of session {OVER}: looked for instances, volumes, objects and unfinished uploads "
         f"below s3://{BUCKET}/{OVER}/ and s3://{BUCKET}/awsac/{OVER}/, the domain {OVER}",
     ]
+
+
+async def test_the_builder_of_an_image_is_found_and_terminated_when_no_client_can_be_waiting_for_it(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {"awsac:builder": "b1", "awsac:max-hours": "0.0003"}
+    tags = [{"Key": key, "Value": value} for key, value in named.items()]
+    answer = account.ec2.run_instances(
+        ImageId="ami-0a35ac00000000002",
+        InstanceType="t3.small",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    instance_id = answer["Instances"][0]["InstanceId"]
+
+    async def found() -> list[client.Garbage]:
+        return [each for each in await client.find_garbage(older_than=AT_ONCE) if each.name == instance_id]
+
+    assert await found() == []
+    monkeypatch.setattr("awsac_async.client.gc.rules._IMAGE_OF_A_BUILDER", timedelta(seconds=-2))  # an hour and a half
+    (builder,) = await found()
+    assert (builder.kind.value, builder.session_id) == ("builder", "b1")
+    (collected,) = await client.collect_garbage([builder], older_than=AT_ONCE)
+    assert collected.deleted
+    state = account.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]["State"]
+    assert state["Name"] in {"shutting-down", "terminated"}

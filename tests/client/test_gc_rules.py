@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from awsac_async.client.gc.rules import YOUNGEST, GarbageKind, Owner, Resources, judged
+from awsac_async.client.gc.rules import YOUNGEST, GarbageKind, Owner, Resources, judged, judged_builder
+from awsac_async.cloud.builders import BuilderInfo
 from awsac_async.cloud.instances import InstanceInfo
 from awsac_async.cloud.unfinished import UnfinishedUpload
 from awsac_async.cloud.volumes import VolumeInfo
@@ -165,3 +166,17 @@ def test_garbage_says_since_when_it_is_there_and_what_it_has_cost() -> None:
     (found,) = judged(of_instance(age=4 * HOUR), SESSION, at=NOW, older_than=YOUNGEST)
     assert (found.name, found.session_id, found.since, found.cost) == ("i-1", ID, NOW - 4 * HOUR, 2.0)
     assert found.reason == "it is running, and its deadline was 2026-11-22T10:00:00Z"
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+@pytest.mark.parametrize(("hours", "age", "garbage"), [(0.5, 1.9, False), (0.5, 2.1, True), (None, 100, False)])
+def test_a_builder_is_nobodys_when_no_client_can_be_waiting_for_its_image(
+    state: str, hours: float | None, age: float, garbage: bool
+) -> None:
+    builder = BuilderInfo(
+        instance_id="i-1", build_id="b1", state=state, reason="", launched=NOW - age * HOUR, max_hours=hours
+    )
+    found = list(judged_builder(builder, at=NOW, older_than=YOUNGEST))
+    assert [(each.kind, each.name, each.session_id) for each in found] == [(GarbageKind.BUILDER, "i-1", "b1")] * garbage
+    gone = replace(builder, state="terminated", launched=NOW - 2 * DAY)
+    assert list(judged_builder(gone, at=NOW, older_than=YOUNGEST)) == []

@@ -15,6 +15,7 @@ from tests.conftest import Embedded
 from tests.waiting import looks
 
 IMAGE = "ami-0a35ac00000000001"
+STOCK = "ami-0a35ac00000000002"
 BOOT = Path(__file__).with_name("boot-user-data")
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .account import IMAGE, Account, error_code
+from .account import IMAGE, STOCK, Account, error_code
 
 LAUNCH: dict[str, Any] = {"ImageId": IMAGE, "InstanceType": "m5.large", "MinCount": 1, "MaxCount": 1}
 
@@ -106,13 +106,22 @@ def test_terminating_again_leaves_an_instance_terminated(any_account: Account) -
     assert error_code(any_account.ec2.terminate_instances, InstanceIds=["i-0"]) == "InvalidInstanceID.NotFound"
 
 
-def test_the_account_has_one_image_and_knows_the_cores_of_instance_types(any_account: Account) -> None:
+def test_the_account_has_two_images_and_knows_the_cores_of_instance_types(any_account: Account) -> None:
     images = any_account.ec2.describe_images(Owners=["123456789012"])["Images"]
-    assert [image["ImageId"] for image in images] == [IMAGE]
+    assert [image["ImageId"] for image in images] == [IMAGE, STOCK]
     assert any_account.ec2.describe_images()["Images"] == images
     (known,) = any_account.ec2.describe_instance_types(InstanceTypes=["c1.medium"])["InstanceTypes"]
     assert known["VCpuInfo"]["DefaultVCpus"] == 2
     assert error_code(any_account.ec2.describe_instance_types, InstanceTypes=["m5.tiny"]) == "InvalidInstanceType"
+
+
+def test_a_public_parameter_of_systems_manager_names_the_stock_image_and_others_are_not_there(
+    any_account: Account,
+) -> None:
+    instance_id = any_account.launch("", ImageId="resolve:ssm:/aws/service/debian/release/13/latest/amd64")
+    assert any_account.instance(instance_id)["ImageId"] == STOCK
+    any_account.terminate(instance_id)
+    assert error_code(any_account.launch, ImageId="resolve:ssm:/mine") == "InvalidParameterValue"
 
 
 def test_the_user_data_of_an_instance_can_be_described(any_account: Account) -> None:

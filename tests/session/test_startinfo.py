@@ -38,6 +38,7 @@ def test_without_our_keys_a_session_behaves_as_in_2008():
     assert (info.job_timeout, info.retries, info.job_user, info.release_mount) == (None, 0, "root", "rw")
     assert (info.public_ip, info.encrypted) == (None, True)
     assert info.status_store is None  # SimpleDB, if the account may use it
+    assert (info.bootstrap, info.agent_wheel) == ("image", "")
 
 
 def test_our_keys_are_read():
@@ -56,6 +57,8 @@ release_mount = ro
 public_ip = no
 encrypted = no
 status_store = s3
+bootstrap = cloud-init
+agent_wheel = dist/awsac_async-0.1.0-py3-none-any.whl
 """
     info = parse_startinfo(OF_2008 + ours, file="session.ini")
     assert (info.region, info.instance_profile, info.key_name) == ("eu-west-1", "cms", "mine")
@@ -64,6 +67,7 @@ status_store = s3
     assert (info.job_timeout, info.retries, info.job_user, info.release_mount) == (1800, 100, "cms-prod", "ro")
     assert (info.public_ip, info.encrypted) == (False, False)
     assert info.status_store is StatusKind.S3
+    assert (info.bootstrap, info.agent_wheel) == ("cloud-init", "dist/awsac_async-0.1.0-py3-none-any.whl")
 
 
 def test_white_space_inside_a_value_is_dropped():

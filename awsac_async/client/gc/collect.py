@@ -10,8 +10,9 @@ from datetime import timedelta
 
 from awsac_async.client.buckets import Remark
 from awsac_async.client.gc.account import Account
-from awsac_async.client.gc.rules import YOUNGEST, Garbage, GarbageKind, judged
+from awsac_async.client.gc.rules import YOUNGEST, Garbage, GarbageKind, judged, judged_builder
 from awsac_async.cloud.aws import Aws, connect
+from awsac_async.cloud.builders import Builders
 from awsac_async.cloud.clock import aws_time
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.simpledb import SimpleDbStatus
@@ -68,6 +69,8 @@ async def find_garbage(
             found.extend(judged(owned[session_id], owner, at=at, older_than=older_than))
 
         await for_each(owned, look, at_once=_AT_ONCE, name="judge a session")
+        for builder in await Builders(aws).of_all_builds():
+            found.extend(judged_builder(builder, at=at, older_than=older_than))
     return sorted(found, key=lambda each: (_ORDER.index(each.kind), each.session_id, each.name))
 
 
@@ -102,9 +105,7 @@ async def collect_garbage(
 
 async def _collect(aws: Aws, account: Account, found: Garbage, older_than: timedelta) -> Collection:
     try:
-        owner = await account.owner(found.session_id)
-        owned = await account.again(found, owner)
-        still = list(judged(owned, owner, at=await aws_time(aws), older_than=older_than))
+        still = await _again(aws, account, found, older_than)
         if still:
             await _delete(aws, found)
     except CloudError as error:
@@ -112,9 +113,19 @@ async def _collect(aws: Aws, account: Account, found: Garbage, older_than: timed
     return Collection(garbage=found, deleted=bool(still))
 
 
+async def _again(aws: Aws, account: Account, found: Garbage, older_than: timedelta) -> list[Garbage]:
+    """Judge one thing as it is now."""
+    if found.kind is GarbageKind.BUILDER:
+        at, builders = await aws_time(aws), await Builders(aws).of_build(found.session_id)
+        return [each for builder in builders for each in judged_builder(builder, at=at, older_than=older_than)]
+    owner = await account.owner(found.session_id)
+    owned = await account.again(found, owner)
+    return list(judged(owned, owner, at=await aws_time(aws), older_than=older_than))
+
+
 async def _delete(aws: Aws, found: Garbage) -> None:
     match found.kind:
-        case GarbageKind.INSTANCE:
+        case GarbageKind.INSTANCE | GarbageKind.BUILDER:
             await Instances(aws).terminate([found.name])
         case GarbageKind.VOLUME:
             await Volumes(aws).delete(found.name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from awsac_async.cloud.builders import BuilderInfo
 from awsac_async.cloud.instances import InstanceInfo
 from awsac_async.cloud.objects import address
 from awsac_async.cloud.unfinished import UnfinishedUpload
@@ -23,6 +24,7 @@ YOUNGEST = timedelta(minutes=10)  # what is younger may belong to something that
 _AFTER_DEADLINE = timedelta(hours=1)  # for the boot before the deadline is set, and the saving after it
 # A start uploads input data before it writes the session's file: no file of 5 TB takes longer than this.
 _UPLOAD_OF_A_START = timedelta(days=7)
+_IMAGE_OF_A_BUILDER = timedelta(hours=1.5)  # from its deadline on: a client waits for its image for an hour
 _ID_IN_USE = timedelta(days=2)  # an ID has the local time of some place, and its start may wait at its question
 
 
@@ -30,6 +32,7 @@ class GarbageKind(StrEnum):
     """What costs money, or one of the few domains that an account may have."""
 
     INSTANCE = "instance"
+    BUILDER = "builder"
     VOLUME = "volume"
     UPLOAD = "upload"
     DOMAIN = "domain"
@@ -39,9 +42,9 @@ class GarbageKind(StrEnum):
 class Garbage:
     """One thing that no living session owns.
 
-    ``name``: an ID, an address in S3, or the domain's name. ``reason``: why it is nobody's. ``since``: from when it is
-    there (UTC; of a domain None). ``cost``: USD so far, None if it is not owner. ``gib``: the size of a volume.
-    ``upload``: which of the uploads to that address.
+    ``name``: an ID, an address in S3, or the domain's name. ``session_id``: of a builder the ID of its build.
+    ``reason``: why it is nobody's. ``since``: from when it is there (UTC; of a domain None). ``cost``: USD so far, None
+    if it is not known. ``gib``: the size of a volume. ``upload``: which of the uploads to that address.
     """
 
     kind: GarbageKind
@@ -101,6 +104,20 @@ class Owner:
         """Whether it may have instances that EC2 does not show yet."""
         started = parse_time(self.record.started) if self.record else None
         return started is not None and at - started < YOUNGEST
+
+
+def judged_builder(builder: BuilderInfo, *, at: datetime, older_than: timedelta) -> Iterator[Garbage]:
+    """Yield a builder whose client cannot be waiting for it any more: with or without its image, that has ended it."""
+    hours = MAX_HOURS if builder.max_hours is None else builder.max_hours
+    end = builder.launched + timedelta(hours=hours) + _IMAGE_OF_A_BUILDER
+    if builder.live and builder.state != "shutting-down" and builder.launched <= at - older_than and at > end:
+        yield Garbage(
+            kind=GarbageKind.BUILDER,
+            name=builder.instance_id,
+            session_id=builder.build_id,
+            reason=f"it is {builder.state}, and whoever built an image with it is gone",
+            since=builder.launched,
+        )
 
 
 def judged(owned: Resources, owner: Owner, *, at: datetime, older_than: timedelta) -> Iterator[Garbage]:

@@ -10,16 +10,17 @@ import os
 import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from awsac_async.client.plan.scripts import check_scripts
+from awsac_async.client.wheel import AgentPackage, agent_package
 from awsac_async.session.archive import ArchiveContents, check_number_of_jobs, read_archive, read_scripts
 from awsac_async.session.errors import AwsacError, FormatError, InputError, ProblemsError
 from awsac_async.session.model import StartInfo
-from awsac_async.session.names import ARCHIVE_SUFFIX, JOBS_FILE, session_file
+from awsac_async.session.names import ARCHIVE_SUFFIX, BOOTSTRAP_CLOUD_INIT, JOBS_FILE, session_file
 from awsac_async.session.packing import write_archive
 from awsac_async.session.startinfo import read_startinfo
 
@@ -38,7 +39,8 @@ class DataFile:
 class Inputs:
     """The checked input of a start. ``digest`` is the same for the same ini, archive and data files.
 
-    ``archive`` is the file to be uploaded.
+    ``archive`` is the file to be uploaded. ``agent`` is what instances of a stock image install; None on an image of
+    awsac.
     """
 
     ini: Path
@@ -46,6 +48,7 @@ class Inputs:
     startinfo: StartInfo
     contents: ArchiveContents
     data: tuple[DataFile, ...]
+    agent: AgentPackage | None
     digest: str
 
 
@@ -61,6 +64,7 @@ class Reading:
     archive: str
     startinfo: StartInfo | None
     contents: ArchiveContents | None
+    agent: AgentPackage | None
     inputs: Inputs | None
     problems: tuple[AwsacError, ...]
     remarks: tuple[str, ...]
@@ -68,22 +72,22 @@ class Reading:
 
 @asynccontextmanager
 async def reading(*, ini: Path, archive: Path, data: Path | None = None) -> AsyncIterator[Reading]:
-    """Read and check everything; an archive made of a folder is there until the end."""
-    with _place_to_pack(archive) as made:
-        yield await asyncio.to_thread(_read, ini=ini, archive=archive, data=data, made=Path(made) if made else None)
+    """Read and check everything; an archive made of a folder, and a wheel that is made, are there until the end."""
+    with ExitStack() as stack:
+
+        def place() -> Path:
+            """Make a temporary folder: an archive and an image of awsac need none."""
+            made = tempfile.TemporaryDirectory(prefix="awsac-", ignore_cleanup_errors=True)
+            return Path(stack.enter_context(made))
+
+        yield await asyncio.to_thread(_read, ini=ini, archive=archive, data=data, place=place)
 
 
-def _place_to_pack(archive: Path) -> AbstractContextManager[str | None]:
-    """Return a temporary folder for what is made of a folder; an archive needs none."""
-    if not archive.is_dir():
-        return nullcontext()
-    return tempfile.TemporaryDirectory(prefix="awsac-", ignore_cleanup_errors=True)
-
-
-def _read(*, ini: Path, archive: Path, data: Path | None, made: Path | None) -> Reading:
+def _read(*, ini: Path, archive: Path, data: Path | None, place: Callable[[], Path]) -> Reading:
     problems = _Problems()
     startinfo = problems.of(lambda: read_startinfo(ini))
-    packed = problems.of(lambda: _archive_file(archive, made))
+    agent = problems.of(lambda: _agent(startinfo, ini, place)) if startinfo else None
+    packed = problems.of(lambda: _archive_file(archive, place))
     contents = problems.of(lambda: read_archive(packed, file=str(archive))) if packed else None
     if startinfo and contents:
         problems.of(lambda: check_number_of_jobs(contents, startinfo, file=str(archive)))
@@ -95,12 +99,15 @@ def _read(*, ini: Path, archive: Path, data: Path | None, made: Path | None) -> 
     inputs = None
     if not problems.found and startinfo and packed and contents and files is not None:
         digest = _digest(ini, packed, files)
-        inputs = Inputs(ini=ini, archive=packed, startinfo=startinfo, contents=contents, data=files, digest=digest)
+        inputs = Inputs(
+            ini=ini, archive=packed, startinfo=startinfo, contents=contents, data=files, agent=agent, digest=digest
+        )
     return Reading(
         ini=str(ini),
         archive=str(archive),
         startinfo=startinfo,
         contents=contents,
+        agent=agent,
         inputs=inputs,
         problems=tuple(problems.found),
         remarks=tuple(remarks),
@@ -124,12 +131,23 @@ class _Problems:
         return None
 
 
-def _archive_file(archive: Path, made: Path | None) -> Path:
-    """Return the archive, or the one that is made of a folder, in ``made``; raises InputError."""
+def _agent(startinfo: StartInfo, ini: Path, place: Callable[[], Path]) -> AgentPackage | None:
+    """Return what instances of a stock image install; None if the image has the agent. Raises InputError."""
+    wheel = startinfo.agent_wheel
+    if startinfo.bootstrap == BOOTSTRAP_CLOUD_INIT:
+        return agent_package(ini.parent / wheel if wheel else None, place)
+    if wheel:
+        expected = f"bootstrap = {BOOTSTRAP_CLOUD_INIT} with it: an image of awsac has its agent"
+        raise FormatError(file=str(ini), field="agent_wheel", found=wheel, expected=expected)
+    return None
+
+
+def _archive_file(archive: Path, place: Callable[[], Path]) -> Path:
+    """Return the archive, or the one that is made of a folder, in a folder of its own; raises InputError."""
     if not archive.exists():
         expected = "a session archive, or a folder to be packed into one"
         raise FormatError(file=str(archive), found="no such file or folder", expected=expected)
-    return _packed(archive, made) if made else archive
+    return _packed(archive, place()) if archive.is_dir() else archive
 
 
 def _packed(folder: Path, made: Path) -> Path:

@@ -40,7 +40,8 @@ class Plan:
     ``kept_volumes``: whether there may be volumes that do not go with their instances by themselves.
     ``price_per_hour`` is that of one instance, ``volumes_per_hour`` that of all volumes, in USD; None: not known.
     ``archives``: the releases in S3, each with its size in bytes as it is there; how large it is unpacked nobody knows.
-    ``shortened_from``: the hours of the deadline before it was shortened. ``remarks``: what is no problem, but should
+    ``shortened_from``: the hours of the deadline before it was shortened. ``agent``: what instances of a stock image
+    install, in words; "" if their image has it. ``remarks``: what is no problem, but should
     be known.
     """
 
@@ -67,6 +68,7 @@ class Plan:
     volumes_per_hour: float | None = None
     archives: tuple[tuple[str, int], ...] = ()
     shortened_from: float | None = None
+    agent: str = ""
     remarks: tuple[str, ...] = ()
 
     @property
@@ -179,7 +181,8 @@ async def make_plan(
     made = _assemble(startinfo, read.contents, facts, region=aws.region)
     if made is not None:
         remarks = (*read.remarks, *facts.remarks, *_network_remarks(startinfo))
-        made = replace(made, max_hours=deadline or made.max_hours, remarks=remarks)
+        agent = str(read.agent or "")
+        made = replace(made, max_hours=deadline or made.max_hours, agent=agent, remarks=remarks)
         if max_cost is not None and not launched:
             try:
                 made = _within(made, max_cost, shorten=shorten_deadline and deadline is None)

@@ -18,7 +18,14 @@ from awsac_async.cloud.objects import ObjectInfo, Upload
 from awsac_async.cloud.status import store_of
 from awsac_async.session.jobs import expand, launch_index_of
 from awsac_async.session.model import JobRecord, SessionRecord
-from awsac_async.session.names import InstancePaths, archive_key, data_prefix, prefixes, session_copy_key
+from awsac_async.session.names import (
+    InstancePaths,
+    agent_wheel_key,
+    archive_key,
+    data_prefix,
+    prefixes,
+    session_copy_key,
+)
 from awsac_async.session.record import format_record
 
 
@@ -69,15 +76,18 @@ class Preparation:
         sizes = await asyncio.to_thread(lambda: {key: path.stat().st_size for key, path in sources.items()})
         missing = [Upload(source=path, key=key) for key, path in sources.items() if there.get(key) != sizes[key]]
         await self._bucket.upload(missing, on_progress=lambda done: self._tell(events.Transferring(progress=done)))
-        key, *data = sources
+        key, data = next(iter(sources)), self._inputs.data
         size = sum(sizes.values())
         self._tell(events.Uploaded(bucket=self._record.bucket, archive_key=key, data_files=len(data), size=size))
 
     def _sources(self) -> dict[str, Path]:
         """Return the file of each key, the archive first."""
         session_id, data = self._record.session_id, data_prefix(self._record.session_id)
-        archive = {archive_key(session_id, self._inputs.archive.name): self._inputs.archive}
-        return archive | {data + each.name: each.path for each in self._inputs.data}
+        files = {archive_key(session_id, self._inputs.archive.name): self._inputs.archive}
+        files |= {data + each.name: each.path for each in self._inputs.data}
+        if self._inputs.agent and (wheel := self._inputs.agent.wheel):
+            files[agent_wheel_key(session_id, wheel.name)] = wheel
+        return files
 
     async def _stored(self) -> list[ObjectInfo]:
         return await session_objects(self._bucket, self._record.session_id)

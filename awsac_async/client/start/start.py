@@ -87,11 +87,13 @@ async def start(
             )
             if read.inputs is None:
                 raise ProblemsError(read.problems)
+            record = earlier or _new_record(read.inputs, plan, aws)
+            launch_of(record)  # if its user data are too large, that is known before anything is there
             on_event(events.Planned(plan=plan))
             start = _Start(
                 aws=aws,
                 inputs=read.inputs,
-                record=earlier or _new_record(read.inputs, plan, aws),
+                record=record,
                 continued=earlier is not None,
                 directory=session.parent if session else directory,
                 on_event=on_event,
@@ -148,6 +150,7 @@ def _new_record(inputs: Inputs, plan: Plan, aws: Aws) -> SessionRecord:
         status_store=plan.status_store,
         volumes=plan.kept_volumes,
         **info.access(),
+        agent_package=inputs.agent.for_session(info.bucket, session_id) if inputs.agent else "",
     )
 
 
