@@ -62,7 +62,8 @@ def test_ctrl_c_at_the_question_and_a_closed_terminal_remove_what_was_prepared(
         if line.startswith("domain:"):
             break
     starting.send_signal(number)
-    shown, said = starting.communicate(timeout=PATIENCE)
+    starting.wait(timeout=PATIENCE)  # communicate() would end its standard input, which may be seen before the signal
+    shown, said = starting.communicate()
 
     assert starting.returncode == 130
     assert shown == ""
