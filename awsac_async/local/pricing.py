@@ -23,6 +23,7 @@ ON_DEMAND: Mapping[str, str] = {
     "c1.xlarge": "0.52",
     "t2.micro": "0.0116",
     "t3.micro": "0.0104",
+    "t3.small": "0.0208",
     "m5.large": "0.096",
     "c5.large": "0.085",
     "c5.4xlarge": "0.68",
