@@ -12,6 +12,7 @@ import math
 import re
 import threading
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -89,6 +90,7 @@ class VolumeBackend(EC2Backend):
     def __init__(self, region_name: str, account_id: str) -> None:
         self.lock = threading.RLock()
         self.real = False
+        self._copying: Counter[str] = Counter()  # by volume: its snapshots that are being made
         super().__init__(region_name, account_id)
 
     def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
@@ -161,13 +163,14 @@ class VolumeBackend(EC2Backend):
         return super().describe_volumes(volume_ids, filters)
 
     def delete_volume(self, volume_id: str) -> Volume:
-        """Delete a volume and what it holds. It must be available."""
+        """Delete a volume and what it holds, once that is copied into its snapshots. It must be available."""
         with self.lock:
             volume = self.get_volume(volume_id)
             if volume.phase == "creating":
                 raise EC2ClientError("IncorrectState", f"The volume '{volume_id}' is 'creating'")
             deleted = super().delete_volume(volume_id)
-        if self.real:
+            copying = self._copying[volume_id]
+        if self.real and not copying:
             self.hardware.storage.delete(volume_id)
         return deleted
 
@@ -289,10 +292,20 @@ class VolumeBackend(EC2Backend):
         snapshot = super().create_snapshot(volume_id, description, owner_id, from_ami)
         if self.real:
             snapshot.status = "pending"
+            with self.lock:
+                self._copying[volume_id] += 1
             after(0, self._copy_volume, snapshot)
         return snapshot
 
     def _copy_volume(self, snapshot: Snapshot) -> None:
+        self._copy(snapshot)
+        with self.lock:
+            self._copying[snapshot.volume_id] -= 1
+            unused = not self._copying[snapshot.volume_id] and snapshot.volume_id not in self.volumes
+        if unused:
+            self.hardware.storage.delete(snapshot.volume_id)
+
+    def _copy(self, snapshot: Snapshot) -> None:
         try:
             self.hardware.storage.snapshot(snapshot.volume_id, snapshot.id)
         except (VolumeError, OSError):
@@ -300,6 +313,13 @@ class VolumeBackend(EC2Backend):
             snapshot.status = "error"
         else:
             after(self.hardware.settings.snapshot_delay, setattr, snapshot, "status", "completed")
+
+    def add_create_volume_permission(self, snapshot_id: str, user_ids: list[str], groups: list[str]) -> None:
+        """Share a snapshot; the key that EC2 has made for the account can be used by no other."""
+        if self.get_snapshot(snapshot_id).encrypted:
+            message = "Encrypted snapshots with EBS default key cannot be shared"
+            raise EC2ClientError("OperationNotPermitted", message)
+        super().add_create_volume_permission(snapshot_id, user_ids, groups)
 
     def delete_snapshot(self, snapshot_id: str) -> Snapshot:
         """Delete a snapshot and what it holds. Volumes made from it stay."""

@@ -83,6 +83,34 @@ def test_what_is_written_to_a_volume_is_on_a_volume_made_from_its_snapshot(accou
     assert cloud.status(account.cloud.directory).loop_devices == []
 
 
+def test_a_volume_may_be_deleted_while_its_snapshot_is_pending(account: Account) -> None:
+    volume_id = _create(account, Size=1)
+    snapshot_id = account.ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+    account.ec2.delete_volume(VolumeId=volume_id)
+    eventually(
+        lambda: account.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]["State"],
+        lambda state: state == "completed",
+    )
+    copy_id = _create(account, SnapshotId=snapshot_id)
+    eventually(lambda: [path.name for path in _kept(account, "volumes")], lambda names: names == [copy_id])
+    account.ec2.delete_volume(VolumeId=copy_id)
+    account.ec2.delete_snapshot(SnapshotId=snapshot_id)
+
+
+def test_a_snapshot_that_is_encrypted_with_the_accounts_own_key_cannot_be_shared(account: Account) -> None:
+    volumes = [_create(account, Size=1, Encrypted=encrypted) for encrypted in (True, False)]
+    kept, shared = (_snapshot(account, volume_id) for volume_id in volumes)
+    options = {"Attribute": "createVolumePermission", "OperationType": "add", "UserIds": ["111122223333"]}
+    refused = error_code(account.ec2.modify_snapshot_attribute, SnapshotId=kept, **options)
+    account.ec2.modify_snapshot_attribute(SnapshotId=shared, **options)
+    found = account.ec2.describe_snapshot_attribute(SnapshotId=shared, Attribute="createVolumePermission")
+    for volume_id, snapshot_id in zip(volumes, (kept, shared), strict=True):
+        account.ec2.delete_volume(VolumeId=volume_id)
+        account.ec2.delete_snapshot(SnapshotId=snapshot_id)
+    assert refused == "OperationNotPermitted"
+    assert [each["UserId"] for each in found["CreateVolumePermissions"]] == ["111122223333"]
+
+
 def test_an_imported_folder_is_a_snapshot(account: Account, tmp_path: Path) -> None:
     (tmp_path / "release" / "bin").mkdir(parents=True)
     (tmp_path / "release" / "bin" / "tool").write_text("#!/bin/sh\necho the tool runs\n")
