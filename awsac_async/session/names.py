@@ -37,6 +37,9 @@ ANY_SESSION = "??????_????--*"
 NO_SESSION = "000000_0000--plan--0000"
 # Never there: it is asked for to find out whether SimpleDB answers.
 STATUS_CHECK_DOMAIN = "awsac"
+# Of a snapshot that `awsac release build` made: the name of the release, and the version of awsac.
+RELEASE_TAG = "awsac:release"
+VERSION_TAG = "awsac:version"
 DEFAULT_INSTANCE_PROFILE = "awsac-agent"
 
 # The distribution that instances install, and the values of ``bootstrap`` in session.ini.
@@ -69,6 +72,10 @@ X_ATTEMPT = "x_attempt"
 X_LOG, LOG_PACKED = "x_log", "packed"
 # At which byte of the job's log that packed output begins: those of earlier launches are before it.
 X_LOG_BEGIN = "x_log_begin"
+# What a job that ended well has made of its release: the ID of a snapshot, or the address of an archive.
+X_SNAPSHOT = "x_snapshot"
+X_ARCHIVE = "x_archive"
+PRODUCTS = frozenset({X_SNAPSHOT, X_ARCHIVE})
 # How many seconds a job spent in each part of its life: attribute x_seconds_<part>.
 PARTS = ("boot", "fetch", "provide", "queue", "run", "save")
 
@@ -94,6 +101,15 @@ REQUEST_CHECKSUM_CALCULATION = "request_checksum_calculation"
 USER_DATA_STATUS = "status"
 # Which launch of the session the instance belongs to: 2, 3 … for those of ``retry``; the first is not said.
 USER_DATA_LAUNCH = "launch"
+
+# What the session's only job makes: a release, by its name, on an empty volume of so many GiB with this file system; or
+# an archive of its release, at this address.
+USER_DATA_BUILD_NAME = "build_name"
+USER_DATA_BUILD_SIZE = "build_size"
+USER_DATA_BUILD_FS = "build_fs"
+USER_DATA_PACK_TO = "pack_to"
+# The release that is being built, where others have the ID of a snapshot.
+NEW_RELEASE = "new"
 
 
 def setup_policy(bucket: str) -> str:

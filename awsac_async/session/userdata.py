@@ -14,6 +14,7 @@ from awsac_async.session.durations import format_seconds, parse_duration, parse_
 from awsac_async.session.errors import FormatError
 from awsac_async.session.launches import FIRST_RETRY
 from awsac_async.session.model import Access, JobSettings, StartInfo, StatusKind, UserData
+from awsac_async.session.purpose import read_purpose
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html: 16 KB, before base64.
 MAX_BYTES = 16 * 1024
@@ -100,6 +101,7 @@ def _access(user_data: UserData, key: str) -> str | None:
 def check_fields(user_data: UserData) -> None:
     """Raise FormatError if one of our fields cannot be read; the readers below then take it for missing."""
     read_settings(user_data)
+    read_purpose(user_data)
     for key, reader in {**_NUMBERS, **fields.ACCESS, names.USER_DATA_STATUS: fields.status_store}.items():
         if key in user_data.extra:
             fields.read_field(reader, user_data.extra[key], file=_FILE, field=key)
