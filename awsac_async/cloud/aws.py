@@ -78,22 +78,24 @@ class Aws:
         self.attempts = _attempts(session)
         self._credentials = Credentials(session)
         self._clients_session: Any = None
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, bool], Any] = {}
         self._making = asyncio.Lock()
 
-    async def client(self, service: str, *, region: str | None = None) -> Any:
+    async def client(self, service: str, *, region: str | None = None, repeats: bool = True) -> Any:
         """Return the run's client of a service (``ec2``, ``s3``, ``sdb`` …); the first call makes it.
 
-        ``region`` is for a service that has all regions' facts in one.
+        ``region`` is for a service that has all regions' facts in one. Without ``repeats`` it is one of its own, that
+        makes each call once: for calls that would do twice what is to be done once.
 
         Raises:
             CloudError: EC2's endpoint is not one of AWS, and the service, other than S3, would be AWS's.
         """
         async with self._making:
-            if service not in self._clients:
+            if (service, repeats) not in self._clients:
                 with translated("connect to", service):
-                    self._clients[service] = await self._make(service, region or self.region)
-            return self._clients[service]
+                    made = await self._make(service, region or self.region, self.attempts if repeats else 1)
+                self._clients[service, repeats] = made
+            return self._clients[service, repeats]
 
     def at_end(self, clear_up: Callable[[], None]) -> None:
         """Have this called when the connection ends."""
@@ -143,7 +145,7 @@ class Aws:
         wanted += [s3.get(f"use_{kind}_endpoint") for kind in ("dualstack", "accelerate")]
         return any(wanted)
 
-    async def _make(self, service: str, region: str) -> Any:
+    async def _make(self, service: str, region: str, attempts: int) -> Any:
         if service != "s3" and not self.beside_ec2(service):
             cause = "EC2 is another cloud's here, about which AWS knows nothing, and no endpoint is named beside it"
             raise CloudError("connect to", service, cause)
@@ -159,7 +161,7 @@ class Aws:
             endpoint_url=endpoint_url,
             # Where there is no TLS, there is nothing to verify: each client would read all certificates for it.
             verify=False if endpoint_url and endpoint_url.startswith("http:") else None,
-            config=self._config(endpoint_url),
+            config=self._config(endpoint_url, attempts),
         )
         try:
             client = await self._stack.enter_async_context(making)
@@ -215,13 +217,13 @@ class Aws:
         ec2 = self.endpoint_of("ec2")
         return ec2 is None or is_aws(ec2) or self.endpoint_of(service) is not None
 
-    def _config(self, endpoint_url: str | None) -> Any:
+    def _config(self, endpoint_url: str | None, attempts: int) -> Any:
         from botocore.config import Config  # as above
 
         # "standard", not "adaptive": the adaptive mode slows down the whole client when one operation is throttled,
         # so that a throttled status write could hold up TerminateInstances.
         return Config(
-            retries={"mode": "standard", "total_max_attempts": self.attempts},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             user_agent_extra=USER_AGENT,

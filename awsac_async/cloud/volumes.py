@@ -1,11 +1,11 @@
-"""EBS volumes made from snapshots: create, attach, detach, delete, each of them safe to repeat.
+"""EBS volumes, made from snapshots or empty: create, attach, detach, delete, each of them safe to repeat.
 
 Owns every EC2 call on snapshots and volumes. Waits through one shared poll (``volumewaits``), and bears EC2's eventual
 consistency: what was just made may not be seen for a while, and what is not there any more is gone as wished.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -96,18 +96,28 @@ class Volumes:
 
         ``encrypted``: also if the snapshot is not, with the account's key for EBS.
         """
-        ec2 = await self._aws.client("ec2")
         tags = {SESSION_TAG: session_id, SNAPSHOT_TAG: snapshot_id, NAME_TAG: f"awsac {session_id} {instance_id}"}
-        with translated("CreateVolume", snapshot_id):
+        return await self._create(
+            snapshot_id, tags, encrypted, SnapshotId=snapshot_id, AvailabilityZone=zone, ClientToken=client_token
+        )
+
+    async def create_empty(
+        self, *, gib: int, zone: str, client_token: str, session_id: str, instance_id: str, encrypted: bool
+    ) -> str:
+        """Start to make a volume of so many GiB with nothing on it, and return its ID, as ``create`` does."""
+        tags = {SESSION_TAG: session_id, NAME_TAG: f"awsac {session_id} {instance_id}"}
+        return await self._create(
+            f"{gib} GiB", tags, encrypted, Size=gib, AvailabilityZone=zone, ClientToken=client_token
+        )
+
+    async def _create(self, what: str, tags: Mapping[str, str], encrypted: bool, **options: Any) -> str:
+        ec2 = await self._aws.client("ec2")
+        with translated("CreateVolume", what):
             volume = await ec2.create_volume(
-                SnapshotId=snapshot_id,
-                AvailabilityZone=zone,
                 VolumeType=RELEASE_VOLUME_TYPE,
-                ClientToken=client_token,
+                TagSpecifications=[tag_specification("volume", tags)],
                 **({"Encrypted": True} if encrypted else {}),
-                TagSpecifications=[
-                    {"ResourceType": "volume", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
-                ],
+                **options,
             )
         volume_id = str(volume["VolumeId"])
         self.expect(volume_id)
@@ -242,6 +252,11 @@ class Volumes:
 
 async def _until_settled(call: Callable[[], Awaitable[None]], *, again: Callable[[Exception], bool]) -> None:
     await retried(call, again=again, within=_SETTLED_WITHIN)
+
+
+def tag_specification(kind: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return the tags that a resource of a kind is to be made with, as EC2 reads them."""
+    return {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
 def _has_code(*codes: str) -> Callable[[Exception], bool]:
