@@ -14,6 +14,7 @@ from awsac_async.agent.devices import Devices
 from awsac_async.agent.launch import OwnLaunch, first_launch
 from awsac_async.agent.logs import LogShipper
 from awsac_async.agent.metadata import Instance
+from awsac_async.agent.release import Building
 from awsac_async.agent.releases import Place, Releases
 from awsac_async.agent.reporter import StatusReporter
 from awsac_async.agent.results import Saver
@@ -22,10 +23,13 @@ from awsac_async.agent.stopping import Stop
 from awsac_async.agent.timings import uptime
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.snapshots import Snapshots
 from awsac_async.cloud.status import StatusStore, status_store
 from awsac_async.cloud.volumes import Volumes
+from awsac_async.session.errors import FormatError
 from awsac_async.session.model import Job, JobRecord, JobState, UserData
 from awsac_async.session.names import InstancePaths
+from awsac_async.session.purpose import Build, Purpose, read_purpose
 from awsac_async.session.statusdocs import StatusWriter
 from awsac_async.session.userdata import launch_number, status_kind
 
@@ -60,6 +64,7 @@ class Agent:
     def __post_init__(self) -> None:
         session_id = self.user_data.session_id
         self.launch: OwnLaunch | None = first_launch(self.user_data, self.instance.launch_index)
+        self.purpose = self._purpose()
         self.state = State(directory=self.paths.state)
         self.bucket = Bucket(self.aws, self.user_data.bucket)
         kind = status_kind(self.user_data)
@@ -67,12 +72,26 @@ class Agent:
         self.reporter = StatusReporter(self.store, by=self.status_writer, on_end_written=self.state.keep_told)
         # Before the machine's end there must be time to say what was not saved, and to send the log.
         left = self.deadline.left() - _LEAVING_SHARE * self.deadline.warning()
-        saved_until = asyncio.get_running_loop().time() + left
-        self.saver = Saver(
-            bucket=self.bucket, session_id=session_id, deadline=saved_until, on_manifest=self.state.keep_manifest
-        )
+        self._saved_until = asyncio.get_running_loop().time() + left
+        self.saver = self.saver_in(self.bucket.name)
         self.logs = LogShipper(self.bucket, self.paths.state / "logs")
         self.stop.tell(self._hurry)
+
+    def _purpose(self) -> Purpose | None:
+        """What the session is for; what cannot be read of it, the phase ``check`` refuses."""
+        try:
+            return read_purpose(self.user_data)
+        except FormatError:
+            return None
+
+    def saver_in(self, bucket: str) -> Saver:
+        """Return what saves into a bucket, as long as there is time."""
+        return Saver(
+            bucket=Bucket(self.aws, bucket),
+            session_id=self.user_data.session_id,
+            deadline=self._saved_until,
+            on_manifest=self.state.keep_manifest,
+        )
 
     def _hurry(self) -> None:
         """The instance is being taken away; for any other reason to stop, saving has the time it always has."""
@@ -108,6 +127,9 @@ class Agent:
             bucket=partial(Bucket, self.aws),
             release_mount=release_mount,
             encrypted=encrypted,
+            building=Building(build=self.purpose, snapshots=Snapshots(self.aws))
+            if isinstance(self.purpose, Build)
+            else None,
         )
         self.releases = Releases(place, needed)
         return self.releases

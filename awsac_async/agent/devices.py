@@ -70,6 +70,15 @@ class Devices:
             return await asyncio.to_thread(mounts.link, device, target, read_only=read_only)
         return await mounts.mount(device, target, read_only=read_only)
 
+    async def format(self, device: Path, file_system: str, *, label: str) -> None:
+        """Make an empty file system (``ext4`` or ``xfs``) on ``device``; a directory needs none.
+
+        Raises:
+            ToolError: it could not be made, or somebody else has the device.
+        """
+        if await asyncio.to_thread(device.is_block_device):
+            await mounts.make_file_system(device, file_system, label=label)
+
     async def mounted(self, target: Path) -> bool:
         """Whether something was made to appear at ``target``."""
         return await asyncio.to_thread(mounts.shows, target)

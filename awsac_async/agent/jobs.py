@@ -24,7 +24,7 @@ from awsac_async.agent.stopping import Stop, StoppedError
 from awsac_async.agent.timings import Timings, uptime
 from awsac_async.agent.workplace import Workplace
 from awsac_async.session.model import Job, JobState
-from awsac_async.session.names import LOG_PACKED, X_LOG, X_LOG_BEGIN, job_log_prefix
+from awsac_async.session.names import LOG_PACKED, PRODUCTS, X_LOG, X_LOG_BEGIN, job_log_prefix
 from awsac_async.session.times import now
 from awsac_async.session.timings import read_attempt, timing_attributes
 
@@ -127,6 +127,8 @@ class _JobRun:
                 if not await self._another(code):
                     break
                 await self._next_attempt()
+            if code == 0 and not self._end:
+                await self._make_product()
         except (NotRunError, ReleaseError, DataError) as error:
             self._end = End(state=JobState.FAILED, reason=str(error))
         except StoppedError as stopped:
@@ -135,6 +137,14 @@ class _JobRun:
         if self._ran:
             reason = self._end.reason if self._end else ""
             self.update(state=JobState.WAITFORSAVE, run_end=now(), return_code=code, reason=reason)
+
+    async def _make_product(self) -> None:
+        """Make of its release what the session is for, before the release goes."""
+        if self._place.product is None or self._needs is None or PRODUCTS & self._record.extra.keys():
+            return
+        made = await self._place.product(self._needs, self._stop)
+        self._record = replace(self._record, extra={**self._record.extra, **made})
+        self.update()  # kept before anything of the release goes: nobody makes it again of what is left
 
     async def _make_attempt(self) -> int:
         """Adopt the attempt, or start it when what it needs is there; returns its exit code."""

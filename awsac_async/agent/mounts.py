@@ -1,6 +1,7 @@
 """Three ways for a volume to become a directory: mounted, bound, linked; and its way back.
 
-Owns every mount and unmount of the agent. Looks at a file system before it is mounted, and never repairs one.
+Owns every mount and unmount of the agent, and the making of file systems. Looks at one before it is mounted, and never
+repairs one.
 """
 
 import asyncio
@@ -17,6 +18,13 @@ _UNMOUNT_SECONDS = 15.0
 _EXT_STATE, _EXT_ERRORS = 1024 + 0x3A, 0x2
 
 
+# How an empty file system is made, without a question, and which option gives its label of how many bytes at most.
+_MAKE = {
+    "ext4": (["mkfs.ext4", "-q", "-F", "-m", "0", "-L"], 16),
+    "xfs": (["mkfs.xfs", "-q", "-f", "-L"], 12),
+}
+
+
 class DeviceError(Exception):
     """A volume's device is not there, is another volume's, or holds nothing that can be mounted."""
 
@@ -27,6 +35,16 @@ class MountKind(Enum):
     DEVICE = "block device mounted"
     BIND = "directory bound"
     LINK = "directory linked"
+
+
+async def make_file_system(device: Path, kind: str, *, label: str) -> None:
+    """Make an empty file system on a block device, whatever is on it; of the label as much as it takes.
+
+    Raises:
+        ToolError: it could not be made, or the device is in use.
+    """
+    command, most = _MAKE[kind]
+    await run_tool(*command, label[:most], str(device))
 
 
 async def mount(device: Path, target: Path, *, read_only: bool) -> MountKind:

@@ -1,4 +1,6 @@
-"""What a job left, as the bytes of a ``.tar.bz2`` that are made while they are sent: packing needs no free disk.
+"""What a job left as the bytes of a ``.tar.bz2``, and a release as those of a ``.tar.zst``, made while they are sent.
+
+Packing needs no free disk.
 
 Owns what becomes of a folder or a file that changes, shrinks or vanishes while it is packed: an archive is always
 whole, and what is missing in it is said. Everything here blocks, and is for threads; a block at a time is in memory.
@@ -7,13 +9,15 @@ whole, and what is missing in it is said. Everything here blocks, and is for thr
 import bz2
 import os
 import stat
+import sys
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from awsac_async.cloud.uploads import reading
+from awsac_async.session.errors import InputError
 
 _BLOCK = 1 << 20  # bytes; a tenth of a second of bzip2
 _MOST_REMARK = 200  # characters: a reason has a thousand in SimpleDB
@@ -58,6 +62,32 @@ def packed_directory(directory: Path, name: str, remarks: Remarks) -> Iterator[b
     return _compressed(block for path, inner in _walk(directory, name, remarks) for block in _one(path, inner, remarks))
 
 
+def packed_tree(directory: Path, remarks: Remarks) -> Iterator[bytes]:
+    """Yield an archive of all that is in a folder, by ``zstd`` and with a checksum; hard links stay links as well.
+
+    Raises:
+        InputError: something could not be packed as it was, after all the rest: a release is whole, or none.
+    """
+    yield from _compressed(_tree(directory, remarks), _zstd())
+    if remarks.names:
+        raise InputError(str(remarks))
+
+
+def _tree(directory: Path, remarks: Remarks) -> Iterator[bytes]:
+    names: dict[tuple[int, int], str] = {}  # by inode: under which name it is packed already
+    for path, inner in _walk(directory, ".", remarks):
+        status = os.lstat(path)
+        inode = status.st_dev, status.st_ino
+        if status.st_nlink > 1 and inode in names:
+            info = tarfile.TarInfo(inner)
+            info.type, info.linkname = tarfile.LNKTYPE, names[inode]
+            yield _header(info, status)
+            continue
+        if stat.S_ISREG(status.st_mode):
+            names[inode] = inner
+        yield from _one(path, inner, remarks)
+
+
 def size_of_tree(path: Path) -> int:
     """Return about how many bytes a file or a folder has, links not followed; 0 for what is not there."""
     inside = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)  # noqa: PTH118  many
@@ -71,8 +101,22 @@ def _size(path: str) -> int:
         return 0
 
 
-def _compressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    compressor = bz2.BZ2Compressor()
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+def _zstd() -> _Compressor:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd.ZstdCompressor(options={zstd.CompressionParameter.checksum_flag: 1})
+
+
+def _compressed(blocks: Iterator[bytes], compressor: _Compressor | None = None) -> Iterator[bytes]:
+    compressor = compressor or bz2.BZ2Compressor()
     for block in blocks:
         yield compressor.compress(block)  # often nothing: who reads this may then stop
     yield compressor.compress(_END_OF_ARCHIVE) + compressor.flush()

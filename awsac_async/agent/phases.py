@@ -15,6 +15,7 @@ from awsac_async.agent.context import Agent
 from awsac_async.agent.data import DataError, fetch_data
 from awsac_async.agent.jobs import run_job, runs_or_will
 from awsac_async.agent.logfiles import LogFile
+from awsac_async.agent.products import Product, archive_in, snapshot_of
 from awsac_async.agent.releases import Releases
 from awsac_async.agent.shield import shield_metadata
 from awsac_async.agent.state import KeptJob
@@ -22,12 +23,15 @@ from awsac_async.agent.timings import uptime
 from awsac_async.agent.watching import watching
 from awsac_async.agent.workplace import Workplace
 from awsac_async.session.archive import unpack
+from awsac_async.session.errors import FormatError
 from awsac_async.session.jobs import expand, read_jobs, shown_numbers
 from awsac_async.session.model import Job, JobSettings, JobState
-from awsac_async.session.names import AGENT_LOG_FILE, agent_log_prefix
+from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, NEW_RELEASE, agent_log_prefix
+from awsac_async.session.purpose import Build, PackTo, Purpose
 from awsac_async.session.releases import need_volumes
 from awsac_async.session.timings import timing_attributes
 from awsac_async.session.userdata import check_fields, number_of_data, read_settings
+from awsac_async.session.wording import counted
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +74,7 @@ async def unpack_archive(agent: Agent) -> None:
 
 async def select(agent: Agent) -> None:
     """Find out which jobs are this instance's and how they stand, and say so."""
-    jobs = expand(await asyncio.to_thread(read_jobs, agent.jobs_file))
+    jobs = _fit_for(agent.purpose, expand(await asyncio.to_thread(read_jobs, agent.jobs_file)))
     agent.n_jobs, agent.jobs = len(jobs), agent.known_launch.own(jobs)
     began = _seconds_to_begin(agent)
     for job in agent.jobs:
@@ -82,6 +86,16 @@ async def select(agent: Agent) -> None:
         else:
             agent.reporter.report(kept.record)
     _log.info("jobs of this instance: %s of %d", shown_numbers([job.number for job in agent.jobs]), agent.n_jobs)
+
+
+def _fit_for(purpose: Purpose | None, jobs: list[Job]) -> list[Job]:
+    """Return the jobs with the releases that they get; raises FormatError if it is not one job that makes one thing."""
+    if purpose is None:
+        return jobs
+    if len(jobs) != 1:
+        expected = "one, in a session that makes a release"
+        raise FormatError(file=JOBS_FILE, found=counted(len(jobs), "job"), expected=expected)
+    return [replace(jobs[0], release=NEW_RELEASE)] if isinstance(purpose, Build) else jobs
 
 
 def _new(agent: Agent, job: Job, began: Mapping[str, float]) -> KeptJob:
@@ -173,4 +187,14 @@ def _workplace(
         data=data,
         logs=agent.logs,
         saver=agent.saver,
+        product=_product(agent, releases),
     )
+
+
+def _product(agent: Agent, releases: Releases) -> Product | None:
+    match agent.purpose:
+        case Build():
+            return snapshot_of(releases)
+        case PackTo(archive=archive):
+            return archive_in(archive, releases=releases, saver=agent.saver_in(archive.bucket))
+    return None

@@ -20,8 +20,10 @@ from awsac_async.agent.mounts import DeviceError, MountKind
 from awsac_async.agent.process import ToolError
 from awsac_async.agent.volumerecord import Stage, VolumeRecord
 from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.snapshots import Snapshots
 from awsac_async.cloud.volumes import VolumeInfo, Volumes
 from awsac_async.session.errors import AttachmentLimitError, CloudError, DeviceNameInUseError
+from awsac_async.session.purpose import Build
 
 _FETCHED_AT_ONCE = 2  # releases from S3: each has 24 MiB on the way, and they share one line
 
@@ -41,12 +43,20 @@ class Provided:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Building:
+    """What is built on this instance, and where snapshots are made of it."""
+
+    build: Build
+    snapshots: Snapshots
+
+
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """What all releases of an instance share.
 
     ``directory`` holds a folder and a record for each of them, and outlives the agent. ``bucket`` opens a bucket by its
     name. ``release_mount`` is ``rw`` or ``ro``; ``encrypted``: volumes are, whatever their snapshots are. ``fetching``
-    is held while a release is fetched from S3, which takes memory.
+    is held while a release is fetched from S3, which takes memory. ``building`` is there if a release is built here.
     """
 
     session_id: str
@@ -57,6 +67,7 @@ class Place:
     bucket: Callable[[str], Bucket]
     release_mount: str = "rw"
     encrypted: bool = False
+    building: Building | None = None
     names: DeviceNames = field(default_factory=DeviceNames)
     fetching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FETCHED_AT_ONCE))
 
@@ -125,22 +136,30 @@ class Release:
         return self._record.volume_id
 
     async def _create(self) -> None:
-        place = self._place
         await self._keep(self._record.creating())
         try:
-            volume_id = await place.volumes.create(
-                snapshot_id=self.snapshot_id,
-                zone=place.instance.zone,
-                client_token=self._record.client_token(place.session_id, place.instance.instance_id, self.snapshot_id),
-                session_id=place.session_id,
-                instance_id=place.instance.instance_id,
-                encrypted=place.encrypted,
-            )
+            volume_id = await self._ask_for_volume()
         except CloudError as error:
             if not error.temporary:  # else it may have been made, and only the answer was lost
                 await self._keep(self._record.refused())
             raise
         await self._keep(self._record.created(volume_id))
+
+    async def _ask_for_volume(self) -> str:
+        """Ask EC2 for the volume, and return its ID: the same one, however often it is asked for."""
+        place = self._place
+        return await place.volumes.create(
+            snapshot_id=self.snapshot_id,
+            zone=place.instance.zone,
+            client_token=self._client_token(),
+            session_id=place.session_id,
+            instance_id=place.instance.instance_id,
+            encrypted=place.encrypted,
+        )
+
+    def _client_token(self) -> str:
+        place = self._place
+        return self._record.client_token(place.session_id, place.instance.instance_id, self.snapshot_id)
 
     async def _attach(self, volume_id: str) -> None:
         """Attach the volume; if the instance holds as many as it can, as soon as another one of ours has gone."""
@@ -191,8 +210,12 @@ class Release:
         devices, read_only = self._place.devices, self._place.release_mount == "ro"
         with self._step(f"find the device of {volume_id}"):
             device = await devices.find(volume_id, self._device_name)
+        await self._prepare(device, volume_id)
         with self._step(f"mount {device} on {self._directory}, {self._place.release_mount}"):
             return await devices.mount(device, self._directory, read_only=read_only)
+
+    async def _prepare(self, device: Path, volume_id: str) -> None:
+        """Do with the device what has to be done before it can be mounted: with that of a snapshot nothing."""
 
     # --- removing ---
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from awsac_async.agent.log import describe
 from awsac_async.agent.mounts import DeviceError
+from awsac_async.agent.newrelease import NewRelease
 from awsac_async.agent.process import ToolError
 from awsac_async.agent.release import Place, Provided, Release
 from awsac_async.agent.treerecord import TreeRecord, read_tree_records
@@ -46,7 +47,8 @@ class Releases:
         """
         self._place = place
         self._users = Counter(name for name in needed if name)
-        self._volumes = {name: Release(place, name) for name in self._users if is_snapshot(name)}
+        self._new = NewRelease(place, place.building) if place.building else None
+        self._volumes = {name: self._volume(name) for name in self._users if is_snapshot(name)}
         self._trees = {
             name: UnpackedRelease(place, archive) for name in self._users if (archive := archive_of(name)) is not None
         }
@@ -99,6 +101,25 @@ class Releases:
             for name, release in self._releases().items():
                 group.create_task(release.remove(), name=f"remove {name}")
 
+    def _volume(self, name: str) -> Release:
+        return self._new if self._new and name == self._new.name else Release(self._place, name)
+
+    async def snapshot(self) -> str:
+        """Make the snapshot of the release that is built here, whose job has ended, and return its ID.
+
+        Raises:
+            ReleaseError: there will be none, and why.
+        """
+        if self._new is None:
+            raise ReleaseError("no release is built here")
+        try:
+            if made := await self._new.made():
+                return made
+            await self.ready(self._new.name)
+            return await self._new.snapshot()
+        except (CloudError, ToolError, OSError) as error:
+            raise ReleaseError(f"no snapshot of the release could be made: {error}") from error
+
     def _releases(self) -> Mapping[str, "Release | UnpackedRelease"]:
         return {**self._volumes, **self._trees}
 
@@ -134,7 +155,7 @@ class Releases:
 
     async def _inherit(self, records: dict[str, VolumeRecord], attached: dict[str, VolumeInfo]) -> None:
         for snapshot, record in records.items():
-            release = self._volumes.setdefault(snapshot, Release(self._place, snapshot))
+            release = self._volumes.setdefault(snapshot, self._volume(snapshot))
             await release.inherit(record, attached.get(record.volume_id))
 
     async def _inherit_trees(self, records: dict[str, TreeRecord]) -> None:

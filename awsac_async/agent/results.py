@@ -16,7 +16,7 @@ from pathlib import Path
 from awsac_async.agent.command import JobFiles
 from awsac_async.agent.leftovers import Source, find_output, find_results
 from awsac_async.agent.log import describe
-from awsac_async.agent.packing import Remarks, packed_files, size_of_tree
+from awsac_async.agent.packing import Remarks, packed_files, packed_tree, size_of_tree
 from awsac_async.agent.retry import Hurry, foreseen, keep_trying, passing
 from awsac_async.cloud.bucket import Bucket, Upload
 from awsac_async.cloud.objects import Stream
@@ -127,6 +127,19 @@ class Saver:
         )
         until = min(self._deadline, asyncio.get_running_loop().time() + within)
         await self._save(source, key, lambda _: None, until=until)
+
+    async def save_tree(self, directory: Path, key: str) -> None:
+        """Pack all that is in a folder into a ``.tar.zst``, and upload that.
+
+        Raises:
+            SaveError: the deadline came first, or something in it cannot be packed as it is.
+        """
+        source = Source(
+            read=lambda remarks: packed_tree(directory, remarks),
+            about=await asyncio.to_thread(size_of_tree, directory),
+            remarks=Remarks(of=str(directory)),
+        )
+        await self._save(source, key, lambda _: None, until=self._deadline)
 
     async def save_copies(self, manifests: Sequence[bytes], key: str, *, within: float) -> None:
         """Upload one document with copies of manifests.

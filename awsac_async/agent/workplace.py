@@ -10,6 +10,7 @@ from pathlib import Path
 from awsac_async.agent.data import DataError
 from awsac_async.agent.launch import OwnLaunch
 from awsac_async.agent.logs import LogShipper
+from awsac_async.agent.products import Product
 from awsac_async.agent.releases import Releases
 from awsac_async.agent.reporter import StatusReporter
 from awsac_async.agent.results import Saver
@@ -23,7 +24,7 @@ class Workplace:
     """What the jobs of one instance share.
 
     ``data`` ends when the input data is there, or with why it is not. ``interrupt_at`` is the file in which jobs find
-    when their instance is taken away, once that is known.
+    when their instance is taken away, once that is known. ``product`` is what the session is for, if not its results.
     """
 
     paths: InstancePaths
@@ -39,3 +40,4 @@ class Workplace:
     data: asyncio.Task[DataError | None]
     logs: LogShipper
     saver: Saver
+    product: Product | None = None

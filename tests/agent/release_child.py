@@ -10,10 +10,14 @@ from pathlib import Path
 
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.metadata import Instance
+from awsac_async.agent.release import Building
 from awsac_async.agent.releases import Place, Releases
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.snapshots import Snapshots
 from awsac_async.cloud.volumes import Volumes
+from awsac_async.session.names import NEW_RELEASE
+from awsac_async.session.purpose import Build
 
 
 def releases_of(aws: Aws, where: Sequence[str], needed: Sequence[str], *names: str) -> Releases:
@@ -31,6 +35,7 @@ def releases_of(aws: Aws, where: Sequence[str], needed: Sequence[str], *names: s
         volumes=Volumes(aws),
         devices=Devices({"AWSACDeviceDir": devices}),
         bucket=partial(Bucket, aws),
+        building=Building(build=Build(name="built", gib=1), snapshots=Snapshots(aws)),
     )
     return Releases(place, needed)
 
@@ -45,5 +50,21 @@ async def _live(endpoint: str, where: Sequence[str], snapshot: str) -> None:
     async with connect(endpoint_url=endpoint) as aws, asyncio.TaskGroup() as group:
         releases = releases_of(aws, where, [snapshot])
         releases.start(group)
-        await releases.ready(snapshot)
-        releases.leave(snapshot)
+        await use(releases, snapshot)
+
+
+async def use(releases: Releases, name: str) -> str:
+    """Do what an agent does with the release of a job, as its successor may; returns the ID of a snapshot of a new one.
+
+    The job fills a new one once, which is noted where the job would be.
+    """
+    snapshot_id = ""
+    provided = await releases.ready(name)
+    if name == NEW_RELEASE:
+        filled = provided.directory.parent / "filled"
+        if not filled.exists():
+            (provided.directory / "name").write_text("release\n")
+            filled.touch()
+        snapshot_id = await releases.snapshot()
+    releases.leave(name)
+    return snapshot_id

@@ -18,6 +18,7 @@ from awsac_async.agent.releases import ReleaseError, Releases
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.local import cloud
 from awsac_async.local.settings import Isolation, Settings
+from awsac_async.session.names import NEW_RELEASE
 from tests.agent import release_child
 from tests.agent.account import BUCKET, Account, Session
 from tests.agent.release_child import releases_of
@@ -350,3 +351,35 @@ async def test_a_job_that_is_stopped_while_its_release_is_fetched_leaves_nothing
         await fetching.wait()
         releases.leave(archived.snapshot)
     assert list(archived.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("call", ["CreateVolume", "ModifyInstanceAttribute", "CreateSnapshot"])
+async def test_a_successor_makes_one_snapshot_of_the_release_that_is_built_whatever_call_the_agent_died_at(
+    scene: Scene, proxy: Proxy, call: str
+) -> None:
+    building = replace(scene, snapshot=NEW_RELEASE)
+    await asyncio.to_thread(building.die, proxy, call)
+
+    async with connect(endpoint_url=scene.endpoint) as aws, asyncio.TaskGroup() as group:
+        releases = scene.releases(aws, [NEW_RELEASE])
+        releases.start(group)
+        made = await release_child.use(releases, NEW_RELEASE)
+
+    tag = {"Name": "tag:awsac:session", "Values": [scene.session.id]}
+    (snapshot,) = (await asyncio.to_thread(scene.account.ec2.describe_snapshots, Filters=[tag]))["Snapshots"]
+    assert snapshot["SnapshotId"] == made
+    assert scene.session.volumes() == []
+    assert await replace(scene, snapshot=made, directory=scene.directory / "user").use() == 1
+
+
+async def test_a_job_that_has_begun_to_fill_a_volume_gets_no_other_one_in_its_place(scene: Scene, proxy: Proxy) -> None:
+    await asyncio.to_thread(replace(scene, snapshot=NEW_RELEASE).die, proxy, "DetachVolume")
+    (scene.directory / "new.snapshot").unlink()
+
+    async with connect(endpoint_url=scene.endpoint) as aws, asyncio.TaskGroup() as group:
+        releases = scene.releases(aws, [NEW_RELEASE])
+        releases.start(group)
+        with pytest.raises(ReleaseError, match=r"vol-\w+, on which the release was being built, is gone"):
+            await releases.ready(NEW_RELEASE)
+
+    assert scene.session.volumes() == []
