@@ -30,6 +30,8 @@ _NAMES = {
     "awsac_async.client.logs": "log_sources logs",
     "awsac_async.client.outcome": "Outcome outcome",
     "awsac_async.client.plan": "Plan PriceSource plan",
+    "awsac_async.client.release": "Made MakingEvent ReleaseSnapshot Shared build_release delete_release list_releases "
+    "making pack_release share_release",
     "awsac_async.client.report": "Report format_report make_report report",
     "awsac_async.client.results": "FileState Missing Only Overwrite ResultFile Results get_results",
     "awsac_async.client.retry": "RetryEvent RetryKept RetryLaunched RetryUndone retry",

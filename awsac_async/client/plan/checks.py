@@ -91,6 +91,7 @@ class CloudChecks:
         startinfo: the ``session.ini``.
         contents: of the archive, None if that cannot be read.
         ini, archive: the files' names, as the user gave them.
+        builds: the session makes a volume for a new release.
         begun: where an earlier start has begun to keep the status; None: there was none.
         launched: the session's instances are there: whether they could be started is not asked.
     """
@@ -103,11 +104,13 @@ class CloudChecks:
         *,
         ini: str,
         archive: str,
+        builds: bool,
         begun: StatusKind | None,
         launched: bool,
     ) -> None:
         self._aws, self._startinfo, self._contents = aws, startinfo, contents
         self._ini, self._archive, self._begun, self._launched = ini, archive, begun, launched
+        self._builds = builds
         self._images = Images(aws)
         self._type: asyncio.Task[_Noted[InstanceType]]
         self._image: asyncio.Task[_Noted[Image]]
@@ -288,7 +291,8 @@ class CloudChecks:
 
     async def _find_volume_prices(self, remarks: list[str]) -> Mapping[str, float | None]:
         image = (await self._image).value
-        releases = self._contents is not None and need_volumes(each.release for each in self._contents.definitions)
+        definitions = self._contents.definitions if self._contents else ()
+        releases = self._builds or need_volumes(each.release for each in definitions)
         return await find_volume_prices(self._aws, image, releases=releases, remarks=remarks)
 
     def _count(self, instance_type: InstanceType) -> int:

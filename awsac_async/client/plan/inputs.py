@@ -22,6 +22,7 @@ from awsac_async.session.errors import AwsacError, FormatError, InputError, Prob
 from awsac_async.session.model import StartInfo
 from awsac_async.session.names import ARCHIVE_SUFFIX, BOOTSTRAP_CLOUD_INIT, JOBS_FILE, session_file
 from awsac_async.session.packing import write_archive
+from awsac_async.session.purpose import Purpose, fit_for, purpose_fields
 from awsac_async.session.startinfo import read_startinfo
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ class Inputs:
     """The checked input of a start. ``digest`` is the same for the same ini, archive and data files.
 
     ``archive`` is the file to be uploaded. ``agent`` is what instances of a stock image install; None on an image of
-    awsac.
+    awsac. ``purpose`` is what the session is for, if not its results; ``startinfo`` is fit for that.
     """
 
     ini: Path
@@ -50,14 +51,15 @@ class Inputs:
     data: tuple[DataFile, ...]
     agent: AgentPackage | None
     digest: str
+    purpose: Purpose | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """What was read of a user's files: as much as can be, with all that is wrong.
 
-    ``archive`` is the archive or folder as the user named it. ``inputs`` is None if there is a problem;
-    ``problems`` are those of files, then those of scripts.
+    ``archive`` is the archive or folder as the user named it, ``purpose`` as in ``Inputs``. ``inputs`` is None if there
+    is a problem; ``problems`` are those of files, then those of scripts.
     """
 
     ini: str
@@ -65,13 +67,16 @@ class Reading:
     startinfo: StartInfo | None
     contents: ArchiveContents | None
     agent: AgentPackage | None
+    purpose: Purpose | None
     inputs: Inputs | None
     problems: tuple[AwsacError, ...]
     remarks: tuple[str, ...]
 
 
 @asynccontextmanager
-async def reading(*, ini: Path, archive: Path, data: Path | None = None) -> AsyncIterator[Reading]:
+async def reading(
+    *, ini: Path, archive: Path, data: Path | None = None, purpose: Purpose | None = None
+) -> AsyncIterator[Reading]:
     """Read and check everything; an archive made of a folder, and a wheel that is made, are there until the end."""
     with ExitStack() as stack:
 
@@ -80,12 +85,16 @@ async def reading(*, ini: Path, archive: Path, data: Path | None = None) -> Asyn
             made = tempfile.TemporaryDirectory(prefix="awsac-", ignore_cleanup_errors=True)
             return Path(stack.enter_context(made))
 
-        yield await asyncio.to_thread(_read, ini=ini, archive=archive, data=data, place=place)
+        yield await asyncio.to_thread(_read, ini=ini, archive=archive, data=data, purpose=purpose, place=place)
 
 
-def _read(*, ini: Path, archive: Path, data: Path | None, place: Callable[[], Path]) -> Reading:
+def _read(
+    *, ini: Path, archive: Path, data: Path | None, purpose: Purpose | None, place: Callable[[], Path]
+) -> Reading:
     problems = _Problems()
     startinfo = problems.of(lambda: read_startinfo(ini))
+    if startinfo and purpose:
+        startinfo = fit_for(purpose, startinfo)
     agent = problems.of(lambda: _agent(startinfo, ini, place)) if startinfo else None
     packed = problems.of(lambda: _archive_file(archive, place))
     contents = problems.of(lambda: read_archive(packed, file=str(archive))) if packed else None
@@ -98,9 +107,15 @@ def _read(*, ini: Path, archive: Path, data: Path | None, place: Callable[[], Pa
         problems.found += wrong
     inputs = None
     if not problems.found and startinfo and packed and contents and files is not None:
-        digest = _digest(ini, packed, files)
         inputs = Inputs(
-            ini=ini, archive=packed, startinfo=startinfo, contents=contents, data=files, agent=agent, digest=digest
+            ini=ini,
+            archive=packed,
+            startinfo=startinfo,
+            contents=contents,
+            data=files,
+            agent=agent,
+            digest=_digest(ini, packed, files, purpose),
+            purpose=purpose,
         )
     return Reading(
         ini=str(ini),
@@ -108,6 +123,7 @@ def _read(*, ini: Path, archive: Path, data: Path | None, place: Callable[[], Pa
         startinfo=startinfo,
         contents=contents,
         agent=agent,
+        purpose=purpose,
         inputs=inputs,
         problems=tuple(problems.found),
         remarks=tuple(remarks),
@@ -187,9 +203,9 @@ def _unreadable(error: OSError) -> None:
     raise InputError(f"{error.filename}: {error.strerror}") from error
 
 
-def _digest(ini: Path, archive: Path, data: tuple[DataFile, ...]) -> str:
-    """Hash the content of ini and archive; data, which may be large, counts by name, size and time of change."""
-    digest = hashlib.sha256()
+def _digest(ini: Path, archive: Path, data: tuple[DataFile, ...], purpose: Purpose | None) -> str:
+    """Hash ini, archive and purpose; data, which may be large, counts by name, size and time of change."""
+    digest = hashlib.sha256("".join(f"{key}={value}\0" for key, value in purpose_fields(purpose).items()).encode())
     for path in (ini, archive):
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())

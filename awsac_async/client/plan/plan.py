@@ -23,6 +23,7 @@ from awsac_async.session.errors import AwsacError, InputError, ProblemsError
 from awsac_async.session.jobs import expand, instances_needed, launch_index_of
 from awsac_async.session.model import StartInfo, StatusKind
 from awsac_async.session.names import AUTOSTART_FILE
+from awsac_async.session.purpose import Build, Purpose
 from awsac_async.session.releases import is_snapshot, need_volumes
 
 # Of a shorter session nothing is left when its jobs have been stopped and saved.
@@ -174,11 +175,18 @@ async def make_plan(
     if shorten_deadline and max_cost is None:
         raise InputError("--shorten-deadline: found no --max-cost, expected it, to say what the session may cost")
     checks = CloudChecks(
-        aws, startinfo, read.contents, ini=read.ini, archive=read.archive, begun=status_store, launched=launched
+        aws,
+        startinfo,
+        read.contents,
+        ini=read.ini,
+        archive=read.archive,
+        builds=isinstance(read.purpose, Build),
+        begun=status_store,
+        launched=launched,
     )
     facts = await checks.run()
     problems = [*read.problems, *facts.problems]
-    made = _assemble(startinfo, read.contents, facts, region=aws.region)
+    made = _assemble(startinfo, read.contents, facts, region=aws.region, purpose=read.purpose)
     if made is not None:
         remarks = (*read.remarks, *facts.remarks, *_network_remarks(startinfo))
         agent = str(read.agent or "")
@@ -207,7 +215,9 @@ def _told(problems: Sequence[AwsacError]) -> AwsacError:
     return problems[0] if len(problems) == 1 else ProblemsError(problems)
 
 
-def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Facts, *, region: str) -> Plan | None:
+def _assemble(
+    startinfo: StartInfo, contents: ArchiveContents | None, facts: Facts, *, region: str, purpose: Purpose | None
+) -> Plan | None:
     """Return the plan, as far as the cloud has said what it is made of."""
     if facts.snapshots is None or facts.archives is None:
         return None
@@ -218,6 +228,8 @@ def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Fac
     cores = startinfo.cores_per_instance or facts.instance_type.vcpus
     n_instances = instances_needed(startinfo.n_jobs, cores)
     disks = [*facts.image.disks * n_instances, *_releases(contents, facts, cores=cores)]
+    if isinstance(purpose, Build):
+        disks.append(Disk(gib=purpose.gib, volume_type=RELEASE_VOLUME_TYPE))
     return Plan(
         n_jobs=startinfo.n_jobs,
         n_instances=n_instances,
@@ -234,7 +246,7 @@ def _assemble(startinfo: StartInfo, contents: ArchiveContents | None, facts: Fac
         region=region,
         status_store=facts.status.kind,
         status_reason=facts.status.reason,
-        kept_volumes=_keeps_volumes(contents, facts.image),
+        kept_volumes=isinstance(purpose, Build) or _keeps_volumes(contents, facts.image),
         n_volumes=len(disks),
         volumes_gib=sum(disk.gib for disk in disks),
         price_per_hour=facts.price.per_hour if facts.price else None,

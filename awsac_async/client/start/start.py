@@ -23,6 +23,7 @@ from awsac_async.cloud.instances import Instances, Reservation
 from awsac_async.session.errors import AwsacError, CapacityError, CloudError, ConflictError, InputError, ProblemsError
 from awsac_async.session.model import SessionRecord, UserData
 from awsac_async.session.names import USER_DATA_HOURS, USER_DATA_JOBS, USER_DATA_OBJECTS, session_file
+from awsac_async.session.purpose import Purpose, purpose_fields
 from awsac_async.session.record import new_session_id, write_record
 from awsac_async.session.times import format_time, now
 from awsac_async.session.userdata import (
@@ -49,6 +50,7 @@ async def start(
     region: str | None = None,
     max_cost: float | None = None,
     shorten_deadline: bool = False,
+    purpose: Purpose | None = None,
     on_event: OnEvent = lambda _: None,
 ) -> SessionRecord | None:
     """Start a session, or continue one whose start died.
@@ -63,6 +65,7 @@ async def start(
         region: where, whatever the ini says; a session that is continued stays where it is.
         max_cost: what the session may cost in USD, at most.
         shorten_deadline: shorten the deadline if it costs more.
+        purpose: what the session of one job is for, if not its results: then the ini's ``n_jobs`` does not count.
         on_event: told each step when it is done.
 
     Returns:
@@ -73,7 +76,7 @@ async def start(
         CloudError: the cloud refused or failed; the last event is Undone or Kept, if there was anything to undo.
         ProblemsError: several of both, as ``plan`` tells them; nothing was started, and nothing is left.
     """
-    async with reading(ini=ini, archive=archive, data=data) as read:
+    async with reading(ini=ini, archive=archive, data=data, purpose=purpose) as read:
         earlier = await asyncio.to_thread(_earlier, read.inputs, session, directory)
         async with connected(read, region=earlier.region if earlier else region) as aws:
             plan = await make_plan(
@@ -115,6 +118,7 @@ def _new_record(inputs: Inputs, plan: Plan, aws: Aws) -> SessionRecord:
     if inputs.data:
         extra[USER_DATA_OBJECTS] = str(len(inputs.data))
     extra |= settings_fields(info) | access_fields(aws.access_in_use) | status_fields(plan.status_store)
+    extra |= purpose_fields(inputs.purpose)
     user_data = UserData(
         session_id=session_id,
         bucket=info.bucket,
