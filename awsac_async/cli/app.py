@@ -22,6 +22,7 @@ from awsac_async.cli.options import EndpointUrl, Profile, Quiet, Region, Traceba
 from awsac_async.cli.pack import pack
 from awsac_async.cli.plan import plan
 from awsac_async.cli.policy import policy
+from awsac_async.cli.release import release
 from awsac_async.cli.remarks import say_step
 from awsac_async.cli.report import report
 from awsac_async.cli.retry import retry
@@ -101,4 +102,5 @@ app.command(rich_help_panel=AFTER)(gc)
 app.command(rich_help_panel=ELSE)(setup)
 app.command(rich_help_panel=ELSE)(policy)
 app.add_typer(image, name="image", rich_help_panel=ELSE)
+app.add_typer(release, name="release", rich_help_panel=ELSE)
 app.add_typer(local, name="local", rich_help_panel=ELSE)

@@ -1,6 +1,7 @@
 """``awsac start``: shows each step in the order of 2008, and asks once."""
 
 import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +49,7 @@ def start(
     if local:
         use_local(bring_up=True)
     with contextlib.closing(ProgressBar("uploading")) as bar:
-        shown = _Shown(bar, text=not as_json)
+        shown = Shown(bar, text=not as_json)
 
         async def proceed(_: "Plan") -> bool:
             return yes or await ask("proceed?", "yn") == "y"
@@ -69,11 +70,12 @@ def start(
         print_json(shown.values)
 
 
-class _Shown:
+class Shown:
     """What the user has been told so far: as lines, or collected for the JSON document."""
 
-    def __init__(self, bar: ProgressBar, *, text: bool) -> None:
-        self._bar, self._text = bar, text
+    def __init__(self, bar: ProgressBar, *, text: bool, beside: bool = False) -> None:
+        """``beside``: the lines are no result of the command, and go to stderr."""
+        self._bar, self._text, self._beside = bar, text, beside
         self.values: dict[str, Any] = {"started": False}
         self._fate = "nothing was started"
 
@@ -156,7 +158,7 @@ class _Shown:
     def _show(self, line: str, **values: object) -> None:
         self.values |= values
         if self._text:
-            print(line, flush=True)
+            print(line, flush=True, file=sys.stderr if self._beside else None)
 
 
 def _kept(session_file: Path, reason: str) -> str:
