@@ -91,16 +91,17 @@ class NewRelease(Release):
         return snapshot_id
 
     async def _begin_snapshot(self, volume_id: str) -> str:
-        """Make one try; who has tried before, and may have succeeded, first looks for what came of that."""
-        if await _noted(self._asked) and (there := await self._find(volume_id)):
+        """Make one try, unless there is a snapshot; one that an earlier try has begun may not be shown at once."""
+        within = _SHOWN_SECONDS if await _noted(self._asked) else 0.0
+        if there := await self._find(volume_id, within=within):
             return there
         await _note(self._asked, volume_id)
         session_id, name = self._place.session_id, self._build.name
         tags = {NAME_TAG: name, RELEASE_TAG: name, SESSION_TAG: session_id, VERSION_TAG: __version__}
         return await self._snapshots.create(volume_id, description=f"{name}, built by awsac {session_id}", tags=tags)
 
-    async def _find(self, volume_id: str) -> str | None:
-        async for _ in attempts(within=_SHOWN_SECONDS):
+    async def _find(self, volume_id: str, *, within: float) -> str | None:
+        async for _ in attempts(within=within):
             for found in await self._snapshots.of_volume(volume_id):
                 return found.snapshot_id
         return None

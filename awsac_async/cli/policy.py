@@ -48,6 +48,10 @@ def policy(
         str | None, typer.Option("--account", metavar="NUMBER", help="The account's number; else any.")
     ] = None,
     release: Releases = None,
+    packed: Annotated[
+        list[str] | None,
+        typer.Option("--packed", metavar="ADDRESS", help="Likewise, of those that release to-s3 may write."),
+    ] = None,
 ) -> None:
     """Print the least rights as an IAM policy.
 
@@ -65,6 +69,7 @@ def policy(
         "region": given_region(),
         "account": read_option("--account", _account, account),
         "releases": release_patterns(release),
+        "packed": release_patterns(packed),
         "role": read_option("--role", role_name, role),
     }
     if bucket is None:

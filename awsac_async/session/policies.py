@@ -38,7 +38,8 @@ class Scope:
     """To what a policy is limited; what is "*" is not.
 
     ``session_id`` is that of one session, or the pattern of all. ``role`` is the name of the agent's role, and of its
-    instance profile. ``releases`` are patterns of ``bucket/key`` for the releases in S3.
+    instance profile. ``releases`` are patterns of ``bucket/key`` for the releases in S3, ``packed`` of those that
+    ``release to-s3`` may write.
     """
 
     bucket: str = _ANY
@@ -47,6 +48,7 @@ class Scope:
     region: str = _ANY
     account: str = _ANY
     releases: tuple[str, ...] = ()
+    packed: tuple[str, ...] = ()
 
     @property
     def partition(self) -> str:
@@ -139,6 +141,11 @@ RELEASES = On(
     shown="what `--release` names",
     resources=lambda scope: tuple(scope.arn("s3", each, region="", account="") for each in scope.releases),
 )
+PACKED = On(
+    sid="Packed",
+    shown="what `--packed` names",
+    resources=lambda scope: tuple(scope.arn("s3", each, region="", account="") for each in scope.packed),
+)
 DOMAIN = On(sid="Domain", shown="the domain `SESSION`", resources=lambda scope: (_domain(scope),))
 STATUS_CHECK = On(
     sid="StatusCheck",
@@ -180,6 +187,24 @@ VOLUME_TAGS = On(
     shown="volumes, as `CreateVolume` makes them",
     resources=_ec2("volume"),
     condition=_created_by("CreateVolume"),
+)
+NEW_SNAPSHOTS = On(
+    sid="NewSnapshots",
+    shown=f"snapshots that get the tag `{SESSION_TAG}`",
+    resources=_ec2("snapshot"),
+    condition=_tagged("aws:RequestTag"),
+)
+SNAPSHOT_TAGS = On(
+    sid="SnapshotTags",
+    shown="snapshots, as `CreateSnapshot` makes them",
+    resources=_ec2("snapshot"),
+    condition=_created_by("CreateSnapshot"),
+)
+BUILT = On(
+    sid="Built",
+    shown=f"snapshots with the tag `{SESSION_TAG}`",
+    resources=_ec2("snapshot"),
+    condition=_tagged("aws:ResourceTag"),
 )
 ROLE = On(
     sid="Role",
@@ -235,6 +260,10 @@ AGENT: Sequence[Right] = (
     _right("ec2:ModifyInstanceAttribute", TAGGED, "the volumes go with the instance, whatever happens to the agent"),
     _right("ec2:DeleteVolume", TAGGED, "when no job needs it any more"),
     _right("ec2:TerminateInstances", TAGGED, "its own, when all is done"),
+    _right("ec2:CreateSnapshot", (TAGGED, NEW_SNAPSHOTS), "of `release build` only: the snapshot of its volume"),
+    _right("ec2:CreateTags", SNAPSHOT_TAGS, "its tags, set as it is made"),
+    _right("ec2:DescribeSnapshots", EVERYTHING, "whether an agent that died has begun it already"),
+    _right("s3:PutObject", PACKED, "of `release to-s3` only: the archive"),
 )
 
 CLIENT: Sequence[Right] = (
@@ -294,8 +323,8 @@ CLIENT: Sequence[Right] = (
     _right(
         "ec2:DescribeImages ec2:DescribeInstanceTypes ec2:DescribeSnapshots",
         EVERYTHING,
-        "to check what the files name",
-        "`plan`, `start`",
+        "to check what the files name; which releases were built",
+        "`plan`, `start`; `release`",
     ),
     _right("iam:GetInstanceProfile", PROFILE, "whether it is there", "`plan`, `start`", optional=True),
     _right(
@@ -328,6 +357,8 @@ CLIENT: Sequence[Right] = (
     _right("ec2:TerminateInstances", TAGGED, "`--force`; instances that no session owns", "`cleanup`; `gc`"),
     _right("ec2:DescribeVolumes", EVERYTHING, "volumes that nobody holds", "`cleanup`, `gc`"),
     _right("ec2:DeleteVolume", TAGGED, "volumes that nobody holds", "`cleanup`, `gc`"),
+    _right("ec2:DeleteSnapshot", BUILT, "releases that were built", "`release delete`"),
+    _right("ec2:ModifySnapshotAttribute", BUILT, "who may use them", "`release share`"),
 )
 
 RIGHTS: Mapping[Holder, Sequence[Right]] = {Holder.CLIENT: CLIENT, Holder.AGENT: AGENT}

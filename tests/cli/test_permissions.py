@@ -7,6 +7,7 @@ and the call that asked for one would have been refused without it.
 import dataclasses
 import json
 import re
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -97,6 +98,7 @@ def whole_session(running: Embedded, awsac: Awsac, account: Account) -> tuple[st
     with tarfile.open(awsac.folder / "r.tar.gz", "w:gz") as packed:
         packed.add(release / "version", "version")
     account.s3.upload_file(str(awsac.folder / "r.tar.gz"), BUCKET, "releases/r.tar.gz")
+    build = begin_to_build(awsac)
     definitions = f"{snapshot_id};job.sh;1\ns3://{BUCKET}/releases/r.tar.gz;job.sh;1\n"
     write_jobs(awsac.folder, definitions, job=JOB)
     said = {"plan": awsac.ok("plan", "-i", write_ini(awsac.folder, more="market = spot\n"), "-a", "jobs")}
@@ -113,6 +115,9 @@ def whole_session(running: Embedded, awsac: Awsac, account: Account) -> tuple[st
     cloud.set_faults(running.directory, MENDED)
     awsac.ok("kill", "1-2")
     wait_until(lambda: over(account, session_id))
+    built = build.communicate()[0].strip()
+    said["share"] = awsac.ok("release", "share", built, "--with", "111122223333")
+    said["delete"] = awsac.ok("release", "delete", built, "--yes")
     with limited_to(running, session_id):
         said["check"] = awsac("check").stdout
         awsac.ok("retry", "--yes", "--jobs", "2")
@@ -125,6 +130,17 @@ def whole_session(running: Embedded, awsac: Awsac, account: Account) -> tuple[st
     said["cleanup"] = awsac.ok("cleanup", "--yes")
     wait_until(lambda: over(account, OF_2008))
     return session_id, said
+
+
+def begin_to_build(awsac: Awsac) -> "subprocess.Popen[str]":
+    """Begin to build a release, in a folder of its own."""
+    folder = awsac.folder / "build"
+    folder.mkdir()
+    ini = write_ini(folder, more="encrypted = no\n")
+    (folder / "install.sh").write_text('echo 1 >"$ATLASDir/version"\n')
+    words = ("--script", folder / "install.sh", "--size", "1", "--name", "built-1", "-i", ini)
+    within = dataclasses.replace(awsac, folder=folder)  # ends what it began with all the others
+    return within.begin("release", "build", "--yes", *words)
 
 
 def check_defaults(account: Account, session_id: str) -> None:
@@ -196,6 +212,8 @@ def test_a_session_from_plan_to_cleanup_gets_along_with_the_policies(enforced: E
     assert "0.013 USD" in said["plan"]
     assert "killed" in said["check"]
     assert "job 2 | job 2" in said["logs"]
+    assert "account 111122223333 may use it" in said["share"]
+    assert "deleted built-1" in said["delete"]
     assert "verified by SHA-256" in said["getresults"]
     assert enforced.session_id in said["ls"]
     assert WITHOUT_ROLE in said["gc"]
