@@ -74,6 +74,7 @@ class Devices:
         """Make an empty file system (``ext4`` or ``xfs``) on ``device``; a directory needs none.
 
         Raises:
+            DeviceError: this machine has no program that makes one.
             ToolError: it could not be made, or somebody else has the device.
         """
         if await asyncio.to_thread(device.is_block_device):

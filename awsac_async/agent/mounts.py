@@ -6,6 +6,7 @@ repairs one.
 
 import asyncio
 import logging
+import shutil
 from enum import Enum
 from pathlib import Path
 
@@ -41,9 +42,12 @@ async def make_file_system(device: Path, kind: str, *, label: str) -> None:
     """Make an empty file system on a block device, whatever is on it; of the label as much as it takes.
 
     Raises:
+        DeviceError: this machine has no program that makes one.
         ToolError: it could not be made, or the device is in use.
     """
     command, most = _MAKE[kind]
+    if await asyncio.to_thread(shutil.which, command[0]) is None:
+        raise DeviceError(f"the image has no {command[0]}, which makes the file system {kind}")
     await run_tool(*command, label[:most], str(device))
 
 
