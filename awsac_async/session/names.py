@@ -21,7 +21,8 @@ SESSION_TAG = "awsac:session"
 # The launch index, in its session, of the first instance of a reservation; 0 where the tag is missing.
 FIRST_LAUNCH_INDEX_TAG = "awsac:first-launch-index"
 SNAPSHOT_TAG = "awsac:snapshot"
-# Of an image that awsac has made, and its snapshots: its name, and the version of the agent in it.
+# Of an image that awsac has made, and its snapshots: its name, and the version of the agent in it; of a snapshot that
+# `release build` has made the version, too.
 IMAGE_TAG = "awsac:image"
 VERSION_TAG = "awsac:version"
 # Of these, and of the instance that became the image: the ID of their build.
@@ -37,9 +38,7 @@ ANY_SESSION = "??????_????--*"
 NO_SESSION = "000000_0000--plan--0000"
 # Never there: it is asked for to find out whether SimpleDB answers.
 STATUS_CHECK_DOMAIN = "awsac"
-# Of a snapshot that `awsac release build` made: the name of the release, and the version of awsac.
-RELEASE_TAG = "awsac:release"
-VERSION_TAG = "awsac:version"
+RELEASE_TAG = "awsac:release"  # of such a snapshot: the name of the release
 DEFAULT_INSTANCE_PROFILE = "awsac-agent"
 
 # The distribution that instances install, and the values of ``bootstrap`` in session.ini.
