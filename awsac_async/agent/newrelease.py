@@ -51,6 +51,8 @@ class NewRelease(Release):
             return
         if formatted:
             raise DeviceError(f"{formatted}, on which the release was being built, is gone")
+        with self._step("ask whether a snapshot may be made"):  # hours of a script would be for nothing
+            await self._snapshots.check(volume_id, description=self._description, tags=self._tags)
         with self._step(f"make {self._build.file_system} on {device}"):
             await self._format(device)
             await _note(self._formatted, volume_id)
@@ -96,9 +98,16 @@ class NewRelease(Release):
         if there := await self._find(volume_id, within=within):
             return there
         await _note(self._asked, volume_id)
-        session_id, name = self._place.session_id, self._build.name
-        tags = {NAME_TAG: name, RELEASE_TAG: name, SESSION_TAG: session_id, VERSION_TAG: __version__}
-        return await self._snapshots.create(volume_id, description=f"{name}, built by awsac {session_id}", tags=tags)
+        return await self._snapshots.create(volume_id, description=self._description, tags=self._tags)
+
+    @property
+    def _description(self) -> str:
+        return f"{self._build.name}, built by awsac {self._place.session_id}"
+
+    @property
+    def _tags(self) -> dict[str, str]:
+        name = self._build.name
+        return {NAME_TAG: name, RELEASE_TAG: name, SESSION_TAG: self._place.session_id, VERSION_TAG: __version__}
 
     async def _find(self, volume_id: str, *, within: float) -> str | None:
         async for _ in attempts(within=within):

@@ -181,7 +181,8 @@ class _MakingShown:
                 sys.stderr.buffer.write(event.data)
                 sys.stderr.flush()
             case making.Begun():
-                self._fate = f"{event.snapshot_id} is completed by itself, awsac release list shows it"
+                rest = f"what may be left of the session awsac cleanup -c {event.session_file} removes"
+                self._fate = f"{event.snapshot_id} is completed by itself, awsac release list shows it; {rest}"
                 say(f"the snapshot {event.snapshot_id} is begun")
             case making.Troubled():
                 say_trying_again(event.failure)

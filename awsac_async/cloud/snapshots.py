@@ -11,7 +11,8 @@ from typing import Any
 
 from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.volumes import tag_specification
-from awsac_async.cloud.waiting import attempts
+from awsac_async.cloud.volumewaits import VISIBLE_WITHIN
+from awsac_async.cloud.waiting import attempts, retried
 from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.names import RELEASE_TAG, SESSION_TAG
 
@@ -50,11 +51,28 @@ class Snapshots:
     async def create(self, volume_id: str, *, description: str, tags: Mapping[str, str]) -> str:
         """Begin a snapshot of what a volume holds at this moment, and return its ID. Not safe to repeat."""
         ec2 = await self._aws.client("ec2", repeats=False)
+        return str((await self._create(ec2, volume_id, description, tags))["SnapshotId"])
+
+    async def check(self, volume_id: str, *, description: str, tags: Mapping[str, str]) -> None:
+        """Return if ``create`` would be allowed. Raises CloudError as that does; DeniedError if a right is missing."""
+        ec2 = await self._aws.client("ec2")
+        try:
+            await self._create(ec2, volume_id, description, tags, DryRun=True)
+        except CloudError as error:
+            if error.code != "DryRunOperation":
+                raise
+
+    async def _create(
+        self, ec2: Any, volume_id: str, description: str, tags: Mapping[str, str], **options: Any
+    ) -> dict[str, Any]:
         with translated("CreateSnapshot", volume_id):
-            snapshot = await ec2.create_snapshot(
-                VolumeId=volume_id, Description=description, TagSpecifications=[tag_specification("snapshot", tags)]
+            snapshot: dict[str, Any] = await ec2.create_snapshot(
+                VolumeId=volume_id,
+                Description=description,
+                TagSpecifications=[tag_specification("snapshot", tags)],
+                **options,
             )
-        return str(snapshot["SnapshotId"])
+        return snapshot
 
     async def of_volume(self, volume_id: str) -> list[ReleaseSnapshot]:
         """Return the releases made of a volume, the oldest first."""
@@ -71,26 +89,26 @@ class Snapshots:
         cause = f"this account has no such release in {self._aws.region}"
         raise NotFoundError("DescribeSnapshots", snapshot_id, cause)
 
+    async def just_begun(self, snapshot_id: str) -> ReleaseSnapshot:
+        """Return one that was begun moments ago, which EC2 may not show at once. Raises NotFoundError."""
+        return await retried(lambda: self.release(snapshot_id), again=_not_there, within=VISIBLE_WITHIN)
+
     async def wait_completed(self, snapshot_id: str, *, within: float) -> ReleaseSnapshot:
         """Wait until volumes can be made of a snapshot that was just begun.
 
         Raises:
+            NotFoundError: it is not there, or somebody has deleted it.
             CloudError: EC2 could not make it, or it took longer than ``within`` seconds.
         """
-        state = "not to be seen"
-        async for last in attempts(within=within, longest=_LONGEST_PAUSE):
-            try:
-                found = await self.release(snapshot_id)
-            except NotFoundError:
-                if last:
-                    raise
-                continue
-            if found.state == "completed":
-                return found
-            state = f"{found.state} ({found.progress})"
-            if found.state == "error":
+        found = await self.just_begun(snapshot_id)
+        async for _ in attempts(within=within, longest=_LONGEST_PAUSE):
+            found = await self.release(snapshot_id)
+            if found.state != "pending":
                 break
-        raise CloudError("wait for the snapshot", snapshot_id, f"it is {state}", temporary=state != "error")
+        if found.state == "completed":
+            return found
+        state = f"{found.state}, {found.progress}"
+        raise CloudError("wait for the snapshot", snapshot_id, state, temporary=found.state == "pending")
 
     async def delete(self, snapshot_id: str) -> None:
         """Delete a snapshot; volumes that were made of it stay."""
@@ -117,6 +135,10 @@ class Snapshots:
             async for page in ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=asked):
                 found += map(_info, page["Snapshots"])
         return sorted(found, key=lambda each: (each.begun, each.snapshot_id))
+
+
+def _not_there(error: Exception) -> bool:
+    return isinstance(error, NotFoundError)
 
 
 def _info(snapshot: dict[str, Any]) -> ReleaseSnapshot:

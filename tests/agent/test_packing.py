@@ -1,13 +1,15 @@
 """Packing what changes meanwhile: the archive can always be read, and what is missing in it is said."""
 
 import io
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from awsac_async.agent.packing import Remarks, packed_directory, packed_files
+from awsac_async.agent.packing import Remarks, packed_directory, packed_files, packed_tree
+from awsac_async.session.errors import InputError
 
 MIB = 1 << 20
 
@@ -74,3 +76,14 @@ def test_names_of_any_length_and_folders_of_any_depth_are_packed(tmp_path: Path)
         mode="r:bz2",
     ) as tar:
         assert content(tar, "/".join(["results", *["d" * 100] * 20, "f" * 255])) == b"deep"
+
+
+def test_a_release_that_cannot_be_packed_as_it_is_becomes_no_archive(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tool").write_text("tool")
+    whole = b"".join(packed_tree(tmp_path, Remarks(of="the release")))
+    os.mkfifo(tmp_path / "bin" / "pipe")
+
+    with pytest.raises(InputError, match=r"not whole in the release: ./bin/pipe \(a special file\)"):
+        b"".join(packed_tree(tmp_path, Remarks(of="the release")))
+    assert whole.startswith(bytes.fromhex("28b52ffd"))  # zstd's mark

@@ -48,6 +48,7 @@ class Begun:
     """The snapshot was begun: it comes to its end by itself, whatever becomes of the session."""
 
     snapshot_id: str
+    session_file: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,15 +238,17 @@ class _Making:
         """Find the snapshot, clean up, and wait for it if that is wanted."""
         snapshot_id = await self._snapshot_id(ended)
         if snapshot_id:
-            self._tell(Begun(snapshot_id=snapshot_id))
+            self._tell(Begun(snapshot_id=snapshot_id, session_file=self._file))
         elif ended.outcome is Outcome.SUCCEEDED:
             raise CloudError("build", self._record.session_id, "its job has ended well, and there is no snapshot")
         kept = await self.end()
         if not snapshot_id:
             return Made(ended=ended, kept=kept)
         async with self._snapshots() as snapshots:
-            waiting = snapshots.wait_completed(snapshot_id, within=_COMPLETED_WITHIN)
-            snapshot = await (waiting if completed else snapshots.release(snapshot_id))
+            if completed:
+                snapshot = await snapshots.wait_completed(snapshot_id, within=_COMPLETED_WITHIN)
+            else:
+                snapshot = await snapshots.just_begun(snapshot_id)
         return Made(ended=ended, snapshot=snapshot, kept=kept)
 
     async def _snapshot_id(self, ended: Ended) -> str:
