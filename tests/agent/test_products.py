@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from awsac_async.local import cloud
 from tests.agent.account import BUCKET, Account, Session, session_of
+from tests.agent.test_survival import Victim
+from tests.conftest import Embedded
 from tests.waiting import wait_until
 
 BUILD = ";build_name=tools-1.0;build_size=1"
@@ -13,6 +16,14 @@ INSTALL = """
 ls -A "$ATLASDir" | grep -v lost+found
 mkdir "$ATLASDir/bin" && echo 'echo the tool runs' >"$ATLASDir/bin/tool"
 ln "$ATLASDir/bin/tool" "$ATLASDir/same" && ln -s bin/tool "$ATLASDir/link"
+"""
+# So long that the agent dies in the middle; the question before it is one such call as well.
+SLOW = """
+[[fault]]
+service = "ec2"
+operation = "CreateSnapshot"
+kind = "delay"
+seconds = 1.5
 """
 
 
@@ -23,11 +34,16 @@ def snapshots(account: Account, session: Session) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def built(account: Account) -> Iterator[Session]:
-    """A session that has built a release."""
+def built(embedded: Embedded, account: Account) -> Iterator[Session]:
+    """A session that has built a release, though its agent was killed when the job had ended."""
     with session_of(account) as session:
         session.upload_archive({"jobs.cfg": "-;install.sh;1\n", "install.sh": INSTALL})
-        session.run(cores=1, more=BUILD)
+        cloud.set_faults(embedded.directory, SLOW)
+        session.start(cores=1, more=BUILD)
+        victim = Victim(embedded=embedded, session=session, moments=["new: unmount: done"])
+        wait_until(victim.over)
+        cloud.set_faults(embedded.directory, "")
+        assert victim.deaths == 1
         yield session
         for each in snapshots(account, session):
             account.ec2.delete_snapshot(SnapshotId=each["SnapshotId"])

@@ -22,7 +22,7 @@ from awsac_async.session.names import NEW_RELEASE
 from tests.agent import release_child
 from tests.agent.account import BUCKET, Account, Session
 from tests.agent.release_child import releases_of
-from tests.cloud.faults import Asked, Fault, Proxy, error, proxy_to
+from tests.cloud.faults import Asked, Fault, Proxy, error, proxy_to, query_error
 from tests.conftest import Embedded, embedded_cloud
 from tests.waiting import until, wait_until
 
@@ -380,6 +380,19 @@ async def test_a_job_that_has_begun_to_fill_a_volume_gets_no_other_one_in_its_pl
         releases = scene.releases(aws, [NEW_RELEASE])
         releases.start(group)
         with pytest.raises(ReleaseError, match=r"vol-\w+, on which the release was being built, is gone"):
+            await releases.ready(NEW_RELEASE)
+
+    assert scene.session.volumes() == []
+
+
+async def test_a_release_whose_snapshot_may_not_be_made_is_not_begun(scene: Scene, proxy: Proxy) -> None:
+    proxy.reset()
+    proxy.fail(lambda asked: asked.action == "CreateSnapshot", query_error(403, "UnauthorizedOperation"))
+
+    async with connect(endpoint_url=proxy.endpoint) as aws, asyncio.TaskGroup() as group:
+        releases = scene.releases(aws, [NEW_RELEASE])
+        releases.start(group)
+        with pytest.raises(ReleaseError, match=r"CreateSnapshot vol-.* failed"):
             await releases.ready(NEW_RELEASE)
 
     assert scene.session.volumes() == []
