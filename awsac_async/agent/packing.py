@@ -68,7 +68,7 @@ def packed_tree(directory: Path, remarks: Remarks) -> Iterator[bytes]:
     Raises:
         InputError: something could not be packed as it was, after all the rest: a release is whole, or none.
     """
-    yield from _compressed(_tree(directory, remarks), _zstd())
+    yield from _compressed(_tree(directory.resolve(), remarks), _zstd())  # a release may be shown by a link
     if remarks.names:
         raise InputError(str(remarks))
 

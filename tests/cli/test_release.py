@@ -184,3 +184,11 @@ def test_what_cannot_be_built_is_refused_in_one_sentence_before_anything_is_aske
     assert refused.returncode == 2, refused.stderr
     assert refused.stderr.count("\n") == 1
     assert says in refused.stderr
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/release.tar.gz", "release.tar.zst"])
+def test_an_address_to_which_no_release_can_be_packed_is_refused(awsac: Awsac, address: str) -> None:
+    refused = awsac("release", "to-s3", "snap-0123456789abcdef0", address, "-i", "session.ini")
+
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert f"the address: found {address}, expected an address" in refused.stderr
