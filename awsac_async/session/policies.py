@@ -120,12 +120,21 @@ def _objects(scope: Scope) -> tuple[str, ...]:
     return tuple(scope.s3(f"{prefix}*") for prefix in prefixes(scope.session_id))
 
 
+def _named(scope: Scope, patterns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(scope.arn("s3", each, region="", account="") for each in patterns)
+
+
 def _ec2(*kinds: str) -> Callable[[Scope], tuple[str, ...]]:
     return lambda scope: tuple(map(scope.ec2, kinds))
 
 
 def _domain(scope: Scope) -> str:
     return scope.arn("sdb", f"domain/{scope.session_id}")
+
+
+def _tags_set_by(operation: str, sid: str, kind: str) -> On:
+    shown = f"{kind}s, as `{operation}` makes them"
+    return On(sid=sid, shown=shown, resources=_ec2(kind), condition=_created_by(operation))
 
 
 EVERYTHING = On(sid="Account", shown="`*`", resources=lambda _: (_ANY,))
@@ -136,16 +145,8 @@ LISTS = On(
 CLIENT_LISTS = replace(LISTS, condition=_listed_by_client)
 OBJECTS = On(sid="Objects", shown="`BUCKET/SESSION/*`, `BUCKET/awsac/SESSION/*`", resources=_objects)
 WRITE_CHECK = On(sid="WriteCheck", shown=f"`BUCKET/{WRITE_CHECK_KEY}`", resources=lambda s: (s.s3(WRITE_CHECK_KEY),))
-RELEASES = On(
-    sid="Releases",
-    shown="what `--release` names",
-    resources=lambda scope: tuple(scope.arn("s3", each, region="", account="") for each in scope.releases),
-)
-PACKED = On(
-    sid="Packed",
-    shown="what `--packed` names",
-    resources=lambda scope: tuple(scope.arn("s3", each, region="", account="") for each in scope.packed),
-)
+RELEASES = On(sid="Releases", shown="what `--release` names", resources=lambda scope: _named(scope, scope.releases))
+PACKED = On(sid="Packed", shown="what `--packed` names", resources=lambda scope: _named(scope, scope.packed))
 DOMAIN = On(sid="Domain", shown="the domain `SESSION`", resources=lambda scope: (_domain(scope),))
 STATUS_CHECK = On(
     sid="StatusCheck",
@@ -182,24 +183,14 @@ NEW_VOLUMES = On(
     condition=_tagged("aws:RequestTag"),
 )
 SNAPSHOTS = On(sid="Snapshots", shown="snapshots", resources=_ec2("snapshot"))
-VOLUME_TAGS = On(
-    sid="VolumeTags",
-    shown="volumes, as `CreateVolume` makes them",
-    resources=_ec2("volume"),
-    condition=_created_by("CreateVolume"),
-)
+VOLUME_TAGS = _tags_set_by("CreateVolume", "VolumeTags", "volume")
 NEW_SNAPSHOTS = On(
     sid="NewSnapshots",
     shown=f"snapshots that get the tag `{SESSION_TAG}`",
     resources=_ec2("snapshot"),
     condition=_tagged("aws:RequestTag"),
 )
-SNAPSHOT_TAGS = On(
-    sid="SnapshotTags",
-    shown="snapshots, as `CreateSnapshot` makes them",
-    resources=_ec2("snapshot"),
-    condition=_created_by("CreateSnapshot"),
-)
+SNAPSHOT_TAGS = _tags_set_by("CreateSnapshot", "SnapshotTags", "snapshot")
 BUILT = On(
     sid="Built",
     shown=f"snapshots with the tag `{SESSION_TAG}`",
