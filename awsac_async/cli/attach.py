@@ -43,4 +43,4 @@ def attach(
     else:
         print(f"session file: {attached.session_file}" + ("" if attached.written else " (was there already)"))
     if not record.ec2_reservation_id:
-        say("EC2 shows no instance of this session: its start did not come to its end, and can be run again")
+        say("the start of this session did not come to its end, as far as EC2 shows, and can be run again")

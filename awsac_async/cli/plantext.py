@@ -24,6 +24,16 @@ def plan_values(plan: "Plan") -> dict[str, Any]:
         "unused_cores": plan.unused_cores,
         "n_volumes": plan.n_volumes,
         "volumes_gib": plan.volumes_gib,
+        "places": [
+            {
+                "instance_type": each.instance_type,
+                "subnet_id": each.subnet_id or None,
+                "n_instances": each.n_instances,
+                "cores_per_instance": each.cores_per_instance,
+                "price_per_hour": each.price_per_hour,
+            }
+            for each in plan.places
+        ],
         "archives": [{"address": address, "bytes": size} for address, size in plan.archives],
         "market": plan.market,
         "region": plan.region,
@@ -52,6 +62,7 @@ def plan_text(plan: "Plan") -> str:
         f"jobs:         {plan.n_jobs}",
         f"instances:    {plan.n_instances} of type {plan.instance_type}, {plan.market}, in {plan.region}",
         f"cores:        {plan.cores_per_instance} per instance, {plan.unused_cores} unused",
+        *_places(plan),
         f"volumes:      {plan.n_volumes} with {plan.volumes_gib} GiB in all",
         *(f"from S3:      {address}, {shown_size(size)}" for address, size in plan.archives),
         *_deadline(plan),
@@ -62,6 +73,20 @@ def plan_text(plan: "Plan") -> str:
         *(f"note:         {remark}" for remark in plan.remarks),
     ]
     return "\n".join(lines)
+
+
+def _places(plan: "Plan") -> list[str]:
+    """Say where else the instances may be, each type once with what it costs."""
+    lines, subnets = [], list(dict.fromkeys(each.subnet_id for each in plan.places if each.subnet_id))
+    if len(subnets) > 1:
+        lines.append(f"subnets:      {', '.join(subnets)}, the next where one has no room")
+    for each in list({each.instance_type: each for each in plan.places}.values())[1:]:
+        price = "price unknown" if each.price_per_hour is None else f"{shown_usd(each.price_per_hour)} an hour for one"
+        lines.append(
+            f"or else:      {each.n_instances} of type {each.instance_type}, "
+            f"{each.cores_per_instance} cores per instance, {price}"
+        )
+    return lines
 
 
 def _hours(hours: float) -> str:
@@ -110,8 +135,8 @@ def _price(plan: "Plan") -> str:
 def _worst_case(plan: "Plan") -> str:
     if plan.worst_case is None:
         return "unknown"
+    at_most = f"{shown_usd(plan.worst_case)} if "
+    if plan.n_types > 1:
+        return f"{at_most}the dearest of these types runs until the deadline, and one instance more"
     without = ", volumes not counted" if plan.n_volumes and plan.volumes_per_hour is None else ""
-    return (
-        f"{shown_usd(plan.worst_case)} if {counted(plan.n_instances, 'instance runs', 'instances run')} "
-        f"until the deadline{without}"
-    )
+    return f"{at_most}{counted(plan.n_instances, 'instance runs', 'instances run')} until the deadline{without}"

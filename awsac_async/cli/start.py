@@ -17,7 +17,7 @@ from awsac_async.session.wording import counted
 
 if TYPE_CHECKING:
     from awsac_async.client import Plan, StartEvent
-    from awsac_async.client.start.events import JobsWritten, Named
+    from awsac_async.client.start.events import JobsWritten, Launched, Named
 
 
 def start(
@@ -77,6 +77,7 @@ class Shown:
         """``beside``: the lines are no result of the command, and go to stderr."""
         self._bar, self._text, self._beside = bar, text, beside
         self.values: dict[str, Any] = {"started": False}
+        self._several_places = False
         self._fate = "nothing was started"
 
     def event(self, event: "StartEvent") -> None:
@@ -87,6 +88,7 @@ class Shown:
             case events.Transferring():
                 self._bar.update(event.progress)
             case events.Planned():
+                self._several_places = len(event.plan.places) > 1
                 self._show(plan_text(event.plan), plan=plan_values(event.plan))
             case events.Named():
                 self._named(event)
@@ -128,14 +130,11 @@ class Shown:
 
         match event:
             case events.Launched():
-                ids = list(event.instance_ids)
-                self._show(
-                    f"reservation:  {event.reservation_id}, instances {' '.join(ids)}",
-                    reservation_id=event.reservation_id,
-                    instance_ids=ids,
-                    started=True,
-                )
+                self._launched(event)
+            case events.NoRoom():
+                self._show(f"no room:      {event.place}: {event.reason}")
             case events.Completed():
+                self.values["started"] = True
                 self._fate = f"the session was started, its file is {event.session_file}"
                 self._show(f"session file: {event.session_file}", session_file=str(event.session_file))
             case events.Undone():
@@ -144,6 +143,17 @@ class Shown:
             case events.Kept():
                 self._fate = _kept(event.session_file, event.reason)
                 self._show_fate(session_file=str(event.session_file))
+
+    def _launched(self, event: "Launched") -> None:
+        ids, where = list(event.instance_ids), f", {event.place}" if self._several_places else ""
+        one = {"reservation_id": event.reservation_id, "instance_ids": ids, "place": event.place}
+        reservations = [*self.values.get("reservations", []), one]
+        self._show(
+            f"reservation:  {event.reservation_id}, instances {' '.join(ids)}{where}",
+            reservation_id=reservations[0]["reservation_id"],
+            instance_ids=[*self.values.get("instance_ids", []), *ids],
+            reservations=reservations,
+        )
 
     def _show_fate(self, **values: object) -> None:
         """Show what became of it, but not after Ctrl-C: the last sentence will say it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from awsac_async.client.buckets import holds_session, read_copy, sessions_of
+from awsac_async.client.launches import read_launches
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
@@ -21,6 +22,7 @@ from awsac_async.session.record import format_record, read_record, write_record
 # Where S3 is asked if no region is set; it leads to the bucket's own.
 _ANY_REGION = "us-east-1"
 _MOST_NAMED = 10
+_COMPLETED_BY_START = ("ec2_reservation_id", "started", "n_instances", "unused_cores", "reservations")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +86,21 @@ async def _completed(record: SessionRecord) -> SessionRecord:
     async with connect(region=record.region, access=record) as aws:
         shown = await Instances(aws).of_session(record.session_id)
         first = [each.reservation_id for each in shown if each.launch_index < record.n_instances]
-        if first:
+        if first and await _has_all(aws, record):
             record = replace(record, ec2_reservation_id=first[0])
             copy = format_record(record).encode()
             await Bucket(aws, record.bucket).put(session_copy_key(record.session_id), copy)
     return record
+
+
+async def _has_all(aws: Aws, record: SessionRecord) -> bool:
+    """Whether every job has its instance. A start that has begun to spread them may not be over: only it goes on."""
+    if not record.step:
+        return True
+    shown = await Instances(aws).of_session(record.session_id)
+    return len({each.launch_index for each in shown}) >= record.n_instances and not await read_launches(
+        Bucket(aws, record.bucket), record.session_id
+    )
 
 
 def _write(directory: Path, file: Path, record: SessionRecord) -> bool:
@@ -97,8 +109,8 @@ def _write(directory: Path, file: Path, record: SessionRecord) -> bool:
         if not file.is_file():  # of a pipe, reading would wait for ever
             raise InputError(f"{file} is there, and is no session file: move it away first")
         there = _read(file)
-        # One that its start could not complete differs in these two.
-        if replace(there, ec2_reservation_id=record.ec2_reservation_id, started=record.started) != record:
+        # One that its start could not complete differs in these.
+        if replace(there, **{name: getattr(record, name) for name in _COMPLETED_BY_START}) != record:
             raise InputError(f"{file} is there, and differs from what the bucket has: move it away first")
         if there.ec2_reservation_id:
             return False

@@ -19,16 +19,13 @@ from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.objects import address
 from awsac_async.cloud.status import store_of
 from awsac_async.cloud.volumes import Volumes
-from awsac_async.cloud.waiting import attempts
 from awsac_async.session.durations import rough_span
-from awsac_async.session.errors import CloudError, InputError
+from awsac_async.session.errors import InputError
 from awsac_async.session.model import SessionRecord, StatusKind
 from awsac_async.session.names import prefixes, session_copy_key
 from awsac_async.session.record import read_record
 from awsac_async.session.times import now
 from awsac_async.session.wording import counted
-
-GONE_WITHIN = 600.0  # seconds; EC2 takes minutes at most to terminate an instance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,12 +193,7 @@ class _Cleanup:
         if not (live := await self._live()):
             return
         self._on_event(Terminating(instance_ids=live))
-        async for last in attempts(within=GONE_WITHIN):
-            if not (live := await self._live()):
-                return
-            if last:
-                cause = f"not terminated after {GONE_WITHIN:g} s"
-                raise CloudError("TerminateInstances", " ".join(live), cause, temporary=True)
+        await self._instances.until_gone(self._record.session_id)
 
     async def _live(self) -> tuple[str, ...]:
         instances = await self._instances.of_session(self._record.session_id)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from awsac_async.client.check import SessionStatus
 from awsac_async.cloud.instances import InstanceInfo
 from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.places import price_at
 from awsac_async.session.timings import read_seconds
 
 # EC2 bills Linux by the second, and at least a minute: https://aws.amazon.com/ec2/pricing/on-demand/
@@ -75,10 +76,15 @@ def cost_so_far(status: SessionStatus, *, at: datetime) -> float | None:
     That is the price at the start, by the second, at least a minute for each instance. Not in it: volumes, storage,
     requests, traffic, and the instances that ``unknown_instances`` counts.
     """
-    price = status.record.price_per_hour
-    if price is None:
+    if status.record.price_per_hour is None:
         return None
-    return price / _SECONDS_PER_HOUR * billed_seconds(instance_times(status, at=at), at=at)
+    total = 0.0
+    for each in instance_times(status, at=at):
+        price = price_at(status.record, each.launch_index)
+        if price is None:
+            return None
+        total += price / _SECONDS_PER_HOUR * billed_seconds([each], at=at)
+    return total
 
 
 def billed_seconds(times: Iterable[InstanceTime], *, at: datetime) -> float:

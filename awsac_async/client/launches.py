@@ -5,6 +5,7 @@ before its instances run.
 """
 
 import contextlib
+from dataclasses import replace
 
 from awsac_async.client.bootfiles import cloud_config
 from awsac_async.cloud.bucket import Bucket
@@ -14,7 +15,7 @@ from awsac_async.session.errors import NotFoundError
 from awsac_async.session.launches import LaunchDocument, parse_launch
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import launch_key, launches_prefix
-from awsac_async.session.userdata import max_hours, parse_user_data
+from awsac_async.session.userdata import max_hours, parse_user_data, with_launch
 
 
 def launch_of(record: SessionRecord) -> Launch:
@@ -45,6 +46,26 @@ def user_data_of(record: SessionRecord, session: str) -> str:
         return session
     hours = max_hours(parse_user_data(session))
     return cloud_config(mode="session", package=record.agent_package, hours=hours, session=session)
+
+
+def further_launch_of(record: SessionRecord, document: LaunchDocument) -> Launch:
+    """Return a further launch of a session; where its document says nothing, it is as the first one."""
+    session = with_launch(record.user_data, document.launch, cores=document.cores_per_instance)
+    return replace(
+        launch_of(record),
+        instance_type=document.instance_type or record.instance_type,
+        subnet_id=(document.subnet_id if document.instance_type else record.subnet_id) or None,
+        count=document.n_instances,
+        user_data=user_data_of(record, session),
+        client_token=document.client_token,
+        first_launch_index=document.first_launch_index,
+    )
+
+
+async def read_launches(bucket: Bucket, session_id: str) -> list[LaunchDocument]:
+    """Return the documents of all further launches, in order. Raises as ``read_last_launch``."""
+    keys = [launch_key(session_id, launch) for launch in await _numbers(bucket, session_id)]
+    return [parse_launch((await bucket.read(key))[0], file=address(bucket.name, key)) for key in keys]
 
 
 async def read_last_launch(bucket: Bucket, session_id: str) -> LaunchDocument | None:

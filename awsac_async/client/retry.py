@@ -12,11 +12,11 @@ from pathlib import Path
 
 from awsac_async.client.check import SessionStatus, read_status
 from awsac_async.client.control import amend_control, read_control
-from awsac_async.client.launches import launch_of, read_last_launch, user_data_of
+from awsac_async.client.launches import further_launch_of, read_last_launch
 from awsac_async.client.retryplan import Choice, RetryPlan, choose, new_launch, refuse_other_jobs
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
-from awsac_async.cloud.instances import Instances, Launch
+from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.status import store_of
 from awsac_async.cloud.waiting import attempts
 from awsac_async.session.control import Control
@@ -27,7 +27,7 @@ from awsac_async.session.names import X_ATTEMPT, archive_key, launch_key
 from awsac_async.session.record import read_record
 from awsac_async.session.statusdocs import StatusWriter
 from awsac_async.session.times import format_time, now
-from awsac_async.session.userdata import parse_user_data, with_launch
+from awsac_async.session.userdata import parse_user_data
 
 _PATIENCE = 30.0  # seconds; each conflict means that another client has begun a retry
 _FORGOTTEN = "unknown"  # the reservation of a launch that EC2 shows no more; its agents' status shows that it was
@@ -249,7 +249,7 @@ class _Retry:
 
     async def _launch(self) -> RetryLaunched:
         try:
-            reservation = await Instances(self._aws).run(self._request())
+            reservation = await Instances(self._aws).run(further_launch_of(self._record, self._document))
         except AwsacError as error:
             if isinstance(error, ConflictError) or (isinstance(error, CloudError) and error.temporary):
                 self._tell(RetryKept(reason=str(error)))
@@ -260,16 +260,6 @@ class _Retry:
             self._tell(RetryKept(reason="RunInstances was under way" + (f": {error}" if str(error) else "")))
             raise
         return await self._complete(reservation.reservation_id, reservation.instance_ids)
-
-    def _request(self) -> Launch:
-        document = self._document
-        return replace(
-            launch_of(self._record),
-            count=document.n_instances,
-            user_data=user_data_of(self._record, with_launch(self._record.user_data, document.launch)),
-            client_token=document.client_token,
-            first_launch_index=document.first_launch_index,
-        )
 
     async def _complete(self, reservation_id: str, instance_ids: tuple[str, ...]) -> RetryLaunched:
         launched = RetryLaunched(

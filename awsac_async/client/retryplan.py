@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from awsac_async.client.check import SessionStatus
 from awsac_async.session.errors import InputError
 from awsac_async.session.jobs import instances_needed, named_jobs, no_such_job, shown_numbers
-from awsac_async.session.launches import FIRST_RETRY, LaunchDocument, LaunchedJob
+from awsac_async.session.launches import FIRST_WITH_DOCUMENT, LaunchDocument, LaunchedJob
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
 from awsac_async.session.names import LOG_PACKED, X_LOG
 from awsac_async.session.times import format_time, now
@@ -98,7 +98,7 @@ def _is_of(document: LaunchDocument, status: SessionStatus, choice: Choice) -> b
 def new_launch(record: SessionRecord, last: LaunchDocument | None, jobs: Sequence[JobRecord]) -> LaunchDocument:
     """Return the document of the launch that follows ``last`` (None: that of ``start``) and runs these jobs."""
     return LaunchDocument(
-        launch=last.launch + 1 if last else FIRST_RETRY,
+        launch=last.launch + 1 if last else FIRST_WITH_DOCUMENT,
         first_launch_index=last.end_launch_index if last else record.n_instances,
         n_instances=instances_needed(len(jobs), record.cores_per_instance),
         cores_per_instance=record.cores_per_instance,

@@ -58,6 +58,19 @@ _CODES: dict[type[CloudError], str] = {
 _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
 
 EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})  # new credentials may help
+# Why RunInstances may be answered otherwise in another subnet, and for another type only: a quota counts in all zones.
+NO_ROOM_IN_ZONE_CODES = frozenset(
+    {
+        "InsufficientCapacity",
+        "InsufficientFreeAddressesInSubnet",
+        "InsufficientHostCapacity",
+        "InsufficientInstanceCapacity",
+        "InsufficientReservedInstanceCapacity",
+        "SpotMaxPriceTooLow",
+        "Unsupported",  # the zone does not have this type at all
+    }
+)
+NO_ROOM_FOR_TYPE_CODES = frozenset({"InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded"})
 _PASSING_CONFLICTS = {"ConditionalRequestConflict", "OperationAborted"}  # two requests at once; try again
 
 # Classes of botocore (by name, since importing botocore costs a third of a second) and of aiohttp.

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from awsac_async.cloud.aws import Aws, translated
-from awsac_async.cloud.waiting import retried
+from awsac_async.cloud.waiting import attempts, retried
 from awsac_async.session.errors import CloudError, NotFoundError
 from awsac_async.session.names import FIRST_LAUNCH_INDEX_TAG, NAME_TAG, SESSION_TAG
 
 _PROFILE_USABLE_WITHIN = 20.0  # seconds; a fresh instance profile is refused for about 10
+_GONE_WITHIN = 600.0  # seconds; EC2 takes minutes at most to terminate an instance
 _REASON_TIME = re.compile(r"\((\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) GMT\)")
 _LIVE_STATES = ("pending", "running", "stopping", "stopped", "shutting-down")
 
@@ -25,6 +26,7 @@ _LIVE_STATES = ("pending", "running", "stopping", "stopped", "shutting-down")
 class Launch:
     """One RunInstances call: ``count`` instances or none, with the same user data, in one reservation.
 
+    ``any_number``: of them as many as there is room for, or none.
     ``client_token`` (at most 64 ASCII characters) makes it idempotent: the same token gives the same instances.
     ``first_launch_index`` is that of the first of them in the session: 0 unless it is a further launch. ``public_ip``:
     whether they get a public address, None: as the subnet has it. ``root_device``: that of the image's root volume, if
@@ -45,6 +47,7 @@ class Launch:
     root_device: str = ""
     market: str = "on-demand"
     first_launch_index: int = 0
+    any_number: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,7 @@ class Instances:
         self._aws = aws
 
     async def run(self, launch: Launch) -> Reservation:
-        """Start all instances of a launch, or none; the same client token starts nothing twice."""
+        """Start the instances of a launch, or none; the same client token starts nothing twice."""
         ec2 = await self._aws.client("ec2")
 
         async def call() -> dict[str, Any]:
@@ -147,6 +150,16 @@ class Instances:
                 found += [_info(group, instance) for group in page["Reservations"] for instance in group["Instances"]]
         return sorted(found, key=lambda instance: (instance.session_id, instance.launch_index, instance.instance_id))
 
+    async def until_gone(self, session_id: str) -> None:
+        """Return when all instances of a session are terminated. Raises CloudError after ten minutes."""
+        async for last in attempts(within=_GONE_WITHIN):
+            live = [each.instance_id for each in await self.of_session(session_id) if each.live]
+            if not live:
+                return
+            if last:
+                cause = f"not terminated after {_GONE_WITHIN:g} s"
+                raise CloudError("TerminateInstances", " ".join(live), cause, temporary=True)
+
     async def terminate(self, ids: Sequence[str]) -> None:
         """Terminate instances; those that are gone are terminated already."""
         if not ids:
@@ -169,7 +182,7 @@ def _request(launch: Launch) -> dict[str, Any]:
     request: dict[str, Any] = {
         "ImageId": launch.image_id,
         "InstanceType": launch.instance_type,
-        "MinCount": launch.count,
+        "MinCount": 1 if launch.any_number else launch.count,
         "MaxCount": launch.count,
         "ClientToken": launch.client_token,
         "UserData": launch.user_data,  # the SDK encodes it

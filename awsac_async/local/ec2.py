@@ -11,9 +11,12 @@ stopped by ``hypervisor``; each has a metadata service for as long as it runs.
 """
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -45,6 +48,27 @@ OWN_SHUTDOWN = StateReason(
 NO_BOOT = StateReason("Server.InternalError: Internal error on launch", "Server.InternalError")
 LOST = StateReason("Server.InternalError: Hardware failure", "Server.InternalError")
 SPOT_END = StateReason("Server.SpotInstanceTermination: Spot instance termination", "Server.SpotInstanceTermination")
+
+
+_room: ContextVar[float] = ContextVar("room", default=math.inf)
+
+
+@contextmanager
+def room_for(instances: int) -> Iterator[None]:
+    """Let whatever is launched inside find room for so many instances only."""
+    token = _room.set(instances)
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
+def launchable(least: int, most: int) -> int:
+    """Return how many instances a call gets that wants at least and at most so many; refuses it if there is no room."""
+    if least > _room.get():
+        message = "We currently do not have sufficient capacity in the Availability Zone you requested."
+        raise EC2ClientError("InsufficientInstanceCapacity", message)
+    return int(min(most, _room.get()))
 
 
 @dataclass(kw_only=True)

@@ -15,6 +15,7 @@ from moto.ec2.urls import url_bases as url_bases  # noqa: PLC0414 (moto finds it
 from moto.ec2.utils import filter_iam_instance_profiles
 from moto.iam.exceptions import NotFoundException
 
+from awsac_async.local.ec2 import launchable
 from awsac_async.local.pricing import SPOT
 from awsac_async.local.settings import STOCK_IMAGE
 
@@ -88,7 +89,9 @@ class EmbeddedEC2Response(EC2Response):
         self.ec2_backend.check_type_and_key(self._get_param("InstanceType", "m1.small"), self._get_param("KeyName"))
 
     def _run_instances(self) -> ActionResult:
-        self.params["MinCount"] = self._get_param("MaxCount")  # moto launches MinCount; there is room for all
+        least, most = int(self._get_param("MinCount")), int(self._get_param("MaxCount"))
+        # moto launches MinCount. A dry run looks at no room.
+        self.params["MinCount"] = str(most if self._get_param("DryRun") else launchable(least, most))
         self._complete_root_volume()
         answer = super().run_instances()
         reservation: Any = answer.result

@@ -120,6 +120,10 @@ class CapacityError(CloudError):
     next_step = "try again later, or with another instance_type, another subnet_id or fewer jobs at once"
 
 
+class NoPlaceError(CapacityError):
+    """None of the places that a session names, nor all of them together, have room for its instances."""
+
+
 class AttachmentLimitError(CapacityError):
     """The instance holds as many volumes as it can; one must go before another can come."""
 

@@ -16,7 +16,7 @@ from awsac_async.session.model import MAX_JOBS
 from awsac_async.session.times import parse_time
 
 VERSION = 1
-FIRST_RETRY = 2  # the launch of ``start`` is number 1, and has no document
+FIRST_WITH_DOCUMENT = 2  # the first launch of ``start`` is number 1
 _MOST_BYTES = 8 << 20  # twice what MAX_JOBS jobs take
 
 
@@ -33,7 +33,8 @@ class LaunchDocument:
     """A launch of a session, from number 2 on. ``reservation_id`` is "" until RunInstances has answered.
 
     ``first_launch_index`` is the launch index, in the session, of its first instance; ``started`` is when RunInstances
-    was last going to be called.
+    was last going to be called. ``instance_type`` and ``subnet_id`` are where its instances are; "": where the session
+    file says. While it has no reservation, it may have more jobs and instances than EC2 will give it.
     """
 
     launch: int
@@ -44,6 +45,8 @@ class LaunchDocument:
     reservation_id: str
     started: str
     jobs: tuple[LaunchedJob, ...]
+    instance_type: str = ""
+    subnet_id: str = ""
 
     @property
     def numbers(self) -> frozenset[int]:
@@ -68,7 +71,8 @@ class LaunchDocument:
 
 def format_launch(document: LaunchDocument) -> bytes:
     """Return the document's bytes."""
-    return json.dumps({"version": VERSION, **asdict(document)}, separators=(",", ":")).encode()
+    members = {name: value for name, value in asdict(document).items() if value or name not in _OPTIONAL}
+    return json.dumps({"version": VERSION, **members}, separators=(",", ":")).encode()
 
 
 def parse_launch(content: bytes, *, file: str) -> LaunchDocument:
@@ -76,6 +80,7 @@ def parse_launch(content: bytes, *, file: str) -> LaunchDocument:
     document = parse_object(content, file=file, most_bytes=_MOST_BYTES)
     document.read_version(VERSION)
     values = {name: document.read(name, right, expected) for name, (right, expected) in _MEMBERS.items()}
+    values |= {name: document.read(name, is_text, expected, absent="") for name, expected in _OPTIONAL.items()}
     jobs = tuple(_job(JsonObject(each, file=file)) for each in values.pop("jobs"))
     launch = LaunchDocument(jobs=jobs, **values)
     if len(launch.numbers) < len(jobs):
@@ -103,7 +108,7 @@ def _is_time(value: object) -> bool:
 _A_NUMBER = "a number from 1 on"
 # Member -> what is right, and how that is said; ``version`` is read before, and the jobs by themselves.
 _MEMBERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "launch": (lambda value: is_integer(value, least=FIRST_RETRY), f"a number from {FIRST_RETRY} on"),
+    "launch": (lambda value: is_integer(value, least=FIRST_WITH_DOCUMENT), f"a number from {FIRST_WITH_DOCUMENT} on"),
     "first_launch_index": (is_integer, _A_NUMBER),
     "n_instances": (is_integer, _A_NUMBER),
     "cores_per_instance": (is_integer, _A_NUMBER),
@@ -112,3 +117,4 @@ _MEMBERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "started": (_is_time, "a time like 2026-11-22T15:50:39Z"),
     "jobs": (lambda value: isinstance(value, list) and bool(value), "a list of jobs"),
 }
+_OPTIONAL: Mapping[str, str] = {"instance_type": "an instance type", "subnet_id": "the ID of a subnet"}

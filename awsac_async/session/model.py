@@ -183,6 +183,8 @@ class StartInfo(JobSettings, Access):
     key_name: str | None = None
     security_group_ids: tuple[str, ...] = ()
     subnet_id: str | None = None
+    instance_types: tuple[str, ...] = ()
+    subnet_ids: tuple[str, ...] = ()
     public_ip: bool | None = None
     market: str = "on-demand"
     cores_per_instance: int | None = None
@@ -205,15 +207,27 @@ class UserData:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartReservation:
+    """One of several reservations of a start; ``price_per_hour`` is that of one instance in USD, None: not known."""
+
+    instance_type: str
+    n_instances: int
+    cores_per_instance: int
+    price_per_hour: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SessionRecord(Access):
     """What ``session-<session_id>.cfg`` remembers: twelve keys of 2008, and ours.
 
     ``ec2_reservation_id`` is "" until RunInstances has answered: such a session is *uncompleted* and ``start``
     continues it with the same ``client_token``. ``price_per_hour`` is that of one instance in USD, None if it was not
-    known at the start. The fields after it are what RunInstances is told, for further launches: ``root_device`` is the
-    device that is to be encrypted, or ""; ``agent_package`` is what instances of a stock image install, a requirement
-    of pip or an address in S3; "" on an image of awsac. ``volumes``: whether it may have any that do not go with their
-    instances by themselves. ``Access`` is what the ini says of it.
+    known at the start. ``step`` is how far an uncompleted start has come in the order of its places, and
+    ``reservations`` are those that it has had in the end, if there are several: type, cores and price are those of the
+    first, ``n_instances`` counts all. The fields after the price are what RunInstances is told, for further launches:
+    ``root_device`` is the device that is to be encrypted, or ""; ``agent_package`` is what instances of a stock image
+    install, a requirement of pip or an address in S3; "" on an image of awsac. ``volumes``: whether it may have any
+    that do not go with their instances by themselves. ``Access`` is what the ini says of it.
     """
 
     session_id: str
@@ -243,3 +257,5 @@ class SessionRecord(Access):
     status_store: StatusKind = StatusKind.SIMPLEDB
     volumes: bool = True
     agent_package: str = ""
+    step: int = 0
+    reservations: tuple[StartReservation, ...] = ()

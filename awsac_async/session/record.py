@@ -17,7 +17,8 @@ from awsac_async.session import fields, names
 from awsac_async.session.atomic import replacing
 from awsac_async.session.errors import FormatError, InputError
 from awsac_async.session.inifile import read_section
-from awsac_async.session.model import Access, SessionRecord, StatusKind
+from awsac_async.session.model import Access, SessionRecord, StartReservation, StatusKind
+from awsac_async.session.places import parse_reservations, shown_reservation
 
 SECTION = "sessionconfig"
 _EXPECTED = "the session file that start has written (a session that was cleaned up has none)"
@@ -59,7 +60,9 @@ def _written(value: object) -> str:
         case bool():
             return fields.shown_yes_or_no(value)
         case tuple():
-            return ",".join(value)
+            return ",".join(map(_written, value))
+        case StartReservation():
+            return shown_reservation(value)
         case float():
             return f"{value:g}"
     return str(value)
@@ -98,6 +101,8 @@ _OUR_KEYS: Mapping[str, tuple[Any, Callable[[str], Any]]] = {
     "status_store": (StatusKind.SIMPLEDB, fields.status_store),
     "volumes": (True, fields.yes_or_no),
     "agent_package": ("", _any_text),
+    "step": (0, fields.natural_number),
+    "reservations": ((), parse_reservations),
 }
 _COLUMNS = {**_KEYS_2008, **{key: (key, reader) for key, (_, reader) in _OUR_KEYS.items()}}
 

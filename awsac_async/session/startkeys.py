@@ -42,15 +42,19 @@ def _shortdescr(text: str) -> str:
     return fields.short_description(text[:SHORTDESCR_LENGTH])
 
 
-def _security_groups(text: str) -> tuple[str, ...]:
-    read = matching(r"sg-[0-9a-f]{8,17}", "security group IDs like sg-0123abcd, separated by commas")
-    return tuple(read(group) for group in text.split(","))
+def _list_of(pattern: str, expected: str) -> Callable[[str], tuple[str, ...]]:
+    read = matching(pattern, f"{expected}, separated by commas")
+    return lambda text: tuple(read(part) for part in text.split(","))
+
+
+_TYPE = r"[a-z0-9-]+\.[a-z0-9-]+"
+_SUBNET = r"subnet-[0-9a-f]{8,17}"
 
 
 KEYS: Mapping[str, Key] = {
     "instance_type": Key(
         field="instance_type",
-        read=matching(r"[a-z0-9-]+\.[a-z0-9-]+", "an instance type like c1.medium"),
+        read=matching(_TYPE, "an instance type like c1.medium"),
         meaning="any EC2 type; its cores are those EC2 reports",
         example="c1.medium",
     ),
@@ -107,17 +111,31 @@ KEYS: Mapping[str, Key] = {
     ),
     "security_group_ids": Key(
         field="security_group_ids",
-        read=_security_groups,
+        read=_list_of(r"sg-[0-9a-f]{8,17}", "security group IDs like sg-0123abcd"),
         meaning="comma-separated list",
         default="the VPC's default",
         example="sg-0123abcd,sg-4567cdef",
     ),
     "subnet_id": Key(
         field="subnet_id",
-        read=matching(r"subnet-[0-9a-f]{8,17}", "a subnet ID like subnet-0123abcd"),
+        read=matching(_SUBNET, "a subnet ID like subnet-0123abcd"),
         meaning="subnet, and so the availability zone",
         default="EC2's choice",
         example="subnet-0123abcd",
+    ),
+    "subnet_ids": Key(
+        field="subnet_ids",
+        read=_list_of(_SUBNET, "subnet IDs like subnet-0123abcd"),
+        meaning="comma-separated list: the subnets that are tried after `subnet_id`, in order, if it has no room",
+        default="none",
+        example="subnet-4567cdef,subnet-89ab0123",
+    ),
+    "instance_types": Key(
+        field="instance_types",
+        read=_list_of(_TYPE, "instance types like c1.medium"),
+        meaning="comma-separated list: the types that are tried after `instance_type`, in order, if it has no room",
+        default="none",
+        example="m1.large,c1.xlarge",
     ),
     "public_ip": Key(
         field="public_ip",

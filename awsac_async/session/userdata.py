@@ -12,7 +12,7 @@ from typing import Any
 from awsac_async.session import fields, names
 from awsac_async.session.durations import format_seconds, parse_duration, parse_hours
 from awsac_async.session.errors import FormatError
-from awsac_async.session.launches import FIRST_RETRY
+from awsac_async.session.launches import FIRST_WITH_DOCUMENT
 from awsac_async.session.model import Access, JobSettings, StartInfo, StatusKind, UserData
 from awsac_async.session.purpose import read_purpose
 
@@ -33,7 +33,9 @@ _NUMBERS: Mapping[str, Callable[[str], float]] = {
     names.USER_DATA_JOBS: fields.natural_number,
     names.USER_DATA_OBJECTS: fields.natural_number,
     names.USER_DATA_HOURS: parse_hours,
-    names.USER_DATA_LAUNCH: fields.integer(least=FIRST_RETRY, most=10**9, expected=f"a number from {FIRST_RETRY} on"),
+    names.USER_DATA_LAUNCH: fields.integer(
+        least=FIRST_WITH_DOCUMENT, most=10**9, expected=f"a number from {FIRST_WITH_DOCUMENT} on"
+    ),
 }
 _key = fields.matching(r"[a-z][a-z0-9_]*", "key=value with a key of small letters, digits and '_'")
 
@@ -140,10 +142,16 @@ def launch_number(user_data: UserData) -> int:
     return int(_number(user_data, names.USER_DATA_LAUNCH)) or 1
 
 
-def with_launch(user_data: str, launch: int) -> str:
+def with_launch(user_data: str, launch: int, *, cores: int) -> str:
     """Return the string for the instances of a further launch; raises FormatError if it is not one of a session."""
     first = parse_user_data(user_data)
-    return format_user_data(replace(first, extra={**first.extra, names.USER_DATA_LAUNCH: str(launch)}))
+    extra = {**first.extra, names.USER_DATA_LAUNCH: str(launch)}
+    return format_user_data(replace(first, cores_per_instance=cores, extra=extra))
+
+
+def with_cores(user_data: str, cores: int) -> str:
+    """Return the string for instances with so many cores; raises FormatError if it is not one of a session."""
+    return format_user_data(replace(parse_user_data(user_data), cores_per_instance=cores))
 
 
 def _number(user_data: UserData, key: str) -> float:

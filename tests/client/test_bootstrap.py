@@ -83,7 +83,7 @@ def test_a_session_string_that_could_end_the_comment_it_stands_in_is_refused() -
 def test_a_further_launch_gets_a_cloud_config_again_and_an_image_of_awsac_the_string_alone() -> None:
     stock = record(user_data=SESSION, agent_package=WHEEL)
     assert launch_of(stock).user_data == config()
-    further = user_data_of(stock, with_launch(SESSION, 2))
+    further = user_data_of(stock, with_launch(SESSION, 2, cores=2))
     assert (parse_user_data(further).extra["launch"], max_hours(parse_user_data(further))) == ("2", 1.5)
     assert launch_of(replace(stock, agent_package="")).user_data == SESSION
 

@@ -177,8 +177,8 @@ def test_any_text_is_read_or_refused_with_a_format_error(text):
 
 def test_the_instances_of_a_further_launch_are_told_its_number_and_all_else_as_before():
     first = OF_2008 + ";n_jobs=4"
-    assert with_launch(first, 2) == first + ";launch=2"
-    assert with_launch(with_launch(first, 2), 13) == first + ";launch=13"
+    assert with_launch(first, 2, cores=2) == first + ";launch=2"
+    assert with_launch(with_launch(first, 2, cores=2), 13, cores=2) == first + ";launch=13"
     assert [launch_number(parse_user_data(text)) for text in (OF_2008, first + ";launch=13")] == [1, 13]
 
 

@@ -17,6 +17,7 @@ from awsac_async.cloud.unfinished import UnfinishedUpload
 from awsac_async.cloud.volumes import VolumeInfo
 from awsac_async.session.durations import MAX_HOURS
 from awsac_async.session.model import SessionRecord
+from awsac_async.session.places import price_at
 from awsac_async.session.record import session_id_time
 from awsac_async.session.times import format_time, parse_time
 
@@ -178,7 +179,7 @@ def _of_domain(owner: Owner, at: datetime) -> str:
 
 
 def _instance(instance: InstanceInfo, owner: Owner, reason: str, at: datetime) -> Garbage:
-    price = owner.record.price_per_hour if owner.record else None
+    price = price_at(owner.record, instance.launch_index) if owner.record else None
     return Garbage(
         kind=GarbageKind.INSTANCE,
         name=instance.instance_id,

@@ -6,7 +6,7 @@ of another one waits for that, and is left out if there is none: nothing is repo
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +34,7 @@ from awsac_async.session.errors import (
 from awsac_async.session.jobs import instances_needed
 from awsac_async.session.model import StartInfo, StatusKind
 from awsac_async.session.names import JOBS_FILE, NO_SESSION
+from awsac_async.session.places import Place, places_of, types_of
 from awsac_async.session.releases import is_snapshot, need_volumes
 from awsac_async.session.wording import counted
 
@@ -46,16 +47,16 @@ _NO_WAY = (CredentialsError, EndpointError)
 class Facts:
     """What the cloud has said; what it did not say is None, and its problem is among the others, in their order.
 
-    ``archives`` are the sizes in bytes of the releases in S3, by address. ``volume_prices`` are those of a GiB
-    for a month in USD, by EBS type; None: not known.
+    ``instance_types`` and ``prices`` are by the name of a type. ``archives`` are the sizes in bytes of the releases in
+    S3, by address. ``volume_prices`` are those of a GiB for a month in USD, by EBS type; None: not known.
     """
 
     status: StatusChoice | None
-    instance_type: InstanceType | None
+    instance_types: Mapping[str, InstanceType]
     image: Image | None
     snapshots: Mapping[str, SnapshotInfo] | None
     archives: Mapping[str, int] | None
-    price: Price | None
+    prices: Mapping[str, Price | None]
     volume_prices: Mapping[str, float | None]
     problems: tuple[AwsacError, ...]
     remarks: tuple[str, ...]
@@ -112,7 +113,7 @@ class CloudChecks:
         self._ini, self._archive, self._begun, self._launched = ini, archive, begun, launched
         self._builds = builds
         self._images = Images(aws)
-        self._type: asyncio.Task[_Noted[InstanceType]]
+        self._types: asyncio.Task[_Noted[Mapping[str, InstanceType]]]
         self._image: asyncio.Task[_Noted[Image]]
         self._profile: asyncio.Task[_Noted[None]]
 
@@ -124,25 +125,25 @@ class CloudChecks:
                 return group.create_task(_noted(check), name=f"check {check.__name__.strip('_')}")
 
             status = begin(self._check_status_store)
-            self._type = begin(self._find_type)
+            self._types = begin(self._find_types)
             self._image = begin(self._find_image)
             snapshots = begin(self._find_snapshots)
             archives = begin(self._find_archives)
             bucket = begin(self._check_bucket)
             self._profile = begin(self._check_profile)
-            launch = [] if self._launched else [begin(self._check_quota), begin(self._check_launch)]
-            price = begin(self._find_price)
+            launch = [] if self._launched else [begin(self._check_quotas), begin(self._check_launches)]
+            prices = begin(self._find_prices)
             volume_prices = begin(self._find_volume_prices)
         tasks: list[asyncio.Task[_Noted[Any]]] = [
-            status, self._type, self._image, snapshots, archives, bucket, self._profile, *launch, price, volume_prices
+            status, self._types, self._image, snapshots, archives, bucket, self._profile, *launch, prices, volume_prices
         ]  # fmt: skip
         return Facts(
             status=status.result().value,
-            instance_type=self._type.result().value,
+            instance_types=self._types.result().value or {},
             image=self._image.result().value,
             snapshots=snapshots.result().value,
             archives=archives.result().value,
-            price=price.result().value,
+            prices=prices.result().value or {},
             volume_prices=volume_prices.result().value or {},
             problems=_once(problem for task in tasks for problem in task.result().problems),
             remarks=tuple(remark for task in tasks for remark in task.result().remarks),
@@ -151,13 +152,17 @@ class CloudChecks:
     async def _check_status_store(self, _: list[str]) -> StatusChoice:
         return await choose_status_store(self._aws, self._startinfo.status_store, begun=self._begun, ini=self._ini)
 
-    async def _find_type(self, _: list[str]) -> InstanceType:
-        name = self._startinfo.instance_type
+    async def _find_types(self, _: list[str]) -> Mapping[str, InstanceType]:
+        first, *others = types_of(self._startinfo)
+        found = {first: await self._find_type("instance_type", first)}
+        return found | {name: await self._find_type("instance_types", name) for name in others}
+
+    async def _find_type(self, key: str, name: str) -> InstanceType:
         try:
             return await self._images.instance_type(name)
         except NotFoundError as error:
             expected = f"an instance type that EC2 offers in {self._aws.region}"
-            raise self._unknown("instance_type", name, expected) from error
+            raise self._unknown(key, name, expected) from error
 
     async def _find_image(self, _: list[str]) -> Image:
         image_id, owner = self._startinfo.ami_id, self._startinfo.ec2_uid
@@ -168,11 +173,11 @@ class CloudChecks:
             raise self._unknown("ami_id", image_id, expected) from error
         if image.state != "available":
             raise self._unknown("ami_id", f"{image_id}, which is {image.state}", "an image that is available")
-        instance_type = (await self._type).value
-        if instance_type and image.architecture not in instance_type.architectures:
-            found = f"{image_id}, which is made for {image.architecture}"
-            expected = f"an image for {' or '.join(instance_type.architectures)}, which {instance_type.name} has"
-            raise self._unknown("ami_id", found, expected)
+        for instance_type in ((await self._types).value or {}).values():
+            if image.architecture not in instance_type.architectures:
+                found = f"{image_id}, which is made for {image.architecture}"
+                expected = f"an image for {' or '.join(instance_type.architectures)}, which {instance_type.name} has"
+                raise self._unknown("ami_id", found, expected)
         return image
 
     async def _find_snapshots(self, _: list[str]) -> Mapping[str, SnapshotInfo]:
@@ -223,10 +228,20 @@ class CloudChecks:
             expected = "an instance profile of this account; awsac setup makes one"
             raise self._unknown("instance_profile", name, expected) from error
 
-    async def _check_quota(self, remarks: list[str]) -> None:
-        instance_type = (await self._type).value
-        if instance_type is None:
-            return
+    async def _check_quotas(self, remarks: list[str]) -> None:
+        """Refuse what is more than every quota; where only some types have too little, that is a remark."""
+        types = ((await self._types).value or {}).values()
+        short = []
+        for instance_type in types:
+            try:
+                await self._check_quota(instance_type, remarks)
+            except InputError as error:
+                short.append(error)
+        if short and len(short) == len(types):
+            raise ProblemsError(short)
+        remarks += [str(error) for error in short]
+
+    async def _check_quota(self, instance_type: InstanceType, remarks: list[str]) -> None:
         code = quota_code(instance_type.name, self._startinfo.market)
         if code is None:
             remarks.append(f"the vCPU quota is not checked: awsac does not know which one counts {instance_type.name}")
@@ -244,15 +259,37 @@ class CloudChecks:
                 f"ask Service Quotas for more ({quota.code}), or let fewer jobs run at once"
             )
 
-    async def _check_launch(self, _: list[str]) -> None:
-        """Let EC2 say whether it would start the instances.
+    async def _check_launches(self, remarks: list[str]) -> None:
+        """Let EC2 say whether it would start the instances: each type in the first subnet, the first in the others.
+
+        A type that a zone does not have is a remark, unless that is so wherever it was asked for.
+        """
+        types, image = (await self._types).value, (await self._image).value
+        if types is None or image is None:
+            return
+        places = places_of(self._startinfo)
+        of_first = [each for each in places if each.instance_type == places[0].instance_type]
+        asked = [*of_first, *(each for each in places if each.subnet_id == places[0].subnet_id and each != places[0])]
+        problems: dict[str, AwsacError] = {}  # what is not known is so everywhere, and said once
+        nowhere: list[CloudError] = []
+        for place in asked:
+            for problem in await self._check_launch(place, types, image):
+                if isinstance(problem, CloudError) and problem.code == "Unsupported":
+                    nowhere.append(problem)
+                    remarks.append(f"{place.name} cannot be had: {problem.cause}")
+                else:
+                    problems.setdefault(str(problem), problem)
+        if found := [*problems.values(), *(nowhere[:1] if len(nowhere) == len(asked) else [])]:
+            raise ProblemsError(found)
+
+    async def _check_launch(
+        self, place: Place, types: Mapping[str, InstanceType], image: Image
+    ) -> Sequence[AwsacError]:
+        """Return what keeps EC2 from starting the instances at a place.
 
         It names one unknown thing at a time: each is noted, and the question asked again without it.
         """
-        instance_type, image = (await self._type).value, (await self._image).value
-        if instance_type is None or image is None:
-            return
-        launch = self._launch(self._count(instance_type), image)
+        launch = self._launch(place, self._count(types[place.instance_type]), image)
         profile = await self._profile
         if profile.problems:
             launch = replace(launch, instance_profile="")
@@ -260,20 +297,19 @@ class CloudChecks:
         while error := await self._refusal(launch, profile_exists=not profile.remarks):
             without = _without(launch, error)
             if without or not problems:
-                problems.append(self._named(error))
+                problems.append(self._named(error, place))
             if without is None or without == launch:
                 break
             launch = without
-        if problems:
-            raise ProblemsError(problems)
+        return problems
 
-    def _named(self, error: CloudError) -> AwsacError:
+    def _named(self, error: CloudError, place: Place) -> AwsacError:
         """Return the error with the key of the ini that names what EC2 does not know; itself if there is none."""
         info, expected = self._startinfo, f"one that EC2 knows in {self._aws.region} ({error.cause})"
         for code, field, found in [
             ("InvalidKeyPair", "key_name", info.key_name),
             ("InvalidGroup", "security_group_ids", ", ".join(info.security_group_ids)),
-            ("InvalidSubnet", "subnet_id", info.subnet_id),
+            ("InvalidSubnet", "subnet_id" if place.subnet_id == info.subnet_id else "subnet_ids", place.subnet_id),
         ]:
             if found and error.code.startswith(code):
                 return self._unknown(field, found, expected)
@@ -286,8 +322,9 @@ class CloudChecks:
             return error
         return None
 
-    async def _find_price(self, remarks: list[str]) -> Price | None:
-        return await find_price(self._aws, self._startinfo, remarks)
+    async def _find_prices(self, remarks: list[str]) -> Mapping[str, Price | None]:
+        info = self._startinfo
+        return {name: await find_price(self._aws, info, name, remarks) for name in types_of(info)}
 
     async def _find_volume_prices(self, remarks: list[str]) -> Mapping[str, float | None]:
         image = (await self._image).value
@@ -298,12 +335,12 @@ class CloudChecks:
     def _count(self, instance_type: InstanceType) -> int:
         return instances_needed(self._startinfo.n_jobs, self._startinfo.cores_per_instance or instance_type.vcpus)
 
-    def _launch(self, count: int, image: Image) -> Launch:
+    def _launch(self, place: Place, count: int, image: Image) -> Launch:
         """Return what ``start`` will ask for, with other words in tags and user data."""
         info = self._startinfo
         return Launch(
             image_id=info.ami_id,
-            instance_type=info.instance_type,
+            instance_type=place.instance_type,
             count=count,
             user_data="plan",
             client_token=uuid.uuid4().hex,
@@ -311,7 +348,7 @@ class CloudChecks:
             instance_profile=info.instance_profile,
             key_name=info.key_name,
             security_group_ids=info.security_group_ids,
-            subnet_id=info.subnet_id,
+            subnet_id=place.subnet_id or None,
             public_ip=info.public_ip,
             root_device=image.root_device if info.encrypted else "",
             market=info.market,

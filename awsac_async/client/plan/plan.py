@@ -12,6 +12,7 @@ from pathlib import Path
 
 from awsac_async.client.plan.checks import CloudChecks, Facts
 from awsac_async.client.plan.inputs import Reading, reading
+from awsac_async.client.plan.places import PlannedPlace, dearest_per_hour
 from awsac_async.client.plan.prices import PriceSource
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.images import Disk, Image
@@ -23,6 +24,7 @@ from awsac_async.session.errors import AwsacError, InputError, ProblemsError
 from awsac_async.session.jobs import expand, instances_needed, launch_index_of
 from awsac_async.session.model import StartInfo, StatusKind
 from awsac_async.session.names import AUTOSTART_FILE
+from awsac_async.session.places import places_of, types_of
 from awsac_async.session.purpose import Build, Purpose
 from awsac_async.session.releases import is_snapshot, need_volumes
 
@@ -40,6 +42,7 @@ class Plan:
     ``status_store`` is where the status is kept, and ``status_reason`` why, as the end of a sentence.
     ``kept_volumes``: whether there may be volumes that do not go with their instances by themselves.
     ``price_per_hour`` is that of one instance, ``volumes_per_hour`` that of all volumes, in USD; None: not known.
+    ``places`` are where it may be started, in order; all else is said of the first, but for the costs.
     ``archives``: the releases in S3, each with its size in bytes as it is there; how large it is unpacked nobody knows.
     ``shortened_from``: the hours of the deadline before it was shortened. ``agent``: what instances of a stock image
     install, in words; "" if their image has it. ``remarks``: what is no problem, but should
@@ -67,6 +70,7 @@ class Plan:
     price_per_hour: float | None = None
     price_source: PriceSource | None = None
     volumes_per_hour: float | None = None
+    places: tuple[PlannedPlace, ...] = ()
     archives: tuple[tuple[str, int], ...] = ()
     shortened_from: float | None = None
     agent: str = ""
@@ -86,15 +90,16 @@ class Plan:
 
     @property
     def cost_per_hour(self) -> float | None:
-        """What all instances with their volumes cost in an hour, in USD; None: not known.
+        """What all instances with their volumes cost in an hour, in USD, wherever they are; None: not known.
 
         A price that the user gave is taken to include volumes whose price is not known.
         """
-        if self.price_per_hour is None:
-            return None
-        if self.volumes_per_hour is None and self.price_source is not PriceSource.INI:
-            return None
-        return self.n_instances * self.price_per_hour + (self.volumes_per_hour or 0)
+        return dearest_per_hour(self.places, without_volumes=self.price_source is PriceSource.INI)
+
+    @property
+    def n_types(self) -> int:
+        """How many types its instances may have."""
+        return len({each.instance_type for each in self.places})
 
     @property
     def worst_case(self) -> float | None:
@@ -221,20 +226,21 @@ def _assemble(
     """Return the plan, as far as the cloud has said what it is made of."""
     if facts.snapshots is None or facts.archives is None:
         return None
-    if facts.instance_type is None or facts.image is None or contents is None:
+    if facts.image is None or contents is None:
         return None
     if facts.status is None:
         return None
-    cores = startinfo.cores_per_instance or facts.instance_type.vcpus
-    n_instances = instances_needed(startinfo.n_jobs, cores)
-    disks = [*facts.image.disks * n_instances, *_releases(contents, facts, cores=cores)]
-    if isinstance(purpose, Build):
-        disks.append(Disk(gib=purpose.gib, volume_type=RELEASE_VOLUME_TYPE))
+    built = [Disk(gib=purpose.gib, volume_type=RELEASE_VOLUME_TYPE)] if isinstance(purpose, Build) else []
+    places = _places(startinfo, contents, facts, facts.image, built)
+    if not places:
+        return None
+    first = places[0]
+    disks = [*built, *_disks(contents, facts, facts.image, first.n_instances, first.cores_per_instance)]
     return Plan(
         n_jobs=startinfo.n_jobs,
-        n_instances=n_instances,
+        n_instances=first.n_instances,
         instance_type=startinfo.instance_type,
-        cores_per_instance=cores,
+        cores_per_instance=first.cores_per_instance,
         max_hours=startinfo.max_hours,
         job_timeout=startinfo.job_timeout,
         retries=startinfo.retries,
@@ -249,11 +255,38 @@ def _assemble(
         kept_volumes=isinstance(purpose, Build) or _keeps_volumes(contents, facts.image),
         n_volumes=len(disks),
         volumes_gib=sum(disk.gib for disk in disks),
-        price_per_hour=facts.price.per_hour if facts.price else None,
-        price_source=facts.price.source if facts.price else None,
-        volumes_per_hour=_per_hour(disks, facts),
+        price_per_hour=first.price_per_hour,
+        price_source=price.source if (price := facts.prices.get(first.instance_type)) else None,
+        volumes_per_hour=first.volumes_per_hour,
+        places=places,
         archives=tuple(facts.archives.items()),
     )
+
+
+def _places(
+    startinfo: StartInfo, contents: ArchiveContents, facts: Facts, image: Image, built: list[Disk]
+) -> tuple[PlannedPlace, ...]:
+    """Return the places with what the session is at each, ``built`` with it; none if one of the types is not known."""
+    planned = {}
+    for name in types_of(startinfo):
+        if name not in facts.instance_types:
+            return ()
+        cores = startinfo.cores_per_instance or facts.instance_types[name].vcpus
+        n_instances = instances_needed(startinfo.n_jobs, cores)
+        price = facts.prices.get(name)
+        planned[name] = PlannedPlace(
+            instance_type=name,
+            cores_per_instance=cores,
+            n_instances=n_instances,
+            price_per_hour=price.per_hour if price else None,
+            volumes_per_hour=_per_hour([*built, *_disks(contents, facts, image, n_instances, cores)], facts),
+            disks_per_hour=_per_hour(image.disks, facts),
+        )
+    return tuple(replace(planned[each.instance_type], subnet_id=each.subnet_id) for each in places_of(startinfo))
+
+
+def _disks(contents: ArchiveContents, facts: Facts, image: Image, n_instances: int, cores: int) -> list[Disk]:
+    return [*image.disks * n_instances, *_releases(contents, facts, cores=cores)]
 
 
 def _keeps_volumes(contents: ArchiveContents, image: Image) -> bool:

@@ -37,11 +37,11 @@ class Price:
     source: PriceSource
 
 
-async def find_price(aws: Aws, info: StartInfo, remarks: list[str]) -> Price | None:
-    """Return what an instance costs: by the ini, else now on the spot market, or by the price list; None: not known."""
+async def find_price(aws: Aws, info: StartInfo, name: str, remarks: list[str]) -> Price | None:
+    """Return what an instance of a type costs: by the ini, else on the spot market or by the price list; or None."""
     if info.price_per_hour is not None:
         return Price(per_hour=info.price_per_hour, source=PriceSource.INI)
-    pricing, name = Pricing(aws), info.instance_type
+    pricing = Pricing(aws)
     if info.market == "spot":
         found, source = await _price(pricing.spot_per_hour(name, at=now()), name, remarks), PriceSource.SPOT
     else:

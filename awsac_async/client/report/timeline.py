@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from awsac_async.client.check import SessionStatus
 from awsac_async.client.costs import InstanceTime
-from awsac_async.session.jobs import launch_index_of
 from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.places import cores_at, jobs_at, started_indexes
 from awsac_async.session.timings import read_attempt, read_seconds
 
 # Of an attempt before the latest: what is shorter comes from times that are written in whole seconds.
@@ -74,7 +74,6 @@ def timeline(status: SessionStatus, times: Sequence[InstanceTime]) -> tuple[Core
         times: when its instances were there, as ``instance_times`` returns it.
     """
     jobs = _jobs_by_core(status)
-    cores = range(status.record.cores_per_instance)
     return tuple(
         Core(
             launch_index=instance.launch_index,
@@ -84,33 +83,30 @@ def timeline(status: SessionStatus, times: Sequence[InstanceTime]) -> tuple[Core
             spans=tuple(_spans(job, instance) if job else _without_job(status, instance, core)),
         )
         for instance in times
-        for core in cores
+        for core in range(cores_at(status.record, instance.launch_index))
     )
 
 
 def _jobs_by_core(status: SessionStatus) -> Mapping[tuple[int, int], JobRecord]:
     """Return the jobs by launch index and core; where a later launch runs one, only their order tells the core."""
-    cores = status.record.cores_per_instance
+    started = started_indexes(status.record)
     by_instance = defaultdict(list)
     for job in status.jobs:
         # Without a launch index no agent has written its record: it waits for its instance of the first launch.
-        first = launch_index_of(job.number, cores_per_instance=cores)
+        first = started.get(job.number, job.launch_index or 0)
         by_instance[first if job.launch_index is None else job.launch_index].append(job)
     return {
-        (index, (job.number - 1) % cores if _of_first_launch(job, index, cores) else place): job
+        (index, own.index(job.number) if job.number in own else place): job
         for index, jobs in by_instance.items()
+        for own in [jobs_at(status.record, index)]
         for place, job in enumerate(jobs)
     }
 
 
-def _of_first_launch(job: JobRecord, launch_index: int, cores: int) -> bool:
-    return launch_index_of(job.number, cores_per_instance=cores) == launch_index
-
-
 def _job_of_first_launch(status: SessionStatus, launch_index: int, core: int) -> int | None:
     """Return the job that this core had in the first launch, though its record now names another; None if none."""
-    number = launch_index * status.record.cores_per_instance + core + 1
-    return number if number <= status.record.n_jobs else None
+    jobs = jobs_at(status.record, launch_index)
+    return jobs[core] if core < len(jobs) else None
 
 
 def _without_job(status: SessionStatus, instance: InstanceTime, core: int) -> Iterable[Span]:

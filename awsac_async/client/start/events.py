@@ -67,10 +67,19 @@ class JobsWritten:
 
 @dataclass(frozen=True, kw_only=True)
 class Launched:
-    """RunInstances has answered. The session file is not completed yet."""
+    """RunInstances has answered. The session file is not completed yet. ``place`` is where, in words."""
 
     reservation_id: str
     instance_ids: tuple[str, ...]
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoRoom:
+    """EC2 has no room for what was asked of this place: another one is tried, if there is one."""
+
+    place: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +113,7 @@ StartEvent = (
     | UserDataBuilt
     | JobsWritten
     | Launched
+    | NoRoom
     | Completed
     | Undone
     | Kept

@@ -16,8 +16,9 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.objects import ObjectInfo, Upload
 from awsac_async.cloud.status import store_of
+from awsac_async.cloud.volumes import Volumes
 from awsac_async.session.jobs import expand, launch_index_of
-from awsac_async.session.model import JobRecord, SessionRecord
+from awsac_async.session.model import JobRecord, JobState, SessionRecord
 from awsac_async.session.names import (
     InstancePaths,
     agent_wheel_key,
@@ -62,6 +63,21 @@ class Preparation:
     async def launched(self) -> bool:
         """Whether EC2 knows instances of this session."""
         return bool(await Instances(self._aws).of_session(self._record.session_id))
+
+    async def end_unused_instances(self) -> bool:
+        """Terminate the instances with their volumes, and wait until they are gone, unless a job has begun.
+
+        Returns whether they are.
+        """
+        if any(job.state is not JobState.PENDING for job in await self._store.read()):
+            return False
+        instances, session_id = Instances(self._aws), self._record.session_id
+        await instances.terminate([each.instance_id for each in await instances.of_session(session_id) if each.live])
+        await instances.until_gone(session_id)
+        volumes = Volumes(self._aws)
+        for each in await volumes.of_session(session_id) if self._record.volumes else ():
+            await volumes.delete(each.volume_id)
+        return True
 
     async def undo(self) -> None:
         """Delete all objects, half of an upload as well, and the status, as far as they are there."""

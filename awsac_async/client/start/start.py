@@ -16,11 +16,20 @@ from awsac_async.client.launches import launch_of
 from awsac_async.client.plan import Plan, connected, make_plan
 from awsac_async.client.plan.inputs import Inputs, reading
 from awsac_async.client.start import events
+from awsac_async.client.start.launching import Launching
 from awsac_async.client.start.prepare import Preparation
 from awsac_async.client.start.unfinished import find_uncompleted, read_uncompleted
 from awsac_async.cloud.aws import Aws
-from awsac_async.cloud.instances import Instances, Reservation
-from awsac_async.session.errors import AwsacError, CapacityError, CloudError, ConflictError, InputError, ProblemsError
+from awsac_async.cloud.instances import Instances
+from awsac_async.session.errors import (
+    AwsacError,
+    CapacityError,
+    CloudError,
+    ConflictError,
+    InputError,
+    NoPlaceError,
+    ProblemsError,
+)
 from awsac_async.session.model import SessionRecord, UserData
 from awsac_async.session.names import USER_DATA_HOURS, USER_DATA_JOBS, USER_DATA_OBJECTS, session_file
 from awsac_async.session.purpose import Purpose, purpose_fields
@@ -147,12 +156,14 @@ def _new_record(inputs: Inputs, plan: Plan, aws: Aws) -> SessionRecord:
         instance_profile=info.instance_profile,
         key_name=info.key_name or "",
         security_group_ids=info.security_group_ids,
-        subnet_id=info.subnet_id or "",
+        subnet_id=plan.places[0].subnet_id,
         public_ip=info.public_ip,
         root_device=plan.root_device,
         market=info.market,
         status_store=plan.status_store,
         volumes=plan.kept_volumes,
+        step=0,
+        reservations=(),
         **info.access(),
         agent_package=inputs.agent.for_session(info.bucket, session_id) if inputs.agent else "",
     )
@@ -198,11 +209,17 @@ class _Start:
         if not agreed:
             await self._undo()
             return None
-        return await self._launch()
+        return await self._launch(plan)
 
-    async def _launch(self) -> SessionRecord:
+    async def _launch(self, plan: Plan) -> SessionRecord:
+        launching = Launching(
+            aws=self._aws, record=self._record, places=plan.places, write=self._write_try, tell=self._tell
+        )
         try:
-            reservation = await self._run_instances()
+            record = await launching.run()
+        except NoPlaceError:
+            await self._undo(with_instances=True)
+            raise
         except (CapacityError, ConflictError) as error:
             self._keep(str(error))
             raise
@@ -210,16 +227,14 @@ class _Start:
             if error.temporary:
                 self._keep(str(error))
             else:
-                await self._undo()
+                await self._undo(with_instances=len(plan.places) > 1)
             raise
         except BaseException as error:  # Interrupted, or an answer that cannot be read: it may have launched.
             self._keep("RunInstances was under way" + (f": {error}" if str(error) else ""))
             raise
-        self._tell(events.Launched(reservation_id=reservation.reservation_id, instance_ids=reservation.instance_ids))
-        return await self._complete(reservation)
+        return await self._complete(record)
 
-    async def _complete(self, reservation: Reservation) -> SessionRecord:
-        record = replace(self._record, ec2_reservation_id=reservation.reservation_id, started=format_time(now()))
+    async def _complete(self, record: SessionRecord) -> SessionRecord:
         try:
             await self._write(record)
         except InputError as error:
@@ -233,13 +248,21 @@ class _Start:
             await self._preparation.write_copy(record)
         return record
 
-    async def _run_instances(self) -> Reservation:
-        return await Instances(self._aws).run(launch_of(self._record))
+    async def _write_try(self, record: SessionRecord) -> None:
+        """Write what is going to be tried now, for whoever continues."""
+        self._record = record
+        await self._write(record)
+        await self._preparation.write_copy(record)
 
-    async def _undo(self) -> None:
-        """Remove objects and domain, and the session file last: while it is there, the rest can be found."""
+    async def _undo(self, *, with_instances: bool = False) -> None:
+        """Remove objects and domain, and the session file last: while it is there, the rest can be found.
+
+        ``with_instances``: those that EC2 has given end as well, unless jobs have begun there.
+        """
         try:
-            if await self._preparation.launched():
+            if await self._preparation.launched() and not (
+                with_instances and await self._preparation.end_unused_instances()
+            ):
                 self._keep("its instances are there")
                 return
             await self._preparation.undo()
@@ -247,6 +270,9 @@ class _Start:
         except (AwsacError, OSError) as error:
             self._keep(str(error))
             return
+        except asyncio.CancelledError:
+            self._keep("it was being undone")
+            raise
         self._tell(events.Undone(session_id=self._record.session_id))
 
     async def _write(self, record: SessionRecord) -> None:

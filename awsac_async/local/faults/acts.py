@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from werkzeug.wrappers import Response
 
 from awsac_async.local.ebs import held_up
+from awsac_async.local.ec2 import room_for
 from awsac_async.local.faults.answers import THROTTLED, not_found, refusal_of, worded
 from awsac_async.local.faults.calls import Call
 from awsac_async.local.faults.plan import Fault, Kind
@@ -95,6 +96,14 @@ def _stuck(case: Case) -> Application:
     return application
 
 
+def _room(case: Case) -> Application:
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with room_for(case.fault.room):
+            return case.service(environ, start_response)
+
+    return application
+
+
 _ACTS: Mapping[Kind, Callable[[Case], Application]] = {
     Kind.ERROR: lambda case: worded(refusal_of(case.fault), case.call),
     Kind.THROTTLE: lambda case: worded(THROTTLED[case.call.service], case.call),
@@ -103,4 +112,5 @@ _ACTS: Mapping[Kind, Callable[[Case], Application]] = {
     Kind.LOST_ANSWER: _lost_answer,
     Kind.STALE: _stale,
     Kind.STUCK: _stuck,
+    Kind.ROOM: _room,
 }

@@ -80,7 +80,7 @@ def _fault(table: dict[str, Any], place: str) -> Fault:
 
 def _check_kind(fault: Fault, table: dict[str, Any], place: str) -> None:
     """Refuse a key that its kind does not use, a kind that its service does not have, and what is missing."""
-    for key in ("code", "status", "message", "seconds"):
+    for key in ("code", "status", "message", "seconds", "room"):
         if key in table and key not in _USES.get(fault.kind, ()):
             raise FaultsError(f"{place}: {key}: a fault of the kind {fault.kind} has none")
     only = _ONLY_FOR.get(fault.kind, SERVICES)
@@ -90,6 +90,8 @@ def _check_kind(fault: Fault, table: dict[str, Any], place: str) -> None:
         _require(table, ("status",) if fault.service == METADATA else ("code",), place)
     if fault.kind in {Kind.DELAY, Kind.STALE}:
         _require(table, ("seconds",), place)
+    if fault.kind is Kind.ROOM and fault.operation != "RunInstances":
+        raise FaultsError(f"{place}: operation: room is for RunInstances")
 
 
 def _event(table: dict[str, Any], place: str) -> Event:
@@ -181,6 +183,7 @@ _FAULT_KEYS: Mapping[str, _Check] = {
     "status": _Check("a status of HTTP from 400 to 599", lambda value: _whole(value, 400, 599)),
     "message": _TEXT,
     "seconds": _SECONDS,
+    "room": _WHOLE,
 }
 _EVENT_KEYS: Mapping[str, _Check] = {
     "kind": _one_of([*EventKind], EventKind),
@@ -197,9 +200,11 @@ _USES: Mapping[Kind, Collection[str]] = {
     Kind.DELAY: ("seconds",),
     Kind.STALE: ("seconds",),
     Kind.STUCK: ("seconds",),
+    Kind.ROOM: ("room",),
 }
 _ONLY_FOR: Mapping[Kind, Collection[str]] = {
     Kind.STALE: ("ec2",),
     Kind.STUCK: ("ec2",),
+    Kind.ROOM: ("ec2",),
     Kind.EXPIRED: AWS_SERVICES,
 }

@@ -17,6 +17,7 @@ class Kind(enum.StrEnum):
     LOST_ANSWER = "lost-answer"  # it was done, but the connection is closed without an answer
     EXPIRED = "expired"  # the caller's temporary credentials are over; the metadata service has new ones
     STALE = "stale"  # EC2 does not show what is younger than some seconds
+    ROOM = "room"  # EC2 has room for so many instances only at what a call of RunInstances names
     STUCK = "stuck"  # EC2 answers, but what should change its state does not for some seconds, or ever
 
 
@@ -52,6 +53,7 @@ class Fault:
     status: int = 0
     message: str = ""
     seconds: float = math.inf
+    room: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,163 @@
+"""Sessions whose first place has no room: another one takes them, or several together, or nothing is left of them."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from awsac_async.local import cloud
+from tests.cli.conftest import Account, Awsac, write_ini, write_jobs
+from tests.cli.proxy import Request, proxy_before
+from tests.conftest import Embedded
+from tests.waiting import wait_until
+
+START = ("start", "--yes", "-i", "session.ini", "-a", "jobs")
+JOB = 'echo "job $AWSAC_JOB, attempt $AWSAC_ATTEMPT"\n'
+SLOW_AGENTS = '[[fault]]\nservice = "metadata"\nkind = "delay"\nseconds = 5\n'
+
+
+def room(instances: int, *resource: str) -> str:
+    """Return the fault of a place that has room for so many instances."""
+    return (
+        '[[fault]]\nservice = "ec2"\noperation = "RunInstances"\nkind = "room"\n'
+        f"room = {instances}\nresource = {json.dumps(resource)}\n"
+    )
+
+
+@contextmanager
+def faults(embedded: Embedded, *tables: str) -> Iterator[None]:
+    cloud.set_faults(embedded.directory, "".join(tables))
+    try:
+        yield
+    finally:
+        cloud.set_faults(embedded.directory, "")
+
+
+@pytest.fixture(scope="module")
+def subnets(account: Account) -> tuple[str, str]:
+    """Two subnets of two zones."""
+    first, second, *_ = account.ec2.describe_subnets()["Subnets"]
+    assert first["AvailabilityZone"] != second["AvailabilityZone"]
+    return first["SubnetId"], second["SubnetId"]
+
+
+def begin(awsac: Awsac, subnets: tuple[str, str], *, n_jobs: int, more: str = "") -> None:
+    keys = f"subnet_id = {subnets[0]}\nsubnet_ids = {subnets[1]}\n"
+    write_ini(awsac.folder, n_jobs=str(n_jobs), more=keys + more)
+    write_jobs(awsac.folder, f"-;job.sh;{n_jobs}\n", job=JOB)
+
+
+def over(account: Account, session_id: str) -> bool:
+    return all(each["State"]["Name"] == "terminated" for each in account.instances(session_id))
+
+
+def test_a_place_without_room_is_passed_over_and_the_next_type_with_other_cores_runs_all_jobs(
+    awsac: Awsac, account: Account, embedded: Embedded, subnets: tuple[str, str]
+) -> None:
+    begin(awsac, subnets, n_jobs=2, more="instance_types = m1.small\nstatus_store = s3\n")
+    with faults(embedded, room(0, "c1.medium"), room(0, "m1.small", subnets[0])):
+        shown = awsac.ok(*START)
+    (file,) = awsac.folder.glob("session-*.cfg")
+    session_id = file.stem.removeprefix("session-")
+    wait_until(lambda: over(account, session_id))
+    checked = json.loads(awsac.ok("check", "--json", "-c", file))
+    launched = account.instances(session_id)
+    awsac.ok("cleanup", "--yes", "-c", file)
+
+    no_room = [line.split(": ")[1].strip() for line in shown.splitlines() if line.startswith("no room:")]
+    assert no_room == [f"c1.medium in {subnets[0]}", f"c1.medium in {subnets[1]}", f"m1.small in {subnets[0]}"]
+    assert [(each["InstanceType"], each["SubnetId"]) for each in launched] == [("m1.small", subnets[1])] * 2
+    assert len({each["Reservation"] for each in launched}) == 1
+    assert [(each["number"], each["launch_index"], each["status"]) for each in checked["jobs"]] == [
+        (1, 0, "finished"),
+        (2, 1, "finished"),
+    ]
+
+
+def nth(number: int, operation: str, path: str = "") -> Callable[[Request], bool]:
+    """Return what wants the request that is the so manyth of its kind."""
+    counter = itertools.count(1)
+    return lambda request: request.operation == operation and path in request.path and next(counter) == number
+
+
+def test_a_session_is_spread_over_places_and_a_start_that_dies_between_them_launches_nothing_twice(
+    awsac: Awsac, account: Account, embedded: Embedded, subnets: tuple[str, str]
+) -> None:
+    begin(awsac, subnets, n_jobs=5, more="instance_types = m1.small\n")
+    scarce = (room(2, "c1.medium", subnets[0]), room(0, "c1.medium"), room(1, "m1.small"))
+    deaths = [
+        nth(1, "PUT", "/launches/2.json"),  # the first reservation is there
+        nth(3, "RunInstances"),  # again the first one, then a refusal: the second reservation is there
+    ]
+    with ExitStack() as proxies:  # instances are told to reach the cloud as their client does
+        with faults(embedded, *scarce):
+            for death in deaths:
+                proxy, address = proxies.enter_context(proxy_before(embedded.endpoint, hold=death))
+                dying = awsac.begin(*START, AWS_ENDPOINT_URL=address)
+                proxy.wait()
+                dying.kill()
+                dying.communicate()
+                proxy.released.set()
+            (file,) = awsac.folder.glob("session-*.cfg")
+            session_id = file.stem.removeprefix("session-")
+            uncompleted = awsac("retry", "--yes", "-c", file)
+            attached = json.loads(awsac.ok("attach", session_id, "--bucket", "awsac-sessions", "--json", "--quiet"))
+            continued = json.loads(awsac.ok(*START, "--json"))
+        wait_until(lambda: over(account, session_id))
+        launched = account.instances(session_id)
+        checked = json.loads(awsac.ok("check", "--json", "-c", file))
+        logs = awsac.ok("logs", "--job", "1-5", "-c", file)
+        agents = awsac.ok("logs", "--agent", "-c", file)
+        report = json.loads(awsac.ok("report", "--json", "-c", file))
+        document = json.loads(account.content(f"awsac/{session_id}/launches/2.json"))
+        retried = json.loads(awsac.ok("retry", "--yes", "--json", "--jobs", "5", "-c", file))
+        wait_until(lambda: over(account, session_id))
+        again = json.loads(awsac.ok("check", "--json", "-c", file))
+        awsac.ok("cleanup", "--yes", "-c", file)
+
+    assert uncompleted.returncode == 2
+    assert (attached["reservation_id"], attached["written"]) == (None, True)
+    assert continued["session_id"] == session_id
+    assert sorted(each["InstanceType"] for each in launched) == ["c1.medium", "c1.medium", "m1.small"]
+    reservations = {each["InstanceId"]: each["Reservation"] for each in launched}
+    assert continued["reservation_id"] != document["reservation_id"]
+    assert set(reservations.values()) == {continued["reservation_id"], document["reservation_id"]}
+    assert (document["first_launch_index"], document["n_instances"], document["cores_per_instance"]) == (2, 1, 1)
+    assert document["jobs"] == [{"number": 5, "attempt": 1}]
+    where = [(each["number"], each["launch_index"], each["status"], each["attempt"]) for each in checked["jobs"]]
+    assert where == [(number, (number - 1) // 2, "finished", 1) for number in range(1, 6)]
+    assert [each["launch_index"] for each in checked["instances"]] == [0, 1, 2]
+    assert sorted(logs.splitlines()) == [f"job {number} | job {number}, attempt 1" for number in range(1, 6)]
+    assert {line.partition(" | ")[0] for line in agents.splitlines()} == {"agent 0", "agent 1", "agent 2"}
+    assert report["unknown_instances"] == 0
+    assert (retried["launch"], retried["jobs"], retried["instance_type"]) == (3, [5], "c1.medium")
+    (five,) = [each for each in again["jobs"] if each["number"] == 5]
+    assert (five["launch_index"], five["attempt"], five["status"]) == (3, 2, "finished")
+
+
+@pytest.mark.parametrize("instances", [0, 1])
+def test_where_all_places_together_have_not_enough_room_nothing_is_left(
+    awsac: Awsac, account: Account, embedded: Embedded, subnets: tuple[str, str], instances: int
+) -> None:
+    begin(awsac, subnets, n_jobs=4)
+    before = account.everything()
+    with faults(embedded, SLOW_AGENTS, room(instances, subnets[0]), room(0, subnets[1])):
+        failed = awsac(*START)
+    launched, keys, domains = account.everything()
+
+    assert failed.returncode == 3
+    (said,) = failed.stderr.splitlines()
+    assert said.startswith(
+        "awsac: RunInstances ami-0a35ac00000000001 failed: no place has room for the whole session: "
+    )
+    assert f"c1.medium in {subnets[1]}: We currently do not have sufficient capacity" in said
+    assert ("room for 1 of 2 instances" in said) == (instances == 1)
+    assert "nothing was started, and all that was prepared is removed" in failed.stdout
+    assert (keys, domains) == before[1:]
+    assert len(launched - before[0]) == instances
+    assert {each["State"]["Name"] for each in account.instances() if each["InstanceId"] in launched - before[0]} <= {
+        "terminated"
+    }
+    assert not list(awsac.folder.glob("session-*"))
