@@ -19,7 +19,7 @@ from awsac_async.local.faults.engine import Engine
 from awsac_async.local.faults.file import FaultsError, read_plan
 from awsac_async.local.faults.operations import s3_operation
 
-from .account import Account
+from .account import IMAGE, Account
 
 BUCKET = "awsac-sessions"
 
@@ -49,6 +49,11 @@ EVENT = '[[event]]\nkind = "lost"\n'
         (FAULT + "kind = 'error'\nstatus = 503", "fault 1: code: it is missing"),
         (FAULT + "kind = 'stale'\nseconds = 1", "fault 1: kind: stale is for ec2, not for s3"),
         (FAULT + "kind = 'drop'\noperation = 'PutObjct'", "fault 1: operation: s3 has no operation 'PutObjct'"),
+        (
+            "[[fault]]\nservice = 'ec2'\nkind = 'room'\nroom = 1",
+            "fault 1: operation: room is for RunInstances, not for *",
+        ),
+        (FAULT + "kind = 'drop'\nroom = 1", "fault 1: room: a fault of the kind drop has none"),
         (EVENT, "event 1: it needs one of after, on and console, and has none"),
         (EVENT + "after = 1\nconsole = 'x'", "event 1: it needs one of after, on and console, and has after and con"),
         (EVENT + "after = 1\nnth = 2", "event 1: nth: it belongs to on, which is not there"),
@@ -224,6 +229,28 @@ def test_every_service_refuses_in_its_own_words(account: Account) -> None:
         ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)
     assert ec2.describe_volumes()["Volumes"] == []
     assert happened(account) == [1] * 7
+
+
+def test_there_is_room_for_so_many_instances_only_at_the_place_that_a_call_names(account: Account) -> None:
+    first, second, *_ = (each["SubnetId"] for each in impatient(account, "ec2").describe_subnets()["Subnets"])
+    room = '[[fault]]\nservice = "ec2"\noperation = "RunInstances"\nkind = "room"\nroom = 1\n'
+    misbehave(account, f'{room}resource = ["c1.medium", "{first}"]\n')
+    ec2 = impatient(account, "ec2")
+
+    def run(subnet_id: str, least: int, most: int, name: str = "c1.medium", **options: Any) -> list[str]:
+        answer = ec2.run_instances(
+            ImageId=IMAGE, InstanceType=name, SubnetId=subnet_id, MinCount=least, MaxCount=most, **options
+        )
+        return [each["InstanceId"] for each in answer["Instances"]]
+
+    assert refusal(lambda: run(first, 2, 3)) == ("InsufficientInstanceCapacity", 400)
+    assert refusal(lambda: run(first, 2, 3, DryRun=True))[0] == "DryRunOperation"
+    few = run(first, 1, 3, ClientToken="few")
+    launched = [few, run(second, 2, 2), run(first, 2, 2, "m1.small")]
+    assert [len(each) for each in launched] == [1, 2, 2]
+    misbehave(account, "")
+    assert run(first, 1, 3, ClientToken="few") == few
+    ec2.terminate_instances(InstanceIds=[instance_id for each in launched for instance_id in each])
 
 
 def test_a_connection_is_cut_before_in_the_middle_of_and_after_a_call(account: Account) -> None:

@@ -1,5 +1,6 @@
 """The document of a launch is read back as it was written, gives each job one instance, and is refused as nonsense."""
 
+import dataclasses
 import json
 
 import pytest
@@ -49,6 +50,16 @@ def test_what_is_written_is_read_back_and_every_job_runs_on_one_instance(numbers
     assert launch.jobs_of(launch.n_instances) == ()
 
 
+def test_where_a_launch_is_is_written_only_if_it_is_not_where_the_session_file_says():
+    usual = document([2, 3, 9])
+    elsewhere = dataclasses.replace(usual, instance_type="m1.small", subnet_id="subnet-0123abcd")
+    assert parse_launch(format_launch(elsewhere), file="2.json") == elsewhere
+    assert json.loads(format_launch(elsewhere)).keys() - json.loads(format_launch(usual)).keys() == {
+        "instance_type",
+        "subnet_id",
+    }
+
+
 def test_launch_indexes_go_on_behind_those_of_the_launch():
     assert document([2, 3, 9]).end_launch_index == 7
 
@@ -77,10 +88,11 @@ def test_members_of_a_later_version_are_passed_over():
         ("number", [{"number": 0, "attempt": 2}]),
         ("attempt", [{"number": 2}]),
         (None, [3]),
+        ("instance_type", 1),
     ],
 )
 def test_nonsense_is_refused_with_its_place(member, value):
-    content = json.dumps(GOOD | {member if member in GOOD else "jobs": value}).encode()
+    content = json.dumps(GOOD | {"jobs" if member in {"number", "attempt", None} else member: value}).encode()
     with pytest.raises(FormatError) as caught:
         parse_launch(content, file="2.json")
     assert (caught.value.file, caught.value.field) == ("2.json", member)

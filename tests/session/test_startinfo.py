@@ -47,6 +47,8 @@ instance_profile = cms
 key_name = mine
 security_group_ids = sg-0123abcd, sg-0123abce
 subnet_id = subnet-0123abcd
+subnet_ids = subnet-0123abce, subnet-0123abcd
+instance_types = m1.large,c1.medium,m1.small
 market = spot
 cores_per_instance = 16
 max_hours = 1.5
@@ -63,6 +65,10 @@ agent_wheel = dist/awsac_async-0.1.0-py3-none-any.whl
     info = parse_startinfo(OF_2008 + ours, file="session.ini")
     assert (info.region, info.instance_profile, info.key_name) == ("eu-west-1", "cms", "mine")
     assert (info.security_group_ids, info.subnet_id) == (("sg-0123abcd", "sg-0123abce"), "subnet-0123abcd")
+    assert (info.subnet_ids, info.instance_types) == (
+        ("subnet-0123abce", "subnet-0123abcd"),
+        ("m1.large", "c1.medium", "m1.small"),
+    )
     assert (info.market, info.cores_per_instance, info.max_hours) == ("spot", 16, 1.5)
     assert (info.job_timeout, info.retries, info.job_user, info.release_mount) == (1800, 100, "cms-prod", "ro")
     assert (info.public_ip, info.encrypted) == (False, False)
@@ -130,6 +136,9 @@ def test_a_bad_value_is_refused_with_its_line_key_and_what_was_found(good, bad, 
         "release_mount = r",
         "public_ip = maybe",
         "encrypted = 1",
+        "subnet_ids = subnet-0123abcd,,subnet-0123abce",
+        "subnet_ids = subnet-0123abcd;subnet-0123abce",
+        "instance_types = c1",
     ],
 )
 @pytest.mark.parametrize("before", ["", "\n\n# a comment\n"])
