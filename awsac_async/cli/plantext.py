@@ -84,7 +84,7 @@ def _places(plan: "Plan") -> list[str]:
         price = "price unknown" if each.price_per_hour is None else f"{shown_usd(each.price_per_hour)} an hour for one"
         lines.append(
             f"or else:      {each.n_instances} of type {each.instance_type}, "
-            f"{each.cores_per_instance} cores per instance, {price}"
+            f"{counted(each.cores_per_instance, 'core')} per instance, {price}"
         )
     return lines
 

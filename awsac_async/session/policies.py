@@ -345,9 +345,11 @@ CLIENT: Sequence[Right] = (
         "`gc`",
     ),
     _right("ec2:GetConsoleOutput", TAGGED, "what an instance has printed", "`console`"),
-    _right("ec2:TerminateInstances", TAGGED, "`--force`; instances that no session owns", "`cleanup`; `gc`"),
-    _right("ec2:DescribeVolumes", EVERYTHING, "volumes that nobody holds", "`cleanup`, `gc`"),
-    _right("ec2:DeleteVolume", TAGGED, "volumes that nobody holds", "`cleanup`, `gc`"),
+    _right(
+        "ec2:TerminateInstances", TAGGED, "`--force`; what nobody owns, or a start gives up", "`cleanup`, `gc`, `start`"
+    ),
+    _right("ec2:DescribeVolumes", EVERYTHING, "volumes that nobody holds", "`cleanup`, `gc`, such a `start`"),
+    _right("ec2:DeleteVolume", TAGGED, "volumes that nobody holds", "`cleanup`, `gc`, such a `start`"),
     _right("ec2:DeleteSnapshot", BUILT, "releases that were built", "`release delete`"),
     _right("ec2:ModifySnapshotAttribute", BUILT, "who may use them", "`release share`"),
 )

@@ -82,33 +82,38 @@ def nth(number: int, operation: str, path: str = "") -> Callable[[Request], bool
     return lambda request: request.operation == operation and path in request.path and next(counter) == number
 
 
+def die_at(death: Callable[[Request], bool], awsac: Awsac, embedded: Embedded, proxies: ExitStack) -> None:
+    """Kill a start when the cloud has done what it asked there."""
+    proxy, address = proxies.enter_context(proxy_before(embedded.endpoint, hold=death))
+    dying = awsac.begin(*START, AWS_ENDPOINT_URL=address)
+    proxy.wait()
+    dying.kill()
+    dying.communicate()
+    proxy.released.set()
+
+
 def test_a_session_is_spread_over_places_and_a_start_that_dies_between_them_launches_nothing_twice(
     awsac: Awsac, account: Account, embedded: Embedded, subnets: tuple[str, str]
 ) -> None:
-    begin(awsac, subnets, n_jobs=5, more="instance_types = m1.small\n")
-    scarce = (room(2, "c1.medium", subnets[0]), room(0, "c1.medium"), room(1, "m1.small"))
-    deaths = [
-        nth(1, "PUT", "/launches/2.json"),  # the first reservation is there
-        nth(3, "RunInstances"),  # again the first one, then a refusal: the second reservation is there
-    ]
+    begin(awsac, subnets, n_jobs=6, more="instance_types = m1.small\n")
     with ExitStack() as proxies:  # instances are told to reach the cloud as their client does
-        with faults(embedded, *scarce):
-            for death in deaths:
-                proxy, address = proxies.enter_context(proxy_before(embedded.endpoint, hold=death))
-                dying = awsac.begin(*START, AWS_ENDPOINT_URL=address)
-                proxy.wait()
-                dying.kill()
-                dying.communicate()
-                proxy.released.set()
-            (file,) = awsac.folder.glob("session-*.cfg")
-            session_id = file.stem.removeprefix("session-")
-            uncompleted = awsac("retry", "--yes", "-c", file)
-            attached = json.loads(awsac.ok("attach", session_id, "--bucket", "awsac-sessions", "--json", "--quiet"))
-            continued = json.loads(awsac.ok(*START, "--json"))
+        with faults(embedded, room(2, "c1.medium", subnets[0]), room(0, "c1.medium"), room(2, "m1.small")):
+            die_at(nth(1, "PUT", "/launches/2.json"), awsac, embedded, proxies)  # the first one is there
+        (file,) = awsac.folder.glob("session-*.cfg")
+        session_id = file.stem.removeprefix("session-")
+        uncompleted = awsac("retry", "--yes", "-c", file)
+        wait_until(lambda: [each["status"] for each in account.items(session_id).values()].count("finished") == 4)
+        with faults(embedded, room(0, "c1.medium"), room(0, "m1.small")):
+            kept = awsac(*START)
+        with faults(embedded, room(0, "c1.medium"), room(2, "m1.small")):
+            # Again the first one, then two refusals: the second reservation is there.
+            die_at(nth(4, "RunInstances"), awsac, embedded, proxies)
+        attached = json.loads(awsac.ok("attach", session_id, "--bucket", "awsac-sessions", "--json", "--quiet"))
+        continued = json.loads(awsac.ok(*START, "--json"))
         wait_until(lambda: over(account, session_id))
         launched = account.instances(session_id)
         checked = json.loads(awsac.ok("check", "--json", "-c", file))
-        logs = awsac.ok("logs", "--job", "1-5", "-c", file)
+        logs = awsac.ok("logs", "--job", "1-6", "-c", file)
         agents = awsac.ok("logs", "--agent", "-c", file)
         report = json.loads(awsac.ok("report", "--json", "-c", file))
         document = json.loads(account.content(f"awsac/{session_id}/launches/2.json"))
@@ -117,24 +122,26 @@ def test_a_session_is_spread_over_places_and_a_start_that_dies_between_them_laun
         again = json.loads(awsac.ok("check", "--json", "-c", file))
         awsac.ok("cleanup", "--yes", "-c", file)
 
-    assert uncompleted.returncode == 2
+    assert (uncompleted.returncode, kept.returncode) == (2, 3)
+    assert f"{file.name} is kept (its instances are there): the same start continues it" in kept.stdout
     assert (attached["reservation_id"], attached["written"]) == (None, True)
     assert continued["session_id"] == session_id
-    assert sorted(each["InstanceType"] for each in launched) == ["c1.medium", "c1.medium", "m1.small"]
+    assert sorted(each["InstanceType"] for each in launched) == ["c1.medium", "c1.medium", "m1.small", "m1.small"]
     reservations = {each["InstanceId"]: each["Reservation"] for each in launched}
     assert continued["reservation_id"] != document["reservation_id"]
     assert set(reservations.values()) == {continued["reservation_id"], document["reservation_id"]}
-    assert (document["first_launch_index"], document["n_instances"], document["cores_per_instance"]) == (2, 1, 1)
-    assert document["jobs"] == [{"number": 5, "attempt": 1}]
+    assert (document["first_launch_index"], document["n_instances"], document["cores_per_instance"]) == (2, 2, 1)
+    assert document["jobs"] == [{"number": 5, "attempt": 1}, {"number": 6, "attempt": 1}]
     where = [(each["number"], each["launch_index"], each["status"], each["attempt"]) for each in checked["jobs"]]
-    assert where == [(number, (number - 1) // 2, "finished", 1) for number in range(1, 6)]
-    assert [each["launch_index"] for each in checked["instances"]] == [0, 1, 2]
-    assert sorted(logs.splitlines()) == [f"job {number} | job {number}, attempt 1" for number in range(1, 6)]
-    assert {line.partition(" | ")[0] for line in agents.splitlines()} == {"agent 0", "agent 1", "agent 2"}
+    indexes = {1: 0, 2: 0, 3: 1, 4: 1, 5: 2, 6: 3}
+    assert where == [(number, index, "finished", 1) for number, index in indexes.items()]
+    assert [each["launch_index"] for each in checked["instances"]] == [0, 1, 2, 3]
+    assert sorted(logs.splitlines()) == [f"job {number} | job {number}, attempt 1" for number in indexes]
+    assert {line.partition(" | ")[0] for line in agents.splitlines()} == {f"agent {index}" for index in range(4)}
     assert report["unknown_instances"] == 0
     assert (retried["launch"], retried["jobs"], retried["instance_type"]) == (3, [5], "c1.medium")
     (five,) = [each for each in again["jobs"] if each["number"] == 5]
-    assert (five["launch_index"], five["attempt"], five["status"]) == (3, 2, "finished")
+    assert (five["launch_index"], five["attempt"], five["status"]) == (4, 2, "finished")
 
 
 @pytest.mark.parametrize("instances", [0, 1])

@@ -43,3 +43,25 @@ def test_a_session_without_public_addresses_and_encryption_is_said_to_be_so(awsa
     assert "encryption:   only of volumes whose image or snapshot is encrypted" in text
     (note,) = [line for line in text if line.startswith("note:")]
     assert "the instances get no public address: they reach S3" in note
+
+
+def test_a_plan_shows_where_else_the_session_may_be_started(awsac: Awsac, account: Account, tmp_path: Path) -> None:
+    first, second, *_ = (each["SubnetId"] for each in account.ec2.describe_subnets()["Subnets"])
+    write_ini(tmp_path, more=f"subnet_id = {first}\nsubnet_ids = {second}\ninstance_types = m1.small\n")
+    write_jobs(tmp_path)
+    command = ("plan", "-i", "session.ini", "-a", "jobs")
+
+    text = awsac.ok(*command).splitlines()
+    values = json.loads(awsac.ok(*command, "--json"))
+
+    assert f"subnets:      {first}, {second}, the next where one has no room" in text
+    assert "or else:      2 of type m1.small, 1 core per instance, 0.044 USD an hour for one" in text
+    assert (
+        "worst case:   12.58 USD if the dearest of these types runs until the deadline, and one instance more" in text
+    )
+    assert [(each["instance_type"], each["subnet_id"], each["n_instances"]) for each in values["places"]] == [
+        ("c1.medium", first, 1),
+        ("c1.medium", second, 1),
+        ("m1.small", first, 2),
+        ("m1.small", second, 2),
+    ]

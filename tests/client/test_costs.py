@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times, unknown_instances
-from awsac_async.session.model import JobState
+from awsac_async.session.model import JobState, StartReservation
 from tests.client.written import at, instance, job, status
 
 PARTS = {"boot": 20.0, "fetch": 3.0, "provide": 6.0, "queue": 1.0, "run": 100.0, "save": 5.0}
@@ -59,6 +59,18 @@ def test_when_an_instance_was_there(known, expected):
 def test_each_second_of_an_instance_costs_from_the_first_minute_on():
     there = (instance(0, end=20), instance(1, end=100.5), instance(2, begin=400))
     assert cost_so_far(status(instances=there, over=False), at=at(1000)) == pytest.approx(0.060 + 0.1005 + 0.600)
+
+
+def test_each_reservation_of_a_start_has_its_price_and_a_retry_that_of_the_first():
+    there = tuple(instance(index, end=1000) for index in range(4))
+    had = tuple(
+        StartReservation(instance_type="x", n_instances=count, cores_per_instance=2, price_per_hour=price)
+        for count, price in ((2, 3.6), (1, 7.2))
+    )
+    spread = status(instances=there, n_instances=3, reservations=had)
+    assert cost_so_far(spread, at=at(1000)) == pytest.approx(1 + 1 + 2 + 1)
+    unknown = (had[0], dataclasses.replace(had[1], price_per_hour=None))
+    assert cost_so_far(status(instances=there, n_instances=3, reservations=unknown), at=at(1000)) is None
 
 
 def test_a_cost_without_a_price_is_unknown():

@@ -76,6 +76,26 @@ WRONG = [
         "subnet_id = subnet-0bad0bad\nsecurity_group_ids = sg-0bad0bad\n",
     ),
     Wrong(
+        what="no such further type",
+        says=("session.ini, instance_types: found m1.tiny, expected an instance type that EC2 offers in us-east-1",),
+        more="instance_types = m1.small,m1.tiny\n",
+    ),
+    Wrong(
+        what="no such further subnets, and a type of another architecture",
+        says=("ami_id: found ami-0a35ac00000000001, which is made for x86_64, expected an image for arm64, which",),
+        more="instance_types = m6g.large\nsubnet_ids = subnet-0bad0bad\n",
+    ),
+    Wrong(
+        what="no such further subnets and key",
+        says=(
+            "session.ini, subnet_id: found subnet-0bad0bad, expected one that EC2 knows in us-east-1 (The subnet ID",
+            "session.ini, key_name: found nokey, expected one that EC2 knows in us-east-1",
+            "session.ini, subnet_ids: found subnet-0bad0bae, expected one that EC2 knows in us-east-1 (The subnet ID",
+            "session.ini, subnet_ids: found subnet-0bad0baf, expected one that EC2 knows in us-east-1 (The subnet ID",
+        ),
+        more="subnet_id = subnet-0bad0bad\nsubnet_ids = subnet-0bad0bae,subnet-0bad0baf\nkey_name = nokey\n",
+    ),
+    Wrong(
         what="more than the quota",
         says=("10000 instances of type c5.4xlarge need 160000 vCPUs, and the account has ",),
         values=(("instance_type", "c5.4xlarge"), ("n_jobs", "10000")),
@@ -162,6 +182,27 @@ async def test_a_price_is_the_users_or_the_markets_or_not_known(
     assert [remark for remark in plan.remarks if "price" in remark] == (
         [] if price else ["the price of c4.large is unknown: AWS's list does not say it"]
     )
+
+
+async def test_a_plan_for_several_types_costs_at_most_the_dearest_and_one_more_and_notes_a_quota(
+    tmp_path: Path,
+) -> None:
+    more = "max_hours = 10\ninstance_types = m1.small,c5.4xlarge\n"
+    jobs = write_jobs(tmp_path, "-;job.sh;5\n")
+    plan = await client.plan(ini=write_ini(tmp_path, n_jobs="5", more=more), archive=jobs)
+    large = write_ini(tmp_path, n_jobs="7000", more="instance_types = c5.4xlarge\ncores_per_instance = 1\n")
+    short = await client.plan(ini=large, archive=write_jobs(tmp_path, "-;job.sh;7000\n"))
+
+    disk = 15 * 0.05 / 720
+    assert [(each.name, each.n_instances, each.cores_per_instance, each.price_per_hour) for each in plan.places] == [
+        ("c1.medium", 3, 2, 0.13),
+        ("m1.small", 5, 1, 0.044),
+        ("c5.4xlarge", 1, 16, 0.68),
+    ]
+    assert plan.worst_case == pytest.approx(10 * (0.68 + disk + 0.68 + disk))
+    assert plan.remarks == ()
+    (note,) = short.remarks
+    assert "7000 instances of type c5.4xlarge need 112000 vCPUs" in note
 
 
 async def test_what_may_not_be_asked_is_a_remark_and_a_price_of_the_users_own_makes_up_for_it(

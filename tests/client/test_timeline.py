@@ -2,7 +2,7 @@ import pytest
 
 from awsac_async.client.costs import instance_times
 from awsac_async.client.report.timeline import timeline
-from awsac_async.session.model import JobState
+from awsac_async.session.model import JobState, StartReservation
 from tests.client.written import at, instance, job, status
 
 PARTS = {"boot": 20.0, "fetch": 3.0, "provide": 6.0, "queue": 1.0, "run": 100.0, "save": 5.0}
@@ -68,6 +68,24 @@ def test_what_a_core_did(known, expected):
 
 def test_a_core_without_a_job_is_idle_all_the_time():
     assert drawn(status(job(1, **RAN), instances=ENDED))[1] == [("idle", 0, 150)]
+
+
+def test_an_instance_of_another_type_has_the_cores_and_jobs_of_its_reservation():
+    had = tuple(
+        StartReservation(instance_type=name, n_instances=1, cores_per_instance=cores, price_per_hour=None)
+        for name, cores in (("m1.small", 1), ("m1.xlarge", 4))
+    )
+    jobs = (job(1, **RAN), *(job(number, launch_index=1, **RAN) for number in (2, 4)), job(3, launch_index=None))
+    values = {"cores_per_instance": 1, "n_instances": 2, "reservations": had}
+    spread = status(*jobs[:2], jobs[3], jobs[2], instances=(*ENDED, instance(1, end=150)), **values)
+    cores = timeline(spread, instance_times(spread, at=at(2000)))
+    assert [(core.launch_index, core.core, core.job and core.job.number, core.moved) for core in cores] == [
+        (0, 0, 1, None),
+        (1, 0, 2, None),
+        (1, 1, 3, None),
+        (1, 2, 4, None),
+        (1, 3, None, None),
+    ]
 
 
 def test_of_a_core_whose_job_was_run_again_elsewhere_only_that_is_known():

@@ -36,6 +36,7 @@ class Launching:
     Args:
         aws: the connection.
         record: the uncompleted session.
+        continued: it is that of a start that died.
         places: where it may be started, in order.
         write: writes the record, that of another try, wherever it is kept.
         tell: told what EC2 has answered.
@@ -46,11 +47,13 @@ class Launching:
         *,
         aws: Aws,
         record: SessionRecord,
+        continued: bool,
         places: Sequence[PlannedPlace],
         write: Callable[[SessionRecord], Awaitable[None]],
         tell: Callable[[events.StartEvent], None],
     ) -> None:
         self._record, self._places, self._write, self._tell = record, places, write, tell
+        self._continued = continued
         self._instances, self._bucket, self._store = Instances(aws), Bucket(aws, record.bucket), store_of(aws, record)
         # A single instance is all or none.
         self._steps = len(places) * (2 if any(place.n_instances > 1 for place in places) else 1)
@@ -122,18 +125,20 @@ class Launching:
         if not left:
             return []
         found = {each.launch: each for each in await read_launches(self._bucket, self._record.session_id)}
-        had, position = [], self._record.step % len(self._places) + 1
-        launch = FIRST_WITH_DOCUMENT
+        # While a start was dead, there may have come up room anywhere.
+        position = 0 if self._continued else self._record.step % len(self._places) + 1
+        had, launch = [], FIRST_WITH_DOCUMENT
         while left:
             document = found.get(launch) or await self._new_document(launch, left, index, position)
             if not document.reservation_id:
                 document = await self._launch_further(document)
+                position = self._places.index(self._place_of(document)) + 1
             place = self._place_of(document)
             had.append(
                 self._had(place.instance_type, document.n_instances, document.cores_per_instance, place.price_per_hour)
             )
             left, index = left[len(document.jobs) :], document.end_launch_index
-            launch, position = launch + 1, self._places.index(place) + 1
+            launch += 1
         return had
 
     async def _launch_further(self, document: LaunchDocument) -> LaunchDocument:
@@ -156,7 +161,7 @@ class Launching:
     async def _new_document(self, launch: int, left: Sequence[int], index: int, position: int) -> LaunchDocument:
         """Write the document of the launch that is going to be made at this place, in the stead of an earlier one."""
         if position >= len(self._places):
-            # Whoever continues this start begins at the first place again.
+            # Whoever continues this start, if it is kept, asks all places again.
             await self._bucket.delete([launch_key(self._record.session_id, launch)])
             raise self._no_place()
         place = self._places[position]

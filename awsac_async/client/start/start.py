@@ -213,7 +213,12 @@ class _Start:
 
     async def _launch(self, plan: Plan) -> SessionRecord:
         launching = Launching(
-            aws=self._aws, record=self._record, places=plan.places, write=self._write_try, tell=self._tell
+            aws=self._aws,
+            record=self._record,
+            continued=self._continued,
+            places=plan.places,
+            write=self._write_try,
+            tell=self._tell,
         )
         try:
             record = await launching.run()
