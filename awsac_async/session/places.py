@@ -43,6 +43,18 @@ def places_of(info: StartInfo) -> tuple[Place, ...]:
     return tuple(Place(instance_type=name, subnet_id=subnet) for name in types_of(info) for subnet in subnets)
 
 
+def prices_of(record: SessionRecord) -> dict[str, float | None]:
+    """Return what an instance of each type that a session was started with costs an hour, in order of its types."""
+    started = {each.instance_type: each.price_per_hour for each in record.reservations}
+    return started or {record.instance_type: record.price_per_hour}
+
+
+def type_at(record: SessionRecord, launch_index: int) -> str:
+    """Return the type of the instance with this launch index."""
+    found = _at(record, launch_index)
+    return found.reservation.instance_type if found else record.instance_type
+
+
 def price_at(record: SessionRecord, launch_index: int) -> float | None:
     """Return what the instance with this launch index costs an hour in USD; None: it is not known."""
     found = _at(record, launch_index)

@@ -9,7 +9,7 @@ import pytest
 
 from awsac_async.client import format_report, make_report
 from awsac_async.client.report.geometry import MOST_CORES, nice_step
-from awsac_async.session.model import JobState
+from awsac_async.session.model import JobState, StartReservation
 from tests.client.written import at, instance, job, status
 
 PARTS = {"boot": 20.0, "fetch": 3.0, "provide": 6.0, "queue": 1.0, "run": 100.0, "save": 5.0}
@@ -102,6 +102,19 @@ def test_a_lost_job_and_a_cost_without_a_price_are_called_so():
     assert "✕ lost" in page.text
     assert "unknown" in page.text
     assert "USD" not in page.text
+
+
+def test_a_session_that_was_spread_over_types_names_them_with_their_prices():
+    had = tuple(
+        StartReservation(instance_type=name, n_instances=1, cores_per_instance=1, price_per_hour=price)
+        for name, price in (("c1.medium", 3.6), ("m1.small", 1.8))
+    )
+    jobs = (job(1, **RAN), job(2, launch_index=1, **RAN))
+    page = page_of(*jobs, instances=ENDED, n_instances=2, reservations=had)
+    assert "2 jobs on 2 instances of type c1.medium and m1.small" in page.text
+    assert "3.6 USD or 1.8 USD" in page.text
+    (second,) = [row for row in page.rows if row[:2] == ["1", "i-1"]]
+    assert second[2] == "m1.small"
 
 
 def test_what_nothing_is_known_of_is_said_to_be_missing_in_the_cost():

@@ -23,6 +23,7 @@ from awsac_async.session import names
 from awsac_async.session.costs import shown_usd
 from awsac_async.session.jobs import shown_numbers
 from awsac_async.session.model import JobRecord
+from awsac_async.session.places import prices_of, type_at
 from awsac_async.session.timings import read_attempt
 from awsac_async.session.wording import counted
 
@@ -89,7 +90,8 @@ class Kind:
 def _summary(report: Report) -> str:
     record = report.status.record
     instances = counted(len(report.times) + report.unknown_instances, "instance")
-    return f"{counted(len(report.status.jobs), 'job')} on {instances} of type {record.instance_type} in {record.region}"
+    types = " and ".join(prices_of(record))
+    return f"{counted(len(report.status.jobs), 'job')} on {instances} of type {types} in {record.region}"
 
 
 def _began(report: Report) -> str:
@@ -145,13 +147,13 @@ class Cost:
 
 
 def _cost(report: Report) -> Cost:
-    price, unknown = report.status.record.price_per_hour, report.unknown_instances
+    prices, unknown = prices_of(report.status.record), report.unknown_instances
     forgotten = (
         f"{counted(unknown, 'instance')} of which neither EC2 nor a job's record tells any more" if unknown else ""
     )
     return Cost(
         total=_usd(report.cost),
-        price=_UNKNOWN if price is None else f"{price:g} USD",
+        price=" or ".join(_UNKNOWN if price is None else f"{price:g} USD" for price in prices.values()),
         hours=f"{billed_seconds(report.times, at=report.at) / 3600:.3f}",
         instances=counted(len(report.times), "instance"),
         forgotten=forgotten,
@@ -186,12 +188,12 @@ def _instance_rows(report: Report) -> list[InstanceRow]:
     for core in report.cores:
         if core.job:
             jobs[core.launch_index].append(core.job.number)
-    days = _days(report)
+    days, record = _days(report), report.status.record
     return [
         InstanceRow(
             launch_index=each.launch_index,
             instance_id=each.instance_id,
-            type=info.instance_type if (info := shown.get(each.instance_id)) else report.status.record.instance_type,
+            type=info.instance_type if (info := shown.get(each.instance_id)) else type_at(record, each.launch_index),
             zone=info.zone if info else "",
             state=info.state if info else "gone",
             begin=shown_time(each.begin, days=days),
