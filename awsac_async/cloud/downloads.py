@@ -160,21 +160,20 @@ class Downloads:
         Returns:
             Whether the file is whole by that.
         """
-        whole = False
-        if file.abandoned or stretch.at == stretch.end:
-            return whole
+        if file.abandoned or stretch.at == stretch.end:  # the last byte was there, and then the connection broke
+            return stretch.whole
         options = _condition(file.item) | {"range": (stretch.at, stretch.end)}
         result = self._ask(file.item, options)
         for chunk in result.stream(min_chunk_size=_CHUNK):
             if stretch.at + len(chunk) > stretch.end:
                 self._check_length(file.item, stretch.at + len(chunk), stretch.end)
-            whole = file.write(stretch, chunk, self._threads.check)
+            file.write(stretch, chunk, self._threads.check)
             tally.size += len(chunk)
             self._threads.check()
             if file.abandoned:
                 return False
         self._check_length(file.item, stretch.at, stretch.end)
-        return whole
+        return stretch.whole
 
     def _ask(self, item: Download, options: "GetOptions") -> Any:
         """Return the answer, whose body is still to come, if it is about the version that was asked for."""

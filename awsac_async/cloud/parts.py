@@ -77,11 +77,15 @@ def _write(descriptor: int, content: bytes | memoryview, offset: int) -> None:
 
 @dataclass(kw_only=True)
 class Stretch:
-    """Consecutive ranges that one thread fills: so many, from where the next byte belongs to where they end."""
+    """Consecutive ranges that one thread fills: so many, from where the next byte belongs to where they end.
+
+    ``whole``: all ranges of the file were there when its last one was.
+    """
 
     ranges: int
     at: int
     end: int
+    whole: bool = False
 
 
 class LargeFile:
@@ -130,27 +134,23 @@ class LargeFile:
                 last = self._not_taken.popleft()
         return Stretch(ranges=last - first + 1, at=self._starts[first], end=self.end(last))
 
-    def write(self, stretch: Stretch, chunk: bytes, check: Callable[[], None]) -> bool:
+    def write(self, stretch: Stretch, chunk: bytes, check: Callable[[], None]) -> None:
         """Write the next bytes of a stretch, and hash what can be; ``check`` may stop that.
 
         Nothing is written of a file that was given up.
-
-        Returns:
-            Whether all ranges of the file are there by that.
         """
-        rest, whole = memoryview(chunk), False
+        rest = memoryview(chunk)
         while rest:
             number = stretch.at // RANGE
             piece = rest[: self.end(number) - stretch.at]
             with writing(self.item.target):
                 descriptor = self._open()
                 if descriptor is None:
-                    return False
+                    return
                 self._write_piece(descriptor, number, piece, check)
                 stretch.at, rest = stretch.at + len(piece), rest[len(piece) :]
                 if stretch.at == self.end(number):
-                    whole = self._note(number)
-        return whole
+                    stretch.whole = self._note(number)
 
     def _write_piece(self, descriptor: int, number: int, piece: memoryview, check: Callable[[], None]) -> None:
         offset = self._at[number]

@@ -13,9 +13,11 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
 import pytest_asyncio
 from moto.server import ThreadedMotoServer
+from obstore.exceptions import GenericError
 
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket, Download, Downloaded, Progress, Upload
@@ -423,3 +425,31 @@ async def test_a_quick_listing_is_the_listing_whatever_keys_there_are(bucket, od
     listed = await bucket.list_below("below/")
     assert list(listed) == await bucket.list("below/")
     assert len(listed) == len(items) + len(odd_one)
+
+
+async def test_a_connection_that_breaks_behind_the_last_byte_does_not_keep_a_file_from_its_name(
+    bucket, tmp_path, monkeypatch
+):
+    content = os.urandom(1 << 20)
+    await bucket.put("k", content)
+    get, asked = obstore.get, []
+
+    class Broken:
+        """An answer whose stream ends with an error, when all its bytes have come."""
+
+        def __init__(self, answer):
+            self.meta, self._answer = answer.meta, answer
+
+        def stream(self, **options):
+            yield from self._answer.stream(**options)
+            raise GenericError("Generic S3 error: HTTP error: request or response body error, kind: Body")
+
+    def get_and_break(*words, **options):
+        asked.append(options)
+        return Broken(get(*words, **options)) if len(asked) == 1 else get(*words, **options)
+
+    monkeypatch.setattr(obstore, "get", get_and_break)
+    [info] = await bucket.list("k")
+    await bucket.download([Download(key="k", target=tmp_path / "f", size=info.size, etag=info.etag)])
+    assert (tmp_path / "f").read_bytes() == content
+    assert (len(asked), [path.name for path in tmp_path.iterdir()]) == (1, ["f"])
