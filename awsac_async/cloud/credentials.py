@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+_PAUSE = 10.0  # seconds between two tries to renew what is still good
+
 
 class Credentials:
     """Credentials of one run, for one event loop; the clients of aiobotocore take them for their own.
@@ -22,14 +24,19 @@ class Credentials:
     def __init__(self, session: Any) -> None:
         self._session = session
         self._found: Any = None
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Future[Any] | None = None
+        self._not_before = 0.0  # by the loop's clock: when to try again to renew those that are still good
 
     async def get_frozen_credentials(self) -> Any:
-        """Return valid ones (``access_key``, ``secret_key``, ``token``), renewed if need be; None: there are none."""
-        if self._found is not None and not _to_be_renewed(self._found):
-            return self._found.get_frozen_credentials()
-        async with self._asking:  # nobody is asked twice for the number on a token
-            return await _in_thread(self._freeze)
+        """Return valid ones (``access_key``, ``secret_key``, ``token``), renewed if need be; None: there are none.
+
+        Those that are to be renewed soon are returned while that is tried, which nobody has to wait for.
+        """
+        if self._found is None or _expired(self._found):
+            return await asyncio.shield(self._ask())
+        if _to_be_renewed(self._found) and asyncio.get_running_loop().time() >= self._not_before:
+            self._ask()
+        return _frozen(self._found)
 
     def get_account_id(self) -> Any:
         """Return the account that those at hand name, if they do: aiobotocore asks for it."""
@@ -47,6 +54,14 @@ class Credentials:
         if _renewable(self._found):
             self._found._expiry_time = self._found._time_fetcher()  # the SDK has no other way to be told
 
+    def _ask(self) -> "asyncio.Future[Any]":
+        """Ask in a thread, unless somebody does: nobody is asked twice at a time for the number on a token."""
+        if self._asking is None or self._asking.done():
+            self._not_before = asyncio.get_running_loop().time() + _PAUSE
+            self._asking = _in_thread(self._freeze)
+            self._asking.add_done_callback(_take_note)
+        return self._asking
+
     def _freeze(self) -> Any:
         self._found = self._found or self._session.get_credentials()
         return self._found.get_frozen_credentials() if self._found else None
@@ -60,8 +75,24 @@ def _to_be_renewed(found: Any) -> bool:
     return _renewable(found) and bool(found.refresh_needed())
 
 
-async def _in_thread(call: Callable[[], Any]) -> Any:
-    """Return what a call in a thread of its own returns.
+def _expired(found: Any) -> bool:
+    """Whether they are so near to their end, or beyond it, that botocore itself would wait for new ones."""
+    return _renewable(found) and bool(found.refresh_needed(found._mandatory_refresh_timeout))
+
+
+def _frozen(found: Any) -> Any:
+    """Return what is there, without asking anybody: botocore would, when they are to be renewed."""
+    return found._frozen_credentials if _renewable(found) else found.get_frozen_credentials()
+
+
+def _take_note(asked: "asyncio.Future[Any]") -> None:
+    """Take an error that perhaps nobody waits for: whoever needs new credentials asks again, and is told."""
+    if not asked.cancelled():
+        asked.exception()
+
+
+def _in_thread(call: Callable[[], Any]) -> "asyncio.Future[Any]":
+    """Return what a call in a thread of its own will return.
 
     Not in one of the loop's, which are waited for at the end: a person may press Ctrl-C instead of answering.
     """
@@ -86,4 +117,4 @@ async def _in_thread(call: Callable[[], Any]) -> Any:
             loop.call_soon_threadsafe(deliver, result, caught)
 
     threading.Thread(target=run, name="find credentials", daemon=True).start()
-    return await answer
+    return answer
