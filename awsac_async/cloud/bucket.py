@@ -4,8 +4,8 @@ Owns the control plane of S3 (aioboto3). Large or many bytes go through ``transf
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from awsac_async.cloud.ordered import Write, head, read_in_order
 from awsac_async.cloud.store import make_store
 from awsac_async.cloud.transfer import PATIENCE_DOWN, PATIENCE_UP, OnDone, OnProgress, download, read, upload
 from awsac_async.cloud.unfinished import abort_unfinished
-from awsac_async.session.errors import CloudError, ConflictError, InputError, NotFoundError
+from awsac_async.session.errors import CloudError, ConflictError, CredentialsError, InputError, NotFoundError
 from awsac_async.session.names import WRITE_CHECK_KEY
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class Bucket:
 
     async def list_below(self, prefix: str) -> Sequence[ObjectInfo]:
         """Return what ``list`` does for a prefix that ends with ``/``, sooner if there are thousands of objects."""
-        quickly = await list_quickly(await self._downloading_store(), prefix)
+        async with self._downloading() as store:
+            quickly = await list_quickly(store, prefix)
         return await self.list(prefix) if quickly is None else quickly
 
     async def read(self, key: str) -> tuple[bytes, str]:
@@ -152,12 +153,13 @@ class Bucket:
         self, items: Sequence[Download], *, on_progress: OnProgress = None, on_done: OnDone = None
     ) -> None:
         """Download objects into files, many at once; progress is told on the loop. See `transfer.download`."""
-        store = await self._downloading_store()
-        await download(self._aws, self.name, items, store=store, on_progress=on_progress, on_done=on_done)
+        async with self._downloading() as store:
+            await download(self._aws, self.name, items, store=store, on_progress=on_progress, on_done=on_done)
 
     async def read_all(self, objects: Sequence[ObjectInfo]) -> dict[str, bytes]:
         """Return the contents of small objects by key, many read at once. See `transfer.read`."""
-        return await read(self._aws, self.name, objects, store=await self._downloading_store())
+        async with self._downloading() as store:
+            return await read(self._aws, self.name, objects, store=store)
 
     async def head(self, key: str) -> ObjectInfo:
         """Return what S3 says of an object without its content. Only for keys that obstore can name.
@@ -165,22 +167,29 @@ class Bucket:
         Raises:
             NotFoundError, DeniedError: it is not there, or S3 does not say.
         """
-        return await head(self._aws, await self._downloading_store(), self.name, key)
+        async with self._downloading() as store:
+            return await head(self._aws, store, self.name, key)
 
     async def read_in_order(self, info: ObjectInfo, write: Write, *, start: int = 0) -> None:
         """Hand the bytes of an object to ``write`` in their order, while those behind are fetched.
 
         See `ordered.read_in_order`.
         """
-        store = await self._downloading_store()
-        await read_in_order(self._aws, store, self.name, info, write, start=start)
+        async with self._downloading() as store:
+            await read_in_order(self._aws, store, self.name, info, write, start=start)
 
-    async def _downloading_store(self) -> "S3Store":
-        """Return the way for all downloads, whose connections stay open from one call to the next."""
+    @asynccontextmanager
+    async def _downloading(self) -> AsyncIterator["S3Store"]:
+        """Give the way for all downloads, whose connections stay open from one call to the next."""
         async with self._making_store:
-            if self._store is None:
-                self._store = await make_store(self._aws, self.name, retries=0, patience=PATIENCE_DOWN)
-            return self._store
+            store = self._store = self._store or await make_store(
+                self._aws, self.name, retries=0, patience=PATIENCE_DOWN
+            )
+        try:
+            yield store
+        except CredentialsError:
+            self._store = None  # it would keep the old credentials
+            raise
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; those that are not there are deleted already."""

@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from awsac_async.cloud.aws import connect
-from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.bucket import Bucket, Download
 from awsac_async.cloud.instances import Instances
 from awsac_async.session.errors import CredentialsError
 from awsac_async.session.redaction import secrets
-from tests.cloud.faults import query_error
+from tests.cloud.faults import error, query_error
 
 ROLE = "/latest/meta-data/iam/security-credentials/"
 
@@ -105,4 +105,25 @@ async def test_credentials_that_are_refused_before_their_time_are_renewed_within
         proxy.fail(lambda asked: asked.action == "DescribeInstances", query_error(400, "ExpiredToken"), times=1)
         await Instances(aws).of_session("s")
     tokens = [asked.headers["x-amz-security-token"] for asked in proxy.asked]
+    assert tokens == ["temporary", "temporary", "renewed"]
+
+
+async def test_a_download_that_is_refused_for_its_credentials_succeeds_when_it_is_tried_again(
+    metadata, embedded, proxy, tmp_path
+):
+    metadata.learn_role(embedded.environment)
+    async with connect(endpoint_url=proxy.endpoint, instance_role_only=True) as aws:
+        bucket = Bucket(aws, "awsac-sessions")
+        await bucket.put("rotated", b"content")
+        [info] = await bucket.list("rotated")
+        items = [Download(key=info.key, target=tmp_path / "rotated", size=info.size, etag=info.etag)]
+        metadata.learn_role(embedded.environment, token="renewed")
+        refused = error(403, "ExpiredToken")
+        proxy.fail(lambda asked: asked.method == "GET" and asked.path.endswith("rotated"), refused, times=1)
+        with pytest.raises(CredentialsError):
+            await bucket.download(items)
+        await bucket.download(items)
+        await bucket.delete(["rotated"])
+    assert (tmp_path / "rotated").read_bytes() == b"content"
+    tokens = [asked.headers["x-amz-security-token"] for asked in proxy.asked if asked.path.endswith("/rotated")]
     assert tokens == ["temporary", "temporary", "renewed"]
