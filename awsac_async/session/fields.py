@@ -119,7 +119,7 @@ bootstrap = matching(
 )
 market = matching("on-demand|spot", "on-demand or spot")
 retries = integer(least=0, most=100, expected="a number from 0 to 100")
-endpoint_url = matching(r"https?://[A-Za-z0-9.\[][!-:<-~]{0,254}", "an address like https://s3.example.org")
+endpoint_url = matching(r"https?://[A-Za-z0-9.\[][!-:<-?A-~]{0,254}", "an address like https://s3.example.org")
 s3_addressing_style = matching("auto|path|virtual", "auto, path or virtual")
 request_checksum_calculation = matching("when_required|when_supported", "when_required or when_supported")
 # How each part of ``Access`` is read, wherever it stands, by its field.

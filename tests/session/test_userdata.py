@@ -200,6 +200,11 @@ def test_where_the_services_are_is_told_to_instances_only_where_that_is_not_as_o
     assert read_access(parse_user_data(format_user_data(user_data))) == access
 
 
+def test_an_address_with_a_password_in_it_is_refused_since_it_would_be_told_to_everybody():
+    with pytest.raises(FormatError, match="endpoint_url"):
+        check_fields(replace(PARSED, extra={"endpoint_url": "https://user:secret@s3.example.org"}))
+
+
 def test_an_address_that_is_none_is_named_and_does_not_hide_the_others():
     user_data = replace(PARSED, extra={"endpoint_url": "storage", "endpoint_url_s3": "http://127.0.0.1:9"})
     with pytest.raises(FormatError, match="endpoint_url: found 'storage', expected an address like https://"):
