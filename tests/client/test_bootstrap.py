@@ -58,8 +58,8 @@ def test_the_files_in_the_user_data_are_those_of_boot_and_the_command_names_the_
 
 def test_the_deadline_is_armed_before_anything_is_written_or_installed() -> None:
     (command,) = yaml.safe_load(config())["bootcmd"]
-    assert command[:4] == ["cloud-init-per", "instance", "awsac-deadline", "systemd-run"]
-    assert {"--on-boot=5400s", "--unit=awsac-deadline", "--no-block"} <= {*command}
+    assert command[0] == "systemd-run"  # at every boot, as bootcmd is
+    assert {"--on-boot=5400s", "--unit=awsac-deadline-default", "--no-block"} <= {*command}
 
 
 def test_the_session_string_is_read_from_the_cloud_config_as_from_user_data_that_are_it_alone() -> None:
