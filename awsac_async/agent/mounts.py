@@ -6,7 +6,9 @@ repairs one.
 
 import asyncio
 import logging
+import re
 import shutil
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 
@@ -27,7 +29,7 @@ _MAKE = {
 
 
 class DeviceError(Exception):
-    """A volume's device is not there, is another volume's, or holds nothing that can be mounted."""
+    """A device is not there, is another volume's, or cannot be mounted; or what is mounted somewhere is not ours."""
 
 
 class MountKind(Enum):
@@ -92,6 +94,12 @@ def shows(target: Path) -> bool:
     return target.is_symlink() or _mounted(target) is not None
 
 
+def mount_within(directory: Path) -> Path | None:
+    """Return where something is mounted at ``directory`` or below it, the first such place; None if there is none."""
+    whole = directory.resolve()
+    return next((Path(point) for point, _ in _mounts() if Path(point).is_relative_to(whole)), None)
+
+
 async def unmount(target: Path) -> None:
     """Undo :func:`mount` or :func:`link`, however far it came; waits a little for processes that are just ending.
 
@@ -121,11 +129,23 @@ def _mounted(target: Path) -> str | None:
 
     Asks the kernel: unlike ``os.path.ismount``, it also knows a directory bound from the same file system.
     """
-    place = str(target).replace(" ", r"\040")
-    # proc(5): the fifth field is the mount point; the source is the second after a single hyphen. The last mount on a
-    # point hides those before.
-    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return next((fields[fields.index("-") + 2] for fields in reversed(mounts) if fields[4] == place), None)
+    # The last mount on a point hides those before.
+    return next((source for point, source in reversed(list(_mounts())) if point == str(target)), None)
+
+
+def _mounts() -> Iterator[tuple[str, str]]:
+    """Return the mount point and the source of each mount that this process sees, in the kernel's order."""
+    # A job may have mounted something under any name: only what the kernel separates by is a separator.
+    text = Path("/proc/self/mountinfo").read_bytes().decode(errors="surrogateescape")
+    for line in text.split("\n")[:-1]:
+        # proc_pid_mountinfo(5): the fifth field is the mount point; the source is the second after a single hyphen.
+        fields = line.split(" ")
+        yield _plain(fields[4]), _plain(fields[fields.index("-") + 2])
+
+
+def _plain(field: str) -> str:
+    r"""Return a name without the kernel's escapes: a space is ``\040``."""
+    return re.sub(r"\\([0-7]{3})", lambda escape: chr(int(escape[1], 8)), field)
 
 
 async def _file_system(device: Path) -> str:

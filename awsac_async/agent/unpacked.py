@@ -2,6 +2,7 @@
 
 Owns its tree, which lies beside the mount points of the volumes, hidden, and is bound where a volume would be mounted:
 from there on a job cannot tell the two apart. Like a volume it is there once, however many jobs need it.
+Must never remove what somebody else has mounted in it.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from awsac_async.agent.log import step
-from awsac_async.agent.mounts import DeviceError
+from awsac_async.agent.mounts import DeviceError, mount_within
 from awsac_async.agent.process import ToolError
 from awsac_async.agent.release import Place, Provided
 from awsac_async.agent.retry import keep_trying, passing
@@ -100,11 +101,15 @@ class UnpackedRelease:
     # --- removing ---
 
     async def remove(self) -> None:
-        """Unbind and remove the tree, as far as there is anything to undo; every step runs, whatever fails."""
+        """Unbind and remove the tree, as far as there is anything to undo; one that stays bound stays as it is.
+
+        What is mounted in a release, by a job that is root, keeps it busy, and may appear in the tree as well.
+        """
         record = self._record
         if record is None:
             return
-        await self._undo("unmount", lambda: self._place.devices.unmount(self._directory))
+        if not await self._undo("unmount", lambda: self._place.devices.unmount(self._directory)):
+            return
         await self._undo("note that it is removed", lambda: self._note(record.removing()))
         if await self._undo(f"remove {self._trees}", lambda: asyncio.to_thread(_remove_tree, self._trees)):
             await self._undo("note that it is gone", self._forget)
@@ -122,8 +127,8 @@ class UnpackedRelease:
         try:
             with self._step(what):
                 await undo()
-        except (ToolError, OSError):
-            # Named and logged by step(); the steps after it must run. What stays goes with the instance's disk.
+        except (DeviceError, ToolError, OSError):
+            # Named and logged by step(). What stays goes with the instance's disk.
             return False
         return True
 
@@ -142,8 +147,15 @@ def _let_remove(directory: Path) -> None:
 
 
 def _remove_tree(directory: Path) -> None:
-    """Remove a directory with all that is in it, if it is there. Raises OSError."""
+    """Remove a directory with all that is in it, if it is there.
+
+    Raises:
+        DeviceError: something is mounted in it, which is not ours to remove.
+        OSError: not all of it could be removed.
+    """
     for last in [False] * (_REMOVALS - 1) + [True]:
+        if (point := mount_within(directory)) is not None:
+            raise DeviceError(f"{directory} is not removed: something is mounted at {point}")
         try:
             if directory.exists():
                 _let_remove(directory)
