@@ -160,6 +160,27 @@ class Instances:
                 cause = f"not terminated after {_GONE_WITHIN:g} s"
                 raise CloudError("TerminateInstances", " ".join(live), cause, temporary=True)
 
+    async def end(self, session_id: str, launched: Sequence[str]) -> None:
+        """Terminate all instances of a session, and return when they are gone.
+
+        Args:
+            session_id: whose they are.
+            launched: IDs that RunInstances has answered: EC2 may not show them yet, and not know them by their ID.
+
+        Raises:
+            CloudError: the cloud refused or failed, or after ten minutes one was not terminated, or never shown.
+        """
+        async for last in attempts(within=_GONE_WITHIN):
+            shown = await self.of_session(session_id)
+            left = [each.instance_id for each in shown if each.live]
+            left += sorted(set(launched) - {each.instance_id for each in shown})
+            if not left:
+                return
+            if last:
+                cause = f"not terminated after {_GONE_WITHIN:g} s"
+                raise CloudError("TerminateInstances", " ".join(left), cause, temporary=True)
+            await self.terminate(left)  # again each time: one that EC2 did not know has not heard of it
+
     async def terminate(self, ids: Sequence[str]) -> None:
         """Terminate instances; those that are gone are terminated already."""
         if not ids:

@@ -16,6 +16,10 @@ from tests.waiting import wait_until
 START = ("start", "--yes", "-i", "session.ini", "-a", "jobs")
 JOB = 'echo "job $AWSAC_JOB, attempt $AWSAC_ATTEMPT"\n'
 SLOW_AGENTS = '[[fault]]\nservice = "metadata"\nkind = "delay"\nseconds = 5\n'
+NOT_SHOWN_YET = "".join(
+    f'[[fault]]\nservice = "ec2"\noperation = "{operation}"\nkind = "stale"\nseconds = 5\n'
+    for operation in ("DescribeInstances", "TerminateInstances")
+)
 
 
 def room(instances: int, *resource: str) -> str:
@@ -150,7 +154,7 @@ def test_where_all_places_together_have_not_enough_room_nothing_is_left(
 ) -> None:
     begin(awsac, subnets, n_jobs=4)
     before = account.everything()
-    with faults(embedded, SLOW_AGENTS, room(instances, subnets[0]), room(0, subnets[1])):
+    with faults(embedded, SLOW_AGENTS, NOT_SHOWN_YET, room(instances, subnets[0]), room(0, subnets[1])):
         failed = awsac(*START)
     launched, keys, domains = account.everything()
 

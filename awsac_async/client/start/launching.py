@@ -58,6 +58,7 @@ class Launching:
         # A single instance is all or none.
         self._steps = len(places) * (2 if any(place.n_instances > 1 for place in places) else 1)
         self._refused: dict[str, str] = {}
+        self.instance_ids: list[str] = []  # all that RunInstances has answered: EC2 may show them only later
 
     async def run(self) -> SessionRecord:
         """Return the completed record, when every job has its instance.
@@ -235,6 +236,7 @@ class Launching:
 
     def _tell_launched(self, reservation: Reservation, place: PlannedPlace, asked: int) -> None:
         ids = reservation.instance_ids
+        self.instance_ids += ids
         self._tell(events.Launched(reservation_id=reservation.reservation_id, instance_ids=ids, place=place.name))
         if len(ids) < asked:
             self._refused[place.name] = f"room for {len(ids)} of {counted(asked, 'instance')}"

@@ -5,7 +5,7 @@ an earlier try may have written. Everything can be undone.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from awsac_async.client.buckets import session_objects
@@ -64,18 +64,16 @@ class Preparation:
         """Whether EC2 knows instances of this session."""
         return bool(await Instances(self._aws).of_session(self._record.session_id))
 
-    async def end_unused_instances(self) -> bool:
+    async def end_unused_instances(self, launched: Sequence[str]) -> bool:
         """Terminate the instances with their volumes, and wait until they are gone, unless a job has begun.
 
-        Returns whether they are.
+        ``launched``: IDs of those that EC2 may not show yet. Returns whether they are gone.
         """
         if any(job.state is not JobState.PENDING for job in await self._store.read()):
             return False
-        instances, session_id = Instances(self._aws), self._record.session_id
-        await instances.terminate([each.instance_id for each in await instances.of_session(session_id) if each.live])
-        await instances.until_gone(session_id)
+        await Instances(self._aws).end(self._record.session_id, launched)
         volumes = Volumes(self._aws)
-        for each in await volumes.of_session(session_id) if self._record.volumes else ():
+        for each in await volumes.of_session(self._record.session_id) if self._record.volumes else ():
             await volumes.delete(each.volume_id)
         return True
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -223,7 +223,7 @@ class _Start:
         try:
             record = await launching.run()
         except NoPlaceError:
-            await self._undo(with_instances=True)
+            await self._undo(with_instances=True, launched=launching.instance_ids)
             raise
         except (CapacityError, ConflictError) as error:
             self._keep(str(error))
@@ -232,7 +232,7 @@ class _Start:
             if error.temporary:
                 self._keep(str(error))
             else:
-                await self._undo(with_instances=len(plan.places) > 1)
+                await self._undo(with_instances=len(plan.places) > 1, launched=launching.instance_ids)
             raise
         except BaseException as error:  # Interrupted, or an answer that cannot be read: it may have launched.
             self._keep("RunInstances was under way" + (f": {error}" if str(error) else ""))
@@ -259,14 +259,15 @@ class _Start:
         await self._write(record)
         await self._preparation.write_copy(record)
 
-    async def _undo(self, *, with_instances: bool = False) -> None:
+    async def _undo(self, *, with_instances: bool = False, launched: Sequence[str] = ()) -> None:
         """Remove objects and domain, and the session file last: while it is there, the rest can be found.
 
-        ``with_instances``: those that EC2 has given end as well, unless jobs have begun there.
+        ``with_instances``: those that EC2 has given end as well, unless jobs have begun there. ``launched``: their IDs,
+        as far as this start was told them; seconds after RunInstances EC2 may not show them yet.
         """
         try:
-            if await self._preparation.launched() and not (
-                with_instances and await self._preparation.end_unused_instances()
+            if (launched or await self._preparation.launched()) and not (
+                with_instances and await self._preparation.end_unused_instances(launched)
             ):
                 self._keep("its instances are there")
                 return
