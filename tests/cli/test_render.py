@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 from pathlib import Path
 
 from awsac_async.cli.plantext import plan_text
 from awsac_async.client import Plan, PriceSource
+from awsac_async.client.plan.places import PlannedPlace
 from awsac_async.session.record import read_record
 from tests.cli.conftest import Account, Awsac
 from tests.cli.test_interrupts import session_file
@@ -24,6 +26,20 @@ PLAN = Plan(
     region="us-east-1",
     status_reason="which this account may use in us-east-1",
 )
+
+
+def priced(plan: Plan, **changes: Any) -> Plan:
+    """Return a plan with some changes, and with the one place that it then has."""
+    changed = replace(plan, **changes)
+    place = PlannedPlace(
+        instance_type=changed.instance_type,
+        cores_per_instance=changed.cores_per_instance,
+        n_instances=changed.n_instances,
+        price_per_hour=changed.price_per_hour,
+        volumes_per_hour=changed.volumes_per_hour,
+        disks_per_hour=changed.volumes_per_hour,
+    )
+    return replace(changed, places=(place,))
 
 
 def test_a_plan_says_when_instances_end_and_until_when_jobs_may_run() -> None:
@@ -55,10 +71,10 @@ def test_a_plan_says_what_a_session_asks_for_beyond_the_defaults() -> None:
 
 
 def test_a_plan_says_what_it_costs_and_who_says_so_or_that_it_is_not_known() -> None:
-    spot = replace(PLAN, price_per_hour=0.013, price_source=PriceSource.SPOT, n_volumes=2, volumes_gib=30)
-    known = replace(spot, volumes_per_hour=0.002, price_source=PriceSource.LIST, remarks=("it rains",))
-    shortened = replace(known, max_hours=2.5, shortened_from=48)
-    mine = replace(spot, price_source=PriceSource.INI)
+    spot = priced(PLAN, price_per_hour=0.013, price_source=PriceSource.SPOT, n_volumes=2, volumes_gib=30)
+    known = priced(spot, volumes_per_hour=0.002, price_source=PriceSource.LIST, remarks=("it rains",))
+    shortened = priced(known, max_hours=2.5, shortened_from=48)
+    mine = priced(spot, price_source=PriceSource.INI)
 
     assert plan_text(PLAN).splitlines()[3:] == [
         "volumes:      0 with 0 GiB in all",

@@ -37,7 +37,7 @@ def dearest_per_hour(places: Iterable[PlannedPlace], *, without_volumes: bool) -
     whole = [_sum(each.n_instances, each.price_per_hour, each.volumes_per_hour, without_volumes) for each in by_type]
     one = [_sum(1, each.price_per_hour, each.disks_per_hour, without_volumes) for each in by_type]
     known_whole, known_one = ([each for each in costs if each is not None] for costs in (whole, one))
-    if len(known_whole) < len(whole) or len(known_one) < len(one):
+    if not whole or len(known_whole) < len(whole) or len(known_one) < len(one):
         return None
     return max(known_whole) + (max(known_one) if len(whole) > 1 else 0)
 
