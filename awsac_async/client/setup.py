@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
+from typing import Any
 
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.buckets import holds_any
@@ -17,7 +18,7 @@ from awsac_async.cloud.iam import AgentRole, ProfileFacts, RoleFacts, account_nu
 from awsac_async.cloud.instances import Instances
 from awsac_async.session.errors import CloudError, ConflictError
 from awsac_async.session.names import DEFAULT_INSTANCE_PROFILE, SETUP_GROUP, setup_policy
-from awsac_async.session.policies import TRUST, Holder, Scope, compact, policy
+from awsac_async.session.policies import RELEASES, TRUST, Holder, Scope, compact, policy
 
 
 class PartState(StrEnum):
@@ -79,7 +80,7 @@ async def setup(
         region: where; None: as the AWS tools are set.
         role: the name of the agents' role, and of its instance profile.
         vpc: that of the security group; None: the default VPC.
-        releases: patterns of ``bucket/key``: the releases in S3 that the agents may read.
+        releases: patterns of ``bucket/key``: the releases in S3 that the agents may read; (): those that they may now.
         dry_run: only look.
         on_part: told of each part, when it is done.
 
@@ -226,7 +227,8 @@ class _Account:
 
     def _role_parts(self) -> list[Part]:
         role, profile, name = self.role, self.profile, self.scope.role
-        document = policy(Holder.AGENT, self.scope)
+        kept = () if self.scope.releases else _releases_in(self.policy or {}, self.scope)
+        document = policy(Holder.AGENT, replace(self.scope, releases=self.scope.releases or kept))
         ours = role is None or role.ours
         made = _part("role", name, role is not None, detail="for EC2", make=partial(self.agent_role.create, TRUST))
         if role is not None and role.trust != TRUST:
@@ -238,7 +240,7 @@ class _Account:
             right=self.policy == document,
             ours=ours,
             new=self.policy is None,
-            detail="as awsac policy agent prints it",
+            detail=f"as awsac policy agent prints it{_still(kept)}",
             act=lambda: self.agent_role.put_policy(setup_policy(self.scope.bucket), compact(document)),
         )
         detail = f"with the role {name}"
@@ -276,6 +278,22 @@ class _Account:
         ours = any(found and found.ours for found in (self.role, self.profile))
         group_id = self.group.group_id if self.group and self.group.ours else None
         return await Instances(self.aws).live_with(profile=self.scope.role if ours else None, group_id=group_id)
+
+
+def _releases_in(document: Mapping[str, Any], scope: Scope) -> tuple[str, ...]:
+    """Return the patterns of the releases that a policy names which ``policy`` has made, as a Scope has them."""
+    begin = scope.arn("s3", "", region="", account="")
+    found: list[str] = []
+    statements = document.get("Statement", [])
+    for statement in statements if isinstance(statements, list) else [statements]:
+        if (statement.get("Sid"), statement.get("Effect")) == (RELEASES.sid, "Allow"):
+            resources = statement.get("Resource", [])
+            found += [resources] if isinstance(resources, str) else resources
+    return tuple(each.removeprefix(begin) for each in found if each.startswith(begin))
+
+
+def _still(releases: Sequence[str]) -> str:
+    return f", still with the releases {', '.join(f's3://{each}' for each in releases)}" if releases else ""
 
 
 def _used(others: Sequence[str]) -> str:
