@@ -52,9 +52,11 @@ def setup(
     policy that awsac policy agent prints, its instance profile, and a security group by which nothing comes in. What
     is there stays; what setup has made and somebody has changed is put right; what somebody else has made is left
     alone, and it is said how it differs. Prints the keys for session.ini. --remove asks, and never removes a bucket
-    that holds objects. None of this costs anything.
+    that holds objects, nor anything while instances use it. Without --release the role keeps the right to the releases
+    that it may read. None of this costs anything.
 
-    Exit codes: 0, also if you answer no; 2 if something in the command is wrong; 3 if the cloud refuses.
+    Exit codes: 0, also if you answer no; 2 if something in the command is wrong; 3 if the cloud refuses, or instances
+    use what is to be removed.
 
     Example: awsac setup --bucket atlassessions --region us-east-1
     """

@@ -8,15 +8,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
+from typing import Any
 
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.buckets import holds_any
 from awsac_async.cloud.bucketsettings import ABORT_DAYS, BucketFacts, BucketSettings
 from awsac_async.cloud.groups import GroupFacts, SecurityGroup, default_vpc
 from awsac_async.cloud.iam import AgentRole, ProfileFacts, RoleFacts, account_number
+from awsac_async.cloud.instances import Instances
 from awsac_async.session.errors import CloudError, ConflictError
 from awsac_async.session.names import DEFAULT_INSTANCE_PROFILE, SETUP_GROUP, setup_policy
-from awsac_async.session.policies import TRUST, Holder, Scope, compact, policy
+from awsac_async.session.policies import RELEASES, TRUST, Holder, Scope, compact, policy
 
 
 class PartState(StrEnum):
@@ -78,7 +80,7 @@ async def setup(
         region: where; None: as the AWS tools are set.
         role: the name of the agents' role, and of its instance profile.
         vpc: that of the security group; None: the default VPC.
-        releases: patterns of ``bucket/key``: the releases in S3 that the agents may read.
+        releases: patterns of ``bucket/key``: the releases in S3 that the agents may read; (): those that they may now.
         dry_run: only look.
         on_part: told of each part, when it is done.
 
@@ -108,21 +110,29 @@ async def remove_setup(
 ) -> SetUp:
     """Remove what setup has made, never a bucket that holds something; the arguments are those of ``setup``.
 
-    ``confirm`` is asked once, with what is to go, if anything is.
+    While instances have the profile or the group, all is kept: their agents could neither save results nor terminate
+    them. ``confirm`` is asked once, with what is to go, if anything is.
 
     Raises:
-        CloudError: something could not be removed; all else is.
+        CloudError: instances use it, and nothing was removed; or the cloud says of a part that it is in use, and that
+            part is kept with all that is removed after it. ``on_part`` was told of each.
+        DeniedError: a right is missing. What was removed until then, of which ``on_part`` was told, is gone.
     """
     async with connect(region=region) as aws:
         account = await _Account.read(aws, bucket=bucket, role=role, vpc=vpc)
         parts = await account.leaving()
         leaving = [part for part in parts if part.state is PartState.LEAVING]
-        agreed = bool(leaving) and not dry_run and await confirm(leaving)
-        done = []
+        users = await account.users() if leaving else []
+        in_use = f"instances use it: {', '.join(users)}" if users else ""
+        agreed = bool(leaving) and not in_use and not dry_run and await confirm(leaving)
+        done: list[Part] = []
         for part in parts:
-            done.append(await _removed(part) if agreed else part)
+            if in_use and part in leaving:
+                done.append(replace(part, state=PartState.KEPT, detail=in_use))
+            else:
+                done.append(await _removed(part, done) if agreed else part)
             on_part(done[-1])
-        if failed := [part for part in done if part.act and part.state is PartState.KEPT]:
+        if (failed := _not_removed(done)) and not dry_run:
             raise CloudError("remove", failed[0].name, f"{failed[0].detail}; run awsac setup --remove again")
         return SetUp(parts=tuple(done), ini={})
 
@@ -134,11 +144,19 @@ async def _done(part: Part) -> Part:
     return replace(part, state=_DONE[part.state])
 
 
-async def _removed(part: Part) -> Part:
+async def _removed(part: Part, before: Sequence[Part]) -> Part:
+    """Remove a part, unless one before it could not be: whoever uses that may use this, too."""
+    if part.act and (failed := _not_removed(before)):
+        return replace(part, state=PartState.KEPT, detail=f"as is the {failed[0].kind} {failed[0].name}")
     try:
         return await _done(part)
-    except ConflictError as error:  # it is in use; what is removed after it may still go
+    except ConflictError as error:
         return replace(part, state=PartState.KEPT, detail=str(error))
+
+
+def _not_removed(parts: Sequence[Part]) -> list[Part]:
+    """Return what was to go and is kept."""
+    return [part for part in parts if part.act and part.state is PartState.KEPT]
 
 
 def _ini(aws: Aws, bucket: str, role: str, group: GroupFacts | None) -> dict[str, str]:
@@ -209,7 +227,8 @@ class _Account:
 
     def _role_parts(self) -> list[Part]:
         role, profile, name = self.role, self.profile, self.scope.role
-        document = policy(Holder.AGENT, self.scope)
+        kept = () if self.scope.releases else _releases_in(self.policy or {}, self.scope)
+        document = policy(Holder.AGENT, replace(self.scope, releases=self.scope.releases or kept))
         ours = role is None or role.ours
         made = _part("role", name, role is not None, detail="for EC2", make=partial(self.agent_role.create, TRUST))
         if role is not None and role.trust != TRUST:
@@ -221,7 +240,7 @@ class _Account:
             right=self.policy == document,
             ours=ours,
             new=self.policy is None,
-            detail="as awsac policy agent prints it",
+            detail=f"as awsac policy agent prints it{_still(kept)}",
             act=lambda: self.agent_role.put_policy(setup_policy(self.scope.bucket), compact(document)),
         )
         detail = f"with the role {name}"
@@ -253,6 +272,28 @@ class _Account:
             _leaving("role", self.scope.role, role, _used(others), self.agent_role.delete),
             _leaving("bucket", self.scope.bucket, bucket, "it holds objects" if holds else "", self.settings.delete),
         ]
+
+    async def users(self) -> list[str]:
+        """Return the IDs of the live instances that have something of what is ours."""
+        ours = any(found and found.ours for found in (self.role, self.profile))
+        group_id = self.group.group_id if self.group and self.group.ours else None
+        return await Instances(self.aws).live_with(profile=self.scope.role if ours else None, group_id=group_id)
+
+
+def _releases_in(document: Mapping[str, Any], scope: Scope) -> tuple[str, ...]:
+    """Return the patterns of the releases that a policy names which ``policy`` has made, as a Scope has them."""
+    begin = scope.arn("s3", "", region="", account="")
+    found: list[str] = []
+    statements = document.get("Statement", [])
+    for statement in statements if isinstance(statements, list) else [statements]:
+        if (statement.get("Sid"), statement.get("Effect")) == (RELEASES.sid, "Allow"):
+            resources = statement.get("Resource", [])
+            found += [resources] if isinstance(resources, str) else resources
+    return tuple(each.removeprefix(begin) for each in found if each.startswith(begin))
+
+
+def _still(releases: Sequence[str]) -> str:
+    return f", still with the releases {', '.join(f's3://{each}' for each in releases)}" if releases else ""
 
 
 def _used(others: Sequence[str]) -> str:

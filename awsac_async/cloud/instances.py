@@ -134,6 +134,22 @@ class Instances:
         """Return the instances of all sessions in this region, as ``of_session`` does."""
         return await self._described("of all sessions", {"Name": "tag-key", "Values": [SESSION_TAG]})
 
+    async def live_with(self, *, profile: str | None, group_id: str | None) -> list[str]:
+        """Return the IDs of all live instances, of whatever, that have this instance profile or security group.
+
+        ``profile`` is a name; None: no matter which.
+        """
+        ec2, found = await self._aws.client("ec2"), []
+        pages = ec2.get_paginator("describe_instances")
+        with translated("DescribeInstances", "that use the setup"):
+            async for page in pages.paginate(Filters=[{"Name": "instance-state-name", "Values": list(_LIVE_STATES)}]):
+                found += [instance for group in page["Reservations"] for instance in group["Instances"]]
+        return sorted(
+            each["InstanceId"]
+            for each in found
+            if (profile is not None and _profile_of(each) == profile) or group_id in _groups_of(each)
+        )
+
     async def user_data(self, instance_id: str) -> str:
         """Return the text with which an instance was started, or "". Raises NotFoundError."""
         ec2 = await self._aws.client("ec2")
@@ -264,6 +280,17 @@ def _info(group: dict[str, Any], instance: dict[str, Any]) -> InstanceInfo:
         launched=instance["LaunchTime"].astimezone(UTC),
         ended=_time_in(instance.get("StateTransitionReason", "")),
     )
+
+
+def _profile_of(instance: dict[str, Any]) -> str:
+    arn: str = instance.get("IamInstanceProfile", {}).get("Arn", "")
+    return arn.rpartition("/")[2]
+
+
+def _groups_of(instance: dict[str, Any]) -> set[str]:
+    """Return the IDs of its groups, also of those that only one of its network interfaces has."""
+    interfaces = [group for each in instance.get("NetworkInterfaces", []) for group in each.get("Groups", [])]
+    return {group["GroupId"] for group in [*instance.get("SecurityGroups", []), *interfaces]}
 
 
 def _time_in(reason: str) -> datetime | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
-from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupNotFoundError
+from moto.ec2.exceptions import DependencyViolationError, EC2ClientError, InvalidSecurityGroupNotFoundError
 from moto.ec2.responses import EC2Response
 from moto.ec2.urls import url_bases as url_bases  # noqa: PLC0414 (moto finds it here, beside url_paths)
 from moto.ec2.utils import filter_iam_instance_profiles
@@ -142,6 +142,18 @@ class EmbeddedEC2Response(EC2Response):
         ]
         return ActionResult({"TerminatingInstances": changes})
 
+    def delete_security_group(self) -> ActionResult:
+        """Delete a group that no instance has which still exists."""
+        name_or_id = self._get_param("GroupId") or self._get_param("GroupName") or ""
+        group = self.ec2_backend.get_security_group_by_name_or_id(name_or_id)
+        if group is not None and any(group.id in groups for groups in map(_groups_of, self._existing())):
+            raise DependencyViolationError(f"resource {group.id} has a dependent object")
+        return super().delete_security_group()
+
+    def _existing(self) -> list[Any]:
+        found = self.ec2_backend.all_instances()
+        return [instance for instance in found if instance.instance_state.name != "terminated"]
+
     def get_console_output(self) -> ActionResult:
         """Return what the instance has printed, the last 64 KB of it."""
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
@@ -173,6 +185,12 @@ class EmbeddedEC2Response(EC2Response):
             return answer
         snapshots: Any = answer.result
         return ActionResult({"Snapshots": [found for found in snapshots["Snapshots"] if found.owner_id in owners]})
+
+
+def _groups_of(instance: Any) -> set[str]:
+    """Return the IDs of its groups, and of those of its network interfaces, which moto keeps apart."""
+    interfaces = [group for each in instance.nics.values() for group in each.group_set]
+    return {group.id for group in [*instance.security_groups, *interfaces]}
 
 
 url_paths = {"{0}/": EmbeddedEC2Response.dispatch}

@@ -12,9 +12,17 @@ import pytest
 from awsac_async.session.policies import Holder, Scope, policy
 from tests.cli.conftest import Account, Awsac, write_ini, write_jobs
 from tests.conftest import Embedded
+from tests.local.account import IMAGE
 
 BUCKET, ROLE = "setup-sessions", "setup-agent"
 SETUP = ("setup", "--bucket", BUCKET, "--role", ROLE)
+LEAVING = (
+    "security group awsac",
+    f"policy awsac-{BUCKET}",
+    f"instance profile {ROLE}",
+    f"role {ROLE}",
+    f"bucket {BUCKET}",
+)
 ANYTHING = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
 DRY_RUN = """\
 bucket setup-sessions (in us-east-1): would be made
@@ -156,6 +164,32 @@ def test_what_somebody_has_changed_of_it_is_put_right(awsac: Awsac, made: Made) 
     assert len(s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]) == 2
 
 
+def test_a_later_setup_keeps_the_releases_unless_it_names_others(awsac: Awsac, made: Made) -> None:
+    def readable() -> list[object]:
+        document = made.iam.get_role_policy(RoleName=ROLE, PolicyName=f"awsac-{BUCKET}")["PolicyDocument"]
+        return [each["Resource"] for each in document["Statement"] if each["Sid"] == "Releases"]
+
+    def policy_line(*more: str) -> str:
+        return next(line for line in awsac.ok(*SETUP, *more).splitlines() if line.startswith("policy "))
+
+    two = ("--release", "s3://software/atlas/*", "--release", "s3://software/r.tar.zst")
+    begin = f"policy awsac-{BUCKET} (as awsac policy agent prints it"
+    assert policy_line(*two) == f"{begin}): made"
+    first = readable()
+    again = policy_line()
+    statements = made.iam.get_role_policy(RoleName=ROLE, PolicyName=f"awsac-{BUCKET}")["PolicyDocument"]["Statement"]
+    theirs = {"Version": "2012-10-17", "Statement": [each for each in statements if each["Sid"] == "Releases"]}
+    made.iam.put_role_policy(RoleName=ROLE, PolicyName=f"awsac-{BUCKET}", PolicyDocument=json.dumps(theirs))
+    mended = policy_line()
+    kept = readable()
+    policy_line("--release", "s3://software/other.tar.zst")
+
+    still = f"{begin}, still with the releases s3://software/atlas/*, s3://software/r.tar.zst)"
+    assert (again, mended) == (f"{still}: is there", f"{still}: put right")
+    assert first == kept == [["arn:aws:s3:::software/atlas/*", "arn:aws:s3:::software/r.tar.zst"]]
+    assert readable() == ["arn:aws:s3:::software/other.tar.zst"]
+
+
 def test_what_somebody_else_has_made_is_used_and_never_changed_or_removed(awsac: Awsac, made: Made) -> None:
     before = made.all()
     theirs = ("setup", "--bucket", "awsac-sessions")
@@ -200,6 +234,44 @@ def test_a_role_that_serves_another_bucket_too_stays_with_its_group_until_that_i
 
     assert f"role {ROLE} (the role has other policies: awsac-other-sessions): kept\n" in removed
     assert policies == ["awsac-other-sessions"]
+
+
+@pytest.mark.parametrize("has", ["profile", "group"])
+def test_nothing_is_removed_while_an_instance_has_the_profile_or_the_group(awsac: Awsac, made: Made, has: str) -> None:
+    group_id = json.loads(awsac.ok(*SETUP, "--json"))["ini"]["security_group_ids"]
+    before = made.all()
+    options = {"profile": {"IamInstanceProfile": {"Name": ROLE}}, "group": {"SecurityGroupIds": [group_id]}}[has]
+    launch = {"ImageId": IMAGE, "InstanceType": "c1.medium", "MinCount": 1, "MaxCount": 1, **options}
+    instance_id = made.account.ec2.run_instances(**launch)["Instances"][0]["InstanceId"]
+    try:
+        looked = awsac(*SETUP, "--remove", "--dry-run")
+        refused = awsac(*SETUP, "--remove", "--yes")
+        after = made.all(), made.iam.list_role_policies(RoleName=ROLE)["PolicyNames"]
+    finally:
+        made.account.ec2.terminate_instances(InstanceIds=[instance_id])
+        made.account.ec2.get_waiter("instance_terminated").wait(
+            InstanceIds=[instance_id], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+
+    kept = [f"{line} (instances use it: {instance_id}): kept" for line in LEAVING]
+    assert (looked.returncode, looked.stdout.splitlines()) == (0, kept)
+    assert (refused.returncode, refused.stdout.splitlines()) == (3, kept)
+    assert f"instances use it: {instance_id}; run awsac setup --remove again" in refused.stderr
+    assert after == (before, [f"awsac-{BUCKET}"])
+
+
+def test_what_follows_a_part_that_cannot_be_removed_is_kept_with_it(awsac: Awsac, made: Made) -> None:
+    awsac.ok(*SETUP)
+    made.iam.create_instance_profile(InstanceProfileName="theirs")
+    made.iam.add_role_to_instance_profile(InstanceProfileName="theirs", RoleName=ROLE)
+    refused = awsac(*SETUP, "--remove", "--yes")
+    left = made.all()
+    made.iam.remove_role_from_instance_profile(InstanceProfileName="theirs", RoleName=ROLE)
+    made.iam.delete_instance_profile(InstanceProfileName="theirs")
+
+    assert refused.returncode == 3
+    assert f"bucket {BUCKET} (as is the role {ROLE}): kept\n" in refused.stdout
+    assert (BUCKET in left[0], ROLE in left[1], ROLE in left[2]) == (True, True, False)
 
 
 @pytest.mark.parametrize(

@@ -129,3 +129,16 @@ def test_the_user_data_of_an_instance_can_be_described(any_account: Account) -> 
     answer = any_account.ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
     assert base64.b64decode(answer["UserData"]["Value"]) == b"echo hello"
     any_account.terminate(instance_id)
+
+
+@pytest.mark.parametrize("on_interface", [False, True])
+def test_a_security_group_is_not_deleted_while_an_instance_has_it(any_account: Account, on_interface: bool) -> None:
+    group_id = any_account.ec2.create_security_group(GroupName=f"mine-{uuid.uuid4()}", Description="x")["GroupId"]
+    interface = {"DeviceIndex": 0, "AssociatePublicIpAddress": True, "Groups": [group_id]}
+    network = {"NetworkInterfaces": [interface]} if on_interface else {"SecurityGroupIds": [group_id]}
+    instance_id = any_account.launch("", **network)
+
+    assert error_code(any_account.ec2.delete_security_group, GroupId=group_id) == "DependencyViolation"
+    any_account.terminate(instance_id)
+    any_account.ec2.delete_security_group(GroupId=group_id)
+    assert error_code(any_account.ec2.delete_security_group, GroupId=group_id) == "InvalidGroup.NotFound"
