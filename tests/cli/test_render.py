@@ -2,8 +2,8 @@
 
 import json
 from dataclasses import replace
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 from awsac_async.cli.plantext import plan_text
 from awsac_async.client import Plan, PriceSource
