@@ -201,7 +201,7 @@ def _write_power_commands(orders: Orders) -> None:
         (folder / name).symlink_to(first)
     if orders.disk:
         uptime = float(Path("/proc/uptime").read_text().split()[0])
-        write_commands(orders.folder, disk=orders.disk, root=orders.root, init=os.getpid(), booted=uptime)
+        write_commands(orders.folder, root=orders.root, init=os.getpid(), booted=uptime)
 
 
 def _become_reaper() -> None:

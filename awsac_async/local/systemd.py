@@ -1,8 +1,8 @@
-"""The commands of systemd and cloud-init by which an instance with a disk of its own is set up, first in its PATH.
+"""The commands of systemd by which an instance with a disk of its own is set up, first in its PATH.
 
 ``systemctl``: ``enable``, ``start``, ``daemon-reload``, ``poweroff``, ``halt``. ``systemd-run``: a command now, or
-after a time. ``cloud-init-per``: a command once. What they cannot do they refuse. They reach the instance's own init,
-and never systemd of the machine that it runs on.
+after a time. What they cannot do they refuse. They reach the instance's own init, and never systemd of the machine that
+it runs on.
 """
 
 from pathlib import Path
@@ -56,23 +56,13 @@ done
 case $after in -*) after=0 ;; esac
 setsid sh -c 'sleep "$1"; shift; exec "$@"' timer "${{after%s}}" "$@" </dev/null &
 """
-_CLOUD_INIT_PER = """\
-#!/bin/sh
-# cloud-init-per of an instance of the embedded cloud: FREQUENCY NAME COMMAND, once an instance unless it is "always".
-note={done}/per-$1-$2
-[ "$1" = always ] || [ ! -e "$note" ] || exit 0
-mkdir -p {done} && : > "$note" || exit 1
-shift 2
-exec "$@"
-"""
 
 
-def write_commands(folder: Path, *, disk: Path, root: str, init: int, booted: float) -> None:
+def write_commands(folder: Path, *, root: str, init: int, booted: float) -> None:
     """Write them into an instance's ``bin``, beside its ``poweroff``.
 
     Args:
         folder: the instance's.
-        disk: its disk's.
         root: what stands before each path of the instance; "" where it has a file system of its own.
         init: the PID of its init, as it sees it.
         booted: when it booted, by the machine's uptime.
@@ -82,7 +72,6 @@ def write_commands(folder: Path, *, disk: Path, root: str, init: int, booted: fl
         "units": quote(f"{root}/etc/systemd/system"),
         "requests": quote(str(folder / REQUESTS)),
         "poweroff": quote(str(commands / "poweroff")),
-        "done": quote(str(disk / "cloud-init")),
         "init": init,
         "booted": booted,
     }
@@ -90,7 +79,6 @@ def write_commands(folder: Path, *, disk: Path, root: str, init: int, booted: fl
     for name, script in {
         "systemctl": _SYSTEMCTL,
         "systemd-run": _SYSTEMD_RUN,
-        "cloud-init-per": _CLOUD_INIT_PER,
     }.items():
         (commands / name).unlink(missing_ok=True)  # a link to what ends the instance
         (commands / name).write_text(script.format(**values))
