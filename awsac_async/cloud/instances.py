@@ -6,7 +6,7 @@ behind: tagged, idempotent by client token, terminated when they shut down.
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -168,13 +168,8 @@ class Instances:
 
     async def until_gone(self, session_id: str) -> None:
         """Return when all instances of a session are terminated. Raises CloudError after ten minutes."""
-        async for last in attempts(within=_GONE_WITHIN):
-            live = [each.instance_id for each in await self.of_session(session_id) if each.live]
-            if not live:
-                return
-            if last:
-                cause = f"not terminated after {_GONE_WITHIN:g} s"
-                raise CloudError("TerminateInstances", " ".join(live), cause, temporary=True)
+        async for _ in self._while_left(session_id):
+            pass
 
     async def end(self, session_id: str, launched: Sequence[str]) -> None:
         """Terminate all instances of a session, and return when they are gone.
@@ -186,6 +181,11 @@ class Instances:
         Raises:
             CloudError: the cloud refused or failed, or after ten minutes one was not terminated, or never shown.
         """
+        async for left in self._while_left(session_id, launched):
+            await self.terminate(left)  # again each time: one that EC2 did not know has not heard of it
+
+    async def _while_left(self, session_id: str, launched: Sequence[str] = ()) -> AsyncIterator[list[str]]:
+        """Yield, with growing pauses, which instances are live, or not shown yet, until there is none."""
         async for last in attempts(within=_GONE_WITHIN):
             shown = await self.of_session(session_id)
             left = [each.instance_id for each in shown if each.live]
@@ -195,7 +195,7 @@ class Instances:
             if last:
                 cause = f"not terminated after {_GONE_WITHIN:g} s"
                 raise CloudError("TerminateInstances", " ".join(left), cause, temporary=True)
-            await self.terminate(left)  # again each time: one that EC2 did not know has not heard of it
+            yield left
 
     async def terminate(self, ids: Sequence[str]) -> None:
         """Terminate instances; those that are gone are terminated already."""
