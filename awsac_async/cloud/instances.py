@@ -128,22 +128,19 @@ class Instances:
 
     async def of_session(self, session_id: str) -> list[InstanceInfo]:
         """Return a session's instances by launch index, terminated ones too as long as EC2 shows them (an hour)."""
-        return await self._described(session_id, {"Name": f"tag:{SESSION_TAG}", "Values": [session_id]})
+        return await self._infos(session_id, {"Name": f"tag:{SESSION_TAG}", "Values": [session_id]})
 
     async def of_all_sessions(self) -> list[InstanceInfo]:
         """Return the instances of all sessions in this region, as ``of_session`` does."""
-        return await self._described("of all sessions", {"Name": "tag-key", "Values": [SESSION_TAG]})
+        return await self._infos("of all sessions", {"Name": "tag-key", "Values": [SESSION_TAG]})
 
     async def live_with(self, *, profile: str | None, group_id: str | None) -> list[str]:
         """Return the IDs of all live instances, of whatever, that have this instance profile or security group.
 
         ``profile`` is a name; None: no matter which.
         """
-        ec2, found = await self._aws.client("ec2"), []
-        pages = ec2.get_paginator("describe_instances")
-        with translated("DescribeInstances", "that use the setup"):
-            async for page in pages.paginate(Filters=[{"Name": "instance-state-name", "Values": list(_LIVE_STATES)}]):
-                found += [instance for group in page["Reservations"] for instance in group["Instances"]]
+        live = {"Name": "instance-state-name", "Values": list(_LIVE_STATES)}
+        found = [instance for _, instance in await self._described("that use the setup", live)]
         return sorted(
             each["InstanceId"]
             for each in found
@@ -157,14 +154,18 @@ class Instances:
             answer = await ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
         return base64.b64decode(answer.get("UserData", {}).get("Value", "")).decode(errors="replace")
 
-    async def _described(self, resource: str, condition: dict[str, Any]) -> list[InstanceInfo]:
+    async def _infos(self, resource: str, condition: dict[str, Any]) -> list[InstanceInfo]:
+        found = [_info(group, instance) for group, instance in await self._described(resource, condition)]
+        return sorted(found, key=lambda instance: (instance.session_id, instance.launch_index, instance.instance_id))
+
+    async def _described(self, resource: str, condition: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Return each reservation with each of its instances, as EC2 describes them."""
         ec2 = await self._aws.client("ec2")
-        pages = ec2.get_paginator("describe_instances")
-        found = []
+        pages, found = ec2.get_paginator("describe_instances"), []
         with translated("DescribeInstances", resource):
             async for page in pages.paginate(Filters=[condition]):
-                found += [_info(group, instance) for group in page["Reservations"] for instance in group["Instances"]]
-        return sorted(found, key=lambda instance: (instance.session_id, instance.launch_index, instance.instance_id))
+                found += [(group, instance) for group in page["Reservations"] for instance in group["Instances"]]
+        return found
 
     async def until_gone(self, session_id: str) -> None:
         """Return when all instances of a session are terminated. Raises CloudError after ten minutes."""
