@@ -15,6 +15,10 @@ MAX_HOURS = 8760.0
 MAX_SECONDS = MAX_HOURS * 3600
 _EXPECTED = "a time like 90s, 30m, 2h or 1.5h (a bare number is seconds), above 0 and at most 8760h"
 
+# Others take an instance for lost after this time: shorter ones would make a busy minute of S3 a loss, and after longer
+# ones nobody waits for the job any more.
+_LEAST_LEASE, _MOST_LEASE = 10.0, 7200.0
+
 # What jobs have left is saved in the last 10 minutes before the deadline, or in a tenth of a shorter session.
 LAST_SECONDS = 600.0
 _LAST_SHARE = 0.1
@@ -27,6 +31,14 @@ def parse_duration(text: str) -> float:
     if not 0 < seconds <= MAX_SECONDS:
         raise ValueError(_EXPECTED)
     return round(seconds, 3)
+
+
+def parse_lease(text: str) -> float:
+    """Return the seconds that an instance may be silent; raises ValueError."""
+    seconds = parse_duration(text)
+    if not _LEAST_LEASE <= seconds <= _MOST_LEASE:
+        raise ValueError(f"a time from {_LEAST_LEASE:g} s to {_MOST_LEASE / 3600:g} hours, like 5m")
+    return seconds
 
 
 def parse_hours(text: str) -> float:

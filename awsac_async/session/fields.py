@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from awsac_async.session import names
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import MAX_JOBS, StatusKind
+from awsac_async.session.model import MAX_JOBS, Schedule, StatusKind
 from awsac_async.session.times import parse_time
 
 T = TypeVar("T")
@@ -103,6 +103,14 @@ def status_store(text: str) -> StatusKind:
         return StatusKind(text)
     except ValueError:
         raise ValueError(" or ".join(StatusKind)) from None
+
+
+def schedule(text: str) -> Schedule:
+    """Read how jobs come to instances."""
+    try:
+        return Schedule(text)
+    except ValueError:
+        raise ValueError(" or ".join(Schedule)) from None
 
 
 # The characters of a SimpleDB domain name, which are safe in S3 keys, file names and tags as well.

@@ -35,6 +35,9 @@ class LaunchDocument:
     ``first_launch_index`` is the launch index, in the session, of its first instance; ``started`` is when RunInstances
     was last going to be called. ``instance_type`` and ``subnet_id`` are where its instances are; "": where the session
     file says. While it has no reservation, it may have more jobs and instances than EC2 will give it.
+
+    ``pool`` is the launch whose jobs its instances share (``session.claims``): another one's, and it has no jobs
+    itself, or its own, which may be more than there are cores. 0: none are shared, each instance has its own.
     """
 
     launch: int
@@ -47,6 +50,7 @@ class LaunchDocument:
     jobs: tuple[LaunchedJob, ...]
     instance_type: str = ""
     subnet_id: str = ""
+    pool: int = 0
 
     @property
     def numbers(self) -> frozenset[int]:
@@ -58,13 +62,27 @@ class LaunchDocument:
         """The launch index behind that of its last instance: that of the first of a further launch."""
         return self.first_launch_index + self.n_instances
 
+    def has(self, launch_index: int | None) -> bool:
+        """Whether a launch index, in the session, is that of one of its instances."""
+        return launch_index is not None and self.first_launch_index <= launch_index < self.end_launch_index
+
     def jobs_of(self, index: int) -> tuple[LaunchedJob, ...]:
-        """Return the jobs of its instance ``index``, from 0: the slice of so many jobs as an instance has cores."""
+        """Return the jobs of its instance ``index``, from 0: the slice of so many jobs as an instance has cores.
+
+        None are where they are shared.
+        """
+        if self.pool:
+            return ()
         cores = self.cores_per_instance
         return self.jobs[index * cores : (index + 1) * cores]
 
     def launch_indexes(self) -> dict[int, int]:
-        """Return the launch index, in the session, at which each job runs, by its number."""
+        """Return the launch index, in the session, at which each job runs, by its number.
+
+        Where jobs are shared nobody knows that: it is that of the first instance.
+        """
+        if self.pool:
+            return dict.fromkeys(sorted(self.numbers), self.first_launch_index)
         cores = self.cores_per_instance
         return {job.number: self.first_launch_index + place // cores for place, job in enumerate(self.jobs)}
 
@@ -80,15 +98,30 @@ def parse_launch(content: bytes, *, file: str) -> LaunchDocument:
     document = parse_object(content, file=file, most_bytes=_MOST_BYTES)
     document.read_version(VERSION)
     values = {name: document.read(name, right, expected) for name, (right, expected) in _MEMBERS.items()}
-    values |= {name: document.read(name, is_text, expected, absent="") for name, expected in _OPTIONAL.items()}
+    values |= {
+        name: document.read(name, right, expected, absent=absent)
+        for name, (absent, right, expected) in _OPTIONAL.items()
+    }
     jobs = tuple(_job(JsonObject(each, file=file)) for each in values.pop("jobs"))
     launch = LaunchDocument(jobs=jobs, **values)
     if len(launch.numbers) < len(jobs):
         raise FormatError(file=file, field="jobs", found="a job a second time", expected="each job once")
-    if launch.n_instances != (needed := instances_needed(len(jobs), launch.cores_per_instance)):
-        expected = f"{needed}, as many as its jobs need"
-        raise FormatError(file=file, field="n_instances", found=str(launch.n_instances), expected=expected)
+    _check_size(launch, file=file)
     return launch
+
+
+def _check_size(launch: LaunchDocument, *, file: str) -> None:
+    """Raise FormatError unless the launch has jobs where it should, and instances for them."""
+    found, needed = launch.n_instances, instances_needed(len(launch.jobs), launch.cores_per_instance)
+    shares_others = launch.pool not in (0, launch.launch)
+    if shares_others == bool(launch.jobs):
+        expected = "none: it shares those of another launch" if shares_others else "a list of jobs"
+        raise FormatError(file=file, field="jobs", found=f"{len(launch.jobs)} jobs", expected=expected)
+    if launch.pool and (shares_others or found <= needed):
+        return
+    if found != needed:
+        expected = f"{needed}, as many as its jobs need"
+        raise FormatError(file=file, field="n_instances", found=str(found), expected=expected)
 
 
 def _job(members: JsonObject) -> LaunchedJob:
@@ -115,6 +148,11 @@ _MEMBERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "client_token": (lambda value: is_text(value) and value != "", "a client token"),
     "reservation_id": (is_text, "the ID of a reservation, or nothing"),
     "started": (_is_time, "a time like 2026-11-22T15:50:39Z"),
-    "jobs": (lambda value: isinstance(value, list) and bool(value), "a list of jobs"),
+    "jobs": (lambda value: isinstance(value, list), "a list of jobs"),
 }
-_OPTIONAL: Mapping[str, str] = {"instance_type": "an instance type", "subnet_id": "the ID of a subnet"}
+# Member -> what it is if it is left out, what is right, and how that is said.
+_OPTIONAL: Mapping[str, tuple[Any, Callable[[Any], bool], str]] = {
+    "instance_type": ("", is_text, "an instance type"),
+    "subnet_id": ("", is_text, "the ID of a subnet"),
+    "pool": (0, lambda value: is_integer(value, least=0), "the number of a launch, or 0"),
+}

@@ -66,6 +66,13 @@ class StatusKind(StrEnum):
     S3 = "s3"
 
 
+class Schedule(StrEnum):
+    """How jobs come to instances: by launch index, as in 2008, or each to whoever is free."""
+
+    FIXED = "fixed"
+    SHARED = "shared"
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobDefinition:
     """One line of ``jobs.cfg``: the same script, ``count`` times.
@@ -126,7 +133,8 @@ class JobSettings:
 
     ``job_timeout``: seconds that an attempt may run, unless the job has its own. ``retries``: how often a job that
     exits non-zero is run again. ``job_user``: as whom jobs run. ``release_mount``: ``rw`` or ``ro``. ``encrypted``:
-    whether volumes are, which in 2008 could not be.
+    whether volumes are, which in 2008 could not be. ``schedule``: how jobs come to instances. ``lease``: after how many
+    seconds of silence others run the jobs of an instance, where the schedule is shared.
     """
 
     job_timeout: float | None = None
@@ -134,6 +142,8 @@ class JobSettings:
     job_user: str = "root"
     release_mount: str = "rw"
     encrypted: bool = True
+    schedule: Schedule = Schedule.FIXED
+    lease: float = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,6 +75,8 @@ X_LOG_BEGIN = "x_log_begin"
 X_SNAPSHOT = "x_snapshot"
 X_ARCHIVE = "x_archive"
 PRODUCTS = frozenset({X_SNAPSHOT, X_ARCHIVE})
+# With ``schedule = shared``: who has the job, as a claim (``session.claims``).
+X_CLAIM = "x_claim"
 # How many seconds a job spent in each part of its life: attribute x_seconds_<part>.
 PARTS = ("boot", "fetch", "provide", "queue", "run", "save")
 
@@ -89,6 +91,9 @@ USER_DATA_RETRIES = "retries"
 USER_DATA_JOB_USER = "job_user"
 USER_DATA_RELEASE_MOUNT = "release_mount"
 USER_DATA_ENCRYPTED = "encrypted"
+# How jobs come to instances, if not by launch index as in 2008, and for how many seconds an instance may be silent.
+USER_DATA_SCHEDULE = "schedule"
+USER_DATA_LEASE = "lease"
 # Where the services are, and how S3 is spoken to, as the start was told: also the keys of files.
 ENDPOINT_URL = "endpoint_url"
 ENDPOINT_URL_EC2 = "endpoint_url_ec2"
@@ -167,6 +172,26 @@ def client_status_key(session_id: str, launch: int) -> str:
 def agent_status_key(session_id: str, launch_index: int) -> str:
     """Key of what the agent of an instance says of its jobs."""
     return f"{status_prefix(session_id)}{launch_index}.json"
+
+
+def claims_prefix(session_id: str, pool: int) -> str:
+    """Prefix of the claims of a pool of jobs, where the status is kept in S3."""
+    return f"{internal_prefix(session_id)}claims/{pool}/"
+
+
+def claim_key(session_id: str, pool: int, job: int, count: int) -> str:
+    """Key of the claim that somebody has made on a job as the ``count``-th; keys sort by job."""
+    return f"{claims_prefix(session_id, pool)}{job:06d}/{count}"
+
+
+def leases_prefix(session_id: str) -> str:
+    """Prefix of the leases by which instances that share jobs show that they live."""
+    return internal_prefix(session_id) + "leases/"
+
+
+def lease_key(session_id: str, lease: str) -> str:
+    """Key of a lease."""
+    return leases_prefix(session_id) + lease
 
 
 def manifests_prefix(session_id: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from awsac_async.session import names
+from awsac_async.session.claims import claim_of
 from awsac_async.session.errors import FormatError
 from awsac_async.session.items import from_attributes, to_attributes
 from awsac_async.session.jsonobject import JsonObject, is_integer, parse_object
@@ -24,7 +25,10 @@ _NUMBER = re.compile(r"([0-9]{1,9})\.json$", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class StatusWriter:
-    """Whose word it is: that of a client for a launch (1 is that of ``start``), or of the agent with a launch index."""
+    """Whose word it is: that of a client for a launch (1 is that of ``start``), or of the agent with a launch index.
+
+    Of an agent that shares jobs with others, ``launch`` is their pool.
+    """
 
     launch: int = _FIRST_LAUNCH
     launch_index: int | None = None
@@ -76,10 +80,17 @@ def latest(documents: Iterable[StatusDocument]) -> list[JobRecord]:
 
     Of the documents that speak of a job the last one does: those of later launches after those of earlier ones, and
     within a launch that of the client before those of the agents. So a job that is to run again is pending in its new
-    launch, whatever an agent of the launch before it still says of it.
+    launch, whatever an agent of the launch before it still says of it. Of agents that share jobs, who all speak for the
+    launch whose jobs they are, the one with the latest claim on the job counts.
     """
     ordered = sorted(documents, key=_place)
-    found = {record.number: record for document in ordered for record in document.records}
+    found: dict[int, JobRecord] = {}
+    places: dict[int, tuple[int, int]] = {}
+    for document in ordered:
+        for record in document.records:
+            place = (document.writer.launch, claim.count if (claim := claim_of(record)) else 0)
+            if place >= places.get(record.number, place):
+                found[record.number], places[record.number] = record, place
     for document in ordered:
         index = document.writer.launch_index
         if document.damage and index is not None:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from awsac_async.session import fields, names
-from awsac_async.session.durations import format_seconds, parse_duration, parse_hours
+from awsac_async.session.durations import format_seconds, parse_duration, parse_hours, parse_lease
 from awsac_async.session.errors import FormatError
 from awsac_async.session.launches import FIRST_WITH_DOCUMENT
-from awsac_async.session.model import Access, JobSettings, StartInfo, StatusKind, UserData
+from awsac_async.session.model import Access, JobSettings, Schedule, StartInfo, StatusKind, UserData
 from awsac_async.session.purpose import read_purpose
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html: 16 KB, before base64.
@@ -27,6 +27,8 @@ _SETTINGS: Mapping[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
     names.USER_DATA_JOB_USER: (fields.job_user, str),
     names.USER_DATA_RELEASE_MOUNT: (fields.release_mount, str),
     names.USER_DATA_ENCRYPTED: (fields.yes_or_no, fields.shown_yes_or_no),
+    names.USER_DATA_SCHEDULE: (fields.schedule, str),
+    names.USER_DATA_LEASE: (parse_lease, format_seconds),
 }
 # Key of our fields on what the session has -> reader.
 _NUMBERS: Mapping[str, Callable[[str], float]] = {
@@ -81,6 +83,14 @@ def read_settings(user_data: UserData) -> JobSettings:
     given = {key: text for key, text in user_data.extra.items() if key in _SETTINGS}
     values = {key: fields.read_field(_SETTINGS[key][0], text, file=_FILE, field=key) for key, text in given.items()}
     return JobSettings(**values)
+
+
+def shares_jobs(user_data: str) -> bool:
+    """Whether the instances of a session with this string share its jobs; those of one that cannot be read do not."""
+    try:
+        return read_settings(parse_user_data(user_data)).schedule is Schedule.SHARED
+    except FormatError:
+        return False
 
 
 def access_fields(access: Access) -> dict[str, str]:
