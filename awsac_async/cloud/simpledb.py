@@ -1,11 +1,13 @@
 """A session's status as 2008 kept it: one SimpleDB domain named by the session ID, one item a job.
 
-Owns the calls to SimpleDB and its limits; what an item holds is said by ``session.items``.
+Owns the calls to SimpleDB and its limits; what an item holds is said by ``session.items``, and what a claim on a job is
+by ``session.claims``.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from itertools import chain
@@ -14,12 +16,14 @@ from xml.etree import ElementTree
 
 from awsac_async.cloud.aws import Aws, is_aws, translated
 from awsac_async.cloud.waiting import for_each, retried
-from awsac_async.session.errors import DeniedError, InputError, NotFoundError
+from awsac_async.session.claims import Claim, claim_of, format_claim, parse_claim
+from awsac_async.session.errors import ConflictError, DeniedError, InputError, NotFoundError
 from awsac_async.session.items import ATTRIBUTES, from_attributes, to_attributes
 from awsac_async.session.model import JobRecord
-from awsac_async.session.names import X_ATTEMPT, item_name
+from awsac_async.session.names import X_ATTEMPT, X_CLAIM, item_name
 from awsac_async.session.statusdocs import StatusWriter
 
+_log = logging.getLogger(__name__)
 # https://docs.aws.amazon.com/AmazonSimpleDB/latest/DeveloperGuide/SDBLimits.html
 _ITEMS_A_WRITE = 25
 _ITEMS_A_PAGE = 2500
@@ -97,26 +101,27 @@ class SimpleDbStatus:
 
     async def read(self, *, timings: bool = True) -> list[JobRecord]:
         """Return what was last written of each job, by number; items of anything else are passed over."""
-        domain, what = self._domain.replace("`", "``"), "*" if timings else ", ".join(ATTRIBUTES)
-        expression = f"select {what} from `{domain}` limit {_ITEMS_A_PAGE}"  # noqa: S608  not SQL; the name is quoted
-        client = await self._client()
-        client.meta.events.register("before-parse.simpledb.Select", _take_items, unique_id=__name__)
         read, loop = list[asyncio.Future[list[JobRecord]]](), asyncio.get_running_loop()
-        with translated("Select", self._domain):
-            pages = client.get_paginator("select").paginate(SelectExpression=expression, ConsistentRead=True)
-            async for page in pages:  # while one comes, those before it are read
-                read.append(loop.run_in_executor(None, _records, page.get(_ITEMS, b"")))
-            records = chain.from_iterable(await asyncio.gather(*read))
+        what = "*" if timings else ", ".join(ATTRIBUTES)
+        async for page in _select(await self._client(), what, self._domain):  # while one comes, those before are read
+            read.append(loop.run_in_executor(None, _records, page))
+        records = chain.from_iterable(await asyncio.gather(*read))
         return sorted(records, key=lambda record: record.number)
 
     async def write(
         self,
         records: Sequence[JobRecord],
         *,
-        by: StatusWriter = _ANYBODY,  # noqa: ARG002  all write the same items: what is written last counts
+        by: StatusWriter = _ANYBODY,
         known: Sequence[JobRecord] = (),  # noqa: ARG002  what was written before is still there
     ) -> None:
-        """Replace what is known of these jobs, 25 a call."""
+        """Replace what is known of these jobs, 25 a call; what is written last counts.
+
+        An agent that shares its jobs with others writes each by itself, and only if its claim is still the last one.
+        """
+        if by.launch_index is not None and (claimed := [each for each in records if claim_of(each)]):
+            await for_each(claimed, self._write_claimed, at_once=_WRITES_AT_ONCE, name="write status")
+            records = [each for each in records if not claim_of(each)]
         batches = [records[start : start + _ITEMS_A_WRITE] for start in range(0, len(records), _ITEMS_A_WRITE)]
         await for_each(batches, self._write_batch, at_once=_WRITES_AT_ONCE, name="write status")
 
@@ -136,6 +141,16 @@ class SimpleDbStatus:
         with translated("BatchPutAttributes", self._domain):
             await client.batch_put_attributes(DomainName=self._domain, Items=[_item(record) for record in records])
 
+    async def _write_claimed(self, record: JobRecord) -> None:
+        item = _item(record)
+        expected = {"Name": X_CLAIM, "Value": record.extra[X_CLAIM]}
+        try:
+            await _put(await self._client(), self._domain, item["Name"], item["Attributes"], expected)
+        except ConflictError as error:
+            if error.temporary:
+                raise
+            _log.warning("job %d is somebody else's by now: what became of it here is not written", record.number)
+
     async def _metadata(self) -> None:
         client = await self._client()
         with translated("DomainMetadata", self._domain):
@@ -149,6 +164,73 @@ class SimpleDbStatus:
                 f"choose one of the regions {', '.join(REGIONS)}"
             )
         return client
+
+
+class SimpleDbClaims:
+    """Claims as an attribute of the jobs' items; of two who change one, SimpleDB refuses one (``Expected``).
+
+    What it expects is what was read or taken last; before that, that nobody has claimed the job. The client writes so
+    much at the start.
+    """
+
+    def __init__(self, aws: Aws, domain: str, pool: int) -> None:
+        self._aws, self._domain, self._pool = aws, domain, pool
+        self._seen: dict[int, str] = {}
+        self._unclaimed = format_claim(Claim(pool=pool, count=0))
+
+    async def free(self, jobs: Sequence[int]) -> list[int]:
+        """Return those of these jobs that nobody has claimed: a Select of the jobs that are free."""
+        there = (await self._select(f"{X_CLAIM} = '{self._unclaimed}'")).keys()
+        return [job for job in jobs if item_name(job) in there]
+
+    async def last(self, jobs: Collection[int]) -> Mapping[int, Claim]:
+        """Return the last claim on each of these jobs: a Select of all."""
+        there = await self._select(f"{X_CLAIM} is not null")
+        texts = {job: text for job in jobs if (text := there.get(item_name(job)))}
+        self._seen |= texts
+        claims = {job: claim for job, text in texts.items() if (claim := parse_claim(text))}
+        return {job: claim for job, claim in claims.items() if claim.pool == self._pool and claim.count}
+
+    async def take(self, job: int, claim: Claim) -> bool:
+        """Change the attribute of a job."""
+        text, item = format_claim(claim), item_name(job)
+        attribute = {"Name": X_CLAIM, "Value": text, "Replace": True}
+        expected = {"Name": X_CLAIM, "Value": self._seen.get(job, self._unclaimed)}
+        try:
+            await _put(await self._aws.client("sdb"), self._domain, item, [attribute], expected)
+        except ConflictError as error:
+            if error.temporary:
+                raise
+            # It may be ours: an answer was lost, or a predecessor died before it could note it.
+            there = await self._select(f"itemName() = '{item}'")
+            if there.get(item) != text:
+                return False
+        self._seen[job] = text
+        return True
+
+    async def _select(self, condition: str) -> dict[str, str]:
+        """Return the claims on the jobs of which this is true, by the names of their items."""
+        pages = _select(await self._aws.client("sdb"), X_CLAIM, self._domain, f"where {condition}")
+        return {name: attributes.get(X_CLAIM, "") async for page in pages for name, attributes in _items(page)}
+
+
+async def _select(client: Any, what: str, domain: str, condition: str = "") -> AsyncIterator[bytes]:
+    """Yield the items that are selected, page by page, as they come."""
+    quoted = domain.replace("`", "``")
+    expression = f"select {what} from `{quoted}` {condition} limit {_ITEMS_A_PAGE}"  # noqa: S608  not SQL; it is quoted
+    client.meta.events.register("before-parse.simpledb.Select", _take_items, unique_id=__name__)
+    with translated("Select", domain):
+        pages = client.get_paginator("select").paginate(SelectExpression=expression, ConsistentRead=True)
+        async for page in pages:
+            yield page.get(_ITEMS, b"")
+
+
+async def _put(
+    client: Any, domain: str, item: str, attributes: Sequence[Mapping[str, Any]], expected: Mapping[str, str]
+) -> None:
+    """Write attributes of an item if one of them is as expected. Raises ConflictError."""
+    with translated("PutAttributes", f"{domain} {item}"):
+        await client.put_attributes(DomainName=domain, ItemName=item, Attributes=attributes, Expected=expected)
 
 
 def _item(record: JobRecord) -> dict[str, Any]:
@@ -169,11 +251,12 @@ def _take_items(*, response_dict: dict[str, Any], customized_response_dict: dict
 
 def _records(items: bytes) -> list[JobRecord]:
     """Read the items of a page. Takes a tenth of a second, so not on the event loop."""
-    return [record for item in _items(b"<Items>" + items + b"</Items>") if (record := from_attributes(*item))]
+    return [record for item in _items(items) if (record := from_attributes(*item))]
 
 
-def _items(document: bytes) -> Iterator[tuple[str, dict[str, str]]]:
+def _items(page: bytes) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the name and the attributes of each item."""
+    document = b"<Items>" + page + b"</Items>"
     for item in ElementTree.fromstring(document):  # noqa: S314  from AWS, and the SDK does the same
         pairs = item.iterfind("Attribute")
         yield item.findtext("Name", ""), {pair.findtext("Name", ""): pair.findtext("Value", "") for pair in pairs}

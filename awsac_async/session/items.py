@@ -31,6 +31,7 @@ ATTRIBUTES = (
     names.SAVEENDTIME,
     names.REASON_ATTRIBUTE,
     names.X_ATTEMPT,
+    names.X_CLAIM,
 )
 
 _return_code = fields.integer(least=-(2**31), most=2**31 - 1, expected="an exit status")

@@ -1,0 +1,124 @@
+"""Claims on jobs, made by conditional writes, and the leases that back them: for sessions whose instances share jobs.
+
+Owns the calls, in two forms as the status: in a session's bucket a claim is an object that is created once, in its
+SimpleDB domain an attribute of the job's item that is changed if it is as expected. Leases are objects in either form.
+What claims and leases mean is said in ``session.claims``.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from awsac_async.cloud.aws import Aws
+from awsac_async.cloud.bucket import Bucket, ObjectInfo
+from awsac_async.cloud.simpledb import SimpleDbClaims
+from awsac_async.session.claims import Claim, format_claim, parse_claim
+from awsac_async.session.errors import ConflictError
+from awsac_async.session.model import StatusKind
+from awsac_async.session.names import claim_key, claims_prefix, lease_key, leases_prefix
+
+
+class Claims(Protocol):
+    """The claims on the jobs of one pool. Errors are those of ``session.errors``."""
+
+    async def free(self, jobs: Sequence[int]) -> list[int]:
+        """Return those of these jobs, which are in order, that nobody has claimed."""
+
+    async def last(self, jobs: Collection[int]) -> Mapping[int, Claim]:
+        """Return the last claim on each of these jobs; those on which there is none are missing."""
+
+    async def take(self, job: int, claim: Claim) -> bool:
+        """Claim a job; returns whether the claim is the caller's, now or since an earlier call. It stays for ever.
+
+        False: somebody else has made a claim of this count, which follows on the last one that the caller has seen.
+        """
+
+
+def claims_of(aws: Aws, session_id: str, *, pool: int, kind: StatusKind, bucket: str) -> Claims:
+    """Return the claims of a session's pool, which are where its status is."""
+    if kind is StatusKind.S3:
+        return S3Claims(Bucket(aws, bucket), session_id, pool)
+    return SimpleDbClaims(aws, session_id, pool)
+
+
+class S3Claims:
+    """Claims as objects, none of which is ever replaced: of two who create one, S3 refuses one (``If-None-Match``)."""
+
+    def __init__(self, bucket: Bucket, session_id: str, pool: int) -> None:
+        self._bucket, self._session_id, self._pool = bucket, session_id, pool
+        self._prefix = claims_prefix(session_id, pool)
+        self._leases: dict[tuple[int, int], str] = {}  # by job and count
+
+    async def free(self, jobs: Sequence[int]) -> list[int]:
+        """Return those of these jobs that nobody has claimed: a list from the first of them on."""
+        claimed = {job for job, _ in await self._counts(jobs)}
+        return [job for job in jobs if job not in claimed]
+
+    async def last(self, jobs: Collection[int]) -> Mapping[int, Claim]:
+        """Return the last claim on each of these jobs: a list, and one read for each that was not known yet."""
+        counts: dict[int, int] = {}
+        for job, count in await self._counts(sorted(jobs)):
+            if job in jobs:
+                counts[job] = max(count, counts.get(job, 0))
+        await self._read({each for each in counts.items() if each not in self._leases})
+        return {
+            job: Claim(pool=self._pool, count=count, lease=self._leases.get((job, count), ""))
+            for job, count in counts.items()
+        }
+
+    async def take(self, job: int, claim: Claim) -> bool:
+        """Create the object of a claim."""
+        key = self._key(job, claim.count)
+        try:
+            await self._bucket.write(key, format_claim(claim).encode(), etag=None)
+        except ConflictError as error:
+            if error.temporary:
+                raise
+            # It may be ours: an answer was lost, or a predecessor died before it could note it.
+            content, _ = await self._bucket.read(key)
+            return content.decode(errors="replace") == format_claim(claim)
+        return True
+
+    def _key(self, job: int, count: int) -> str:
+        return claim_key(self._session_id, self._pool, job, count)
+
+    async def _counts(self, jobs: Sequence[int]) -> list[tuple[int, int]]:
+        """Return job and count of every claim on jobs from the first of these on."""
+        if not jobs:
+            return []
+        listed = await self._bucket.list(self._prefix, after=self._key(jobs[0] - 1, 10**9))
+        return [found for each in listed if (found := self._parsed(each))]
+
+    def _parsed(self, info: ObjectInfo) -> tuple[int, int] | None:
+        job, _, count = info.key.removeprefix(self._prefix).partition("/")
+        return (int(job), int(count)) if job.isdecimal() and count.isdecimal() else None
+
+    async def _read(self, claims: Collection[tuple[int, int]]) -> None:
+        async def read(job: int, count: int) -> None:
+            content, _ = await self._bucket.read(self._key(job, count))
+            found = parse_claim(content.decode(errors="replace"))
+            self._leases[job, count] = found.lease if found else ""
+
+        async with asyncio.TaskGroup() as group:
+            for job, count in claims:
+                group.create_task(read(job, count), name=f"read the claim on job {job}")
+
+
+class Leases:
+    """The leases of a session, one object each: that it changes is all that it says."""
+
+    def __init__(self, bucket: Bucket, session_id: str) -> None:
+        self._bucket, self._session_id = bucket, session_id
+
+    async def renew(self, lease: str, content: bytes) -> None:
+        """Write a lease; ``content`` is another one each time."""
+        await self._bucket.put(lease_key(self._session_id, lease), content)
+
+    async def read(self) -> Mapping[str, str]:
+        """Return what tells one state of each lease from the next, by lease: one list."""
+        prefix = leases_prefix(self._session_id)
+        return {each.key.removeprefix(prefix): each.etag for each in await self._bucket.list(prefix)}
+
+    async def end(self, lease: str) -> None:
+        """Remove a lease whose holder has no job any more."""
+        await self._bucket.delete([lease_key(self._session_id, lease)])

@@ -1,0 +1,128 @@
+"""Claims and leases, in either form: of two who want the same job one gets it, and what was lost is asked again."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import pytest_asyncio
+
+from awsac_async.cloud.aws import Aws
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.claims import Claims, Leases, claims_of
+from awsac_async.cloud.status import status_store
+from awsac_async.session.claims import Claim, claim_attribute
+from awsac_async.session.model import JobRecord, JobState, StatusKind
+from awsac_async.session.statusdocs import StatusWriter
+from tests.cloud.faults import Fault, Proxy
+
+JOBS = tuple(range(1, 12))
+ONE, OTHER = "0-aa", "1-bb"
+Opened = Callable[..., Claims]
+
+
+def claim(count: int, lease: str = ONE, *, pool: int = 1) -> Claim:
+    return Claim(pool=pool, count=count, lease=lease)
+
+
+@pytest.fixture(params=StatusKind)
+def kind(request: pytest.FixtureRequest) -> StatusKind:
+    return StatusKind(request.param)
+
+
+@pytest.fixture
+def session_id(request: pytest.FixtureRequest) -> str:
+    """A session of the test's own, whose ID needs quoting in a Select."""
+    return f"261128_1646--claims--{abs(hash(request.node.name)) % 10**6}"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def opened(aws: Aws, bucket: Bucket, kind: StatusKind, session_id: str) -> Opened:
+    """What opens the claims of a session whose start has written its jobs, as a program of its own does."""
+    store = status_store(aws, session_id, kind=kind, bucket=bucket.name)
+    await store.create()
+    await store.write([JobRecord(number=number, extra=claim_attribute(claim(0, ""))) for number in JOBS])
+    return lambda pool=1, by=aws: claims_of(by, session_id, pool=pool, kind=kind, bucket=bucket.name)
+
+
+async def test_of_many_who_want_a_job_exactly_one_gets_it(opened: Opened) -> None:
+    rivals = [opened() for _ in range(8)]
+    won = await asyncio.gather(*(each.take(3, claim(1, f"{n}-aa")) for n, each in enumerate(rivals)))
+    assert won.count(True) == 1
+    held = (await opened().last(JOBS))[3]
+    assert held == claim(1, f"{won.index(True)}-aa")
+
+
+async def test_jobs_that_nobody_has_claimed_are_free_in_their_order(opened: Opened) -> None:
+    claims = opened()
+    assert await claims.free(JOBS) == list(JOBS)
+    for job in (1, 2, 10):
+        assert await opened().take(job, claim(1))
+    assert await claims.free(JOBS) == [3, 4, 5, 6, 7, 8, 9, 11]
+    assert await claims.free(JOBS[9:]) == [11]
+    assert await claims.free(()) == []
+
+
+async def test_a_job_is_taken_over_once_from_the_claim_that_was_seen(opened: Opened) -> None:
+    await opened().take(5, claim(1))
+    heirs = [opened(), opened()]
+    for each in heirs:
+        assert (await each.last([5])) == {5: claim(1)}
+    assert [await each.take(5, claim(2, lease)) for each, lease in zip(heirs, (OTHER, "2-cc"), strict=True)] == [
+        True,
+        False,
+    ]
+    assert await heirs[1].last([5, 6]) == {5: claim(2, OTHER)}
+
+
+async def test_a_claim_that_was_made_before_is_still_ones_own(opened: Opened) -> None:
+    """A program that died after it had claimed, and before it noted that, asks again."""
+    assert await opened().take(4, claim(1))
+    assert await opened().take(4, claim(1))
+    assert not await opened().take(4, claim(1, OTHER))
+
+
+async def test_a_claim_whose_answer_was_lost_is_ones_own(opened: Opened, proxied: Aws, proxy: Proxy) -> None:
+    claims = opened(by=proxied)
+    proxy.fail(lambda asked: asked.action == "PutAttributes" or "/claims/" in asked.path, Fault(cut=0), times=1)
+    assert await claims.take(4, claim(1))
+
+
+async def test_the_jobs_of_a_retry_are_another_pool(
+    opened: Opened, aws: Aws, bucket: Bucket, kind: StatusKind, session_id: str
+) -> None:
+    assert await opened().take(1, claim(1))
+    again = JobRecord(number=1, extra=claim_attribute(claim(0, "", pool=2)))
+    await status_store(aws, session_id, kind=kind, bucket=bucket.name).write([again], by=StatusWriter(launch=2))
+    assert await opened(2).free([1]) == [1]
+    assert await opened(2).take(1, claim(1, OTHER, pool=2))
+    assert await opened(2).free([1]) == []
+    assert (await opened().last([1])).get(1, claim(1)) == claim(1)
+
+
+async def test_what_a_lost_holder_says_late_does_not_count(
+    opened: Opened, aws: Aws, bucket: Bucket, kind: StatusKind, session_id: str
+) -> None:
+    lost, heir = opened(), opened()
+    await lost.take(7, claim(1))
+    await heir.last([7])
+    await heir.take(7, claim(2, OTHER))
+    ended = JobRecord(number=7, state=JobState.FINISHED, launch_index=1, extra=claim_attribute(claim(2, OTHER)))
+    late = JobRecord(number=7, state=JobState.RUNNING, launch_index=0, extra=claim_attribute(claim(1)))
+    for record in (ended, late):
+        store = status_store(aws, session_id, kind=kind, bucket=bucket.name)
+        await store.write([record], by=StatusWriter(launch_index=record.launch_index))
+    store = status_store(aws, session_id, kind=kind, bucket=bucket.name)
+    assert next(job for job in await store.read() if job.number == 7) == ended
+
+
+async def test_a_lease_changes_whenever_it_is_renewed(bucket: Bucket) -> None:
+    leases = Leases(bucket, "261128_1646--leases--0000")
+    await leases.renew(ONE, b"1")
+    await leases.renew(OTHER, b"1")
+    before = await leases.read()
+    await leases.renew(ONE, b"2")
+    after = await leases.read()
+    assert before.keys() == after.keys() == {ONE, OTHER}
+    assert {lease for lease in after if after[lease] != before[lease]} == {ONE}
+    await leases.end(ONE)
+    assert (await leases.read()).keys() == {OTHER}
