@@ -12,27 +12,31 @@ from pathlib import Path
 from awsac_async.agent.deadline import Deadline
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.launch import OwnLaunch, first_launch
+from awsac_async.agent.lease import Lease
 from awsac_async.agent.logs import LogShipper
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.release import Building
 from awsac_async.agent.releases import Place, Releases
 from awsac_async.agent.reporter import StatusReporter
 from awsac_async.agent.results import Saver
+from awsac_async.agent.sharing import Sharing
 from awsac_async.agent.state import KeptJob, State
 from awsac_async.agent.stopping import Stop
 from awsac_async.agent.timings import uptime
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.claims import Claims, claims_of
 from awsac_async.cloud.snapshots import Snapshots
 from awsac_async.cloud.status import StatusStore, status_store
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import Job, JobRecord, JobState, UserData
+from awsac_async.session.model import Job, JobRecord, JobState, Schedule, UserData
 from awsac_async.session.names import InstancePaths
 from awsac_async.session.purpose import Build, Purpose, read_purpose
 from awsac_async.session.statusdocs import StatusWriter
-from awsac_async.session.userdata import launch_number, status_kind
+from awsac_async.session.userdata import launch_number, read_settings, status_kind
 
+_MOST_IDLE = 4  # releases that stay for jobs that may come: an instance holds some twenty volumes
 _LEAVING_SHARE = 0.25  # of the time from the jobs' end to the machine's
 
 
@@ -40,9 +44,10 @@ _LEAVING_SHARE = 0.25  # of the time from the jobs' end to the machine's
 class Agent:
     """One agent in one session. ``n_jobs``, ``jobs``, ``kept`` and ``releases`` are learned on the way.
 
+    Where instances share jobs, ``jobs`` are all of the pool, and ``sharing`` and ``lease`` are there from then on.
     ``launch`` is None as long as a further launch of the session is not known by its document. ``began`` is the uptime
-    at which this agent did, ``stops`` the request to stop of each job, ``kept`` what a predecessor kept of them, and
-    ``followed`` what clients last said of following the logs.
+    at which this agent did, ``stops`` the request to stop of each job, ``kept`` what a predecessor kept of them,
+    ``killed`` the jobs whose end clients have asked for, and ``followed`` what they last said of following the logs.
     """
 
     paths: InstancePaths
@@ -59,6 +64,9 @@ class Agent:
     kept: dict[int, KeptJob] = field(default_factory=dict)
     stops: dict[int, Stop] = field(default_factory=dict)
     releases: Releases | None = None
+    sharing: Sharing | None = None
+    lease: Lease | None = None
+    killed: frozenset[int] = frozenset()
     followed: int = 0
 
     def __post_init__(self) -> None:
@@ -107,7 +115,27 @@ class Agent:
 
     def status_writer(self) -> StatusWriter:
         """Return whose word it is what this agent says of its jobs."""
-        return StatusWriter(launch=launch_number(self.user_data), launch_index=self.known_launch.launch_index)
+        own = self.known_launch
+        launch = own.pool if self.shares else launch_number(self.user_data)
+        return StatusWriter(launch=launch, launch_index=own.launch_index)
+
+    @property
+    def shares(self) -> bool:
+        """Whether the instances of the session share its jobs; what cannot be read, the phase ``check`` refuses."""
+        try:
+            return self.purpose is None and read_settings(self.user_data).schedule is Schedule.SHARED
+        except FormatError:
+            return False
+
+    def claims(self) -> Claims:
+        """Return the claims on the jobs that this instance shares with others."""
+        return claims_of(
+            self.aws,
+            self.user_data.session_id,
+            pool=self.known_launch.pool,
+            kind=status_kind(self.user_data),
+            bucket=self.user_data.bucket,
+        )
 
     @property
     def interrupt_at(self) -> Path:
@@ -117,7 +145,10 @@ class Agent:
     def make_releases(
         self, needed: Iterable[str | None], *, release_mount: str = "rw", encrypted: bool = True
     ) -> Releases:
-        """Take charge of the releases on this instance; ``needed`` names that of each job still to be run."""
+        """Take charge of the releases on this instance; ``needed`` names that of each job still to be run.
+
+        Of jobs that are shared some more may come.
+        """
         place = Place(
             session_id=self.user_data.session_id,
             instance=self.instance,
@@ -131,7 +162,8 @@ class Agent:
             if isinstance(self.purpose, Build)
             else None,
         )
-        self.releases = Releases(place, needed)
+        possible = [job.release for job in self.jobs] if self.shares else []
+        self.releases = Releases(place, needed, possible=possible, most_idle=_MOST_IDLE if self.shares else 0)
         return self.releases
 
     def new_record(self, number: int, script: str = "") -> JobRecord:

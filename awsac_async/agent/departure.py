@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+from awsac_async.agent import shared
 from awsac_async.agent.boot import read_user_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.log import flush_log, log_files, step
@@ -18,6 +19,7 @@ from awsac_async.agent.process import ToolError, run_tool
 from awsac_async.agent.retry import always, foreseen, keep_trying
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import Instances
+from awsac_async.session.claims import claim_of
 from awsac_async.session.errors import AwsacError, CloudError, NotFoundError
 from awsac_async.session.model import Access, Job, JobRecord, JobState
 from awsac_async.session.names import AGENT_LOG_FILE, DEADLINE_PROGRAM, agent_log_key, manifest_copies_key
@@ -36,13 +38,20 @@ _HURRIED_SECONDS = 30.0  # each of these, when the instance is being taken away
 
 async def report_unended(agent: Agent, trouble: str) -> None:
     """No job may stay in a state that promises more: what has not ended has failed, and this is why."""
-    if not agent.reporter.records():  # it never came to say how they stand
+    if agent.shares:
+        await shared.tell_unclaimed(agent, trouble)
+    elif not agent.reporter.records():  # it never came to say how they stand
         for number in await _own_numbers(agent):
             agent.reporter.report(_last_known(agent, number))
     for record in agent.reporter.records():
-        if not record.state.final:
+        if not record.state.final and not _unclaimed(record):
             state = agent.stop.state or JobState.FAILED
             agent.reporter.report(replace(record, state=state, reason=agent.stop.reason or trouble))
+
+
+def _unclaimed(record: JobRecord) -> bool:
+    claim = claim_of(record)
+    return claim is not None and not claim.count
 
 
 def _last_known(agent: Agent, number: int) -> JobRecord:
@@ -77,6 +86,11 @@ async def write_status(agent: Agent, _: str) -> None:
     within = _within(agent, _STATUS_SECONDS)
     if not await agent.reporter.close(within=within):
         _log.error("some states were not written within %.0f s", within)
+
+
+async def end_lease(agent: Agent, _: str) -> None:
+    """Let others know at once that this instance has no job any more."""
+    await shared.leave(agent)
 
 
 async def copy_manifests(agent: Agent, _: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from awsac_async.agent.attempts import Attempt, NotRunError
 from awsac_async.agent.command import JobFiles
 from awsac_async.agent.data import DataError
+from awsac_async.agent.launch import Beginning
 from awsac_async.agent.log import describe
 from awsac_async.agent.logfiles import LogFile
 from awsac_async.agent.releases import Provided, ReleaseError
@@ -34,26 +35,47 @@ _FULL_BYTES = 1 << 20  # of room that is left: with less, nothing can be written
 _LOG_SECONDS = 30.0  # how long a job may wait for the last of its log, which its packed output holds too
 
 
-async def run_job(job: Job, *, core: int, kept: KeptJob, stop: Stop, place: Workplace) -> None:
+async def run_job(
+    job: Job, *, core: int, kept: KeptJob, begin: Beginning, stop: Stop, place: Workplace, lost: Stop | None = None
+) -> JobState | None:
     """Take a job to its end, from wherever it stands; the end is reported whatever it is.
 
     Args:
         job: the job.
         core: the number of its slot on this instance, from 0.
         kept: how it stands.
+        begin: how it begins here.
         stop: its own request to stop.
         place: what it shares with its siblings.
+        lost: made when the job is not this instance's any more: then nothing of it runs on, and nothing is said of it.
+
+    Returns:
+        how it ended; None if it was lost.
     """
     if kept.record.state.final:
-        return
-    run = _JobRun(job, core, kept, stop, place)
+        return kept.record.state
+    lost = lost or Stop()
+    run = _JobRun(job, core=core, kept=kept, begin=begin, stop=stop, lost=lost, place=place)
     try:
-        await run.live()
+        await _to_its_end(run, lost, number=job.number)
+    except StoppedError as gone:
+        _log.warning("job %d: given up here: %s", job.number, gone)
+        await run.give_away()
+        return None
+    return run.state
+
+
+async def _to_its_end(run: "_JobRun", lost: Stop, *, number: int) -> None:
+    """Let a job live, and have its end reported whatever it is. Raises StoppedError if it is somebody else's."""
+    try:
+        await lost.unless(run.live(), name=f"job {number}: live")
+    except StoppedError:
+        raise
     except SaveError as error:
         run.finish(End(state=JobState.SAVEFAILED, reason=str(error)))
     except Exception as fault:
         # A fault of the agent in one job: its siblings go on.
-        _log.exception("job %d: fault of the agent", job.number)
+        _log.exception("job %d: fault of the agent", number)
         await run.abandon()
         run.finish(End(state=JobState.FAILED, reason=f"fault of the agent: {describe(fault)}"))
 
@@ -66,15 +88,23 @@ def runs_or_will(kept: KeptJob) -> bool:
 class _JobRun:
     """One run of one job; the methods are its steps, :meth:`live` is their order."""
 
-    def __init__(self, job: Job, core: int, kept: KeptJob, stop: Stop, place: Workplace) -> None:
-        self._job, self._core, self._stop, self._place = job, core, stop, place
+    def __init__(
+        self, job: Job, *, core: int, kept: KeptJob, begin: Beginning, stop: Stop, lost: Stop, place: Workplace
+    ) -> None:
+        self._job, self._core, self._begin, self._place = job, core, begin, place
+        self._stop, self._lost = stop, lost
         self._record, self._end = kept.record, kept.end
         self._timings = Timings(kept.record, part=kept.part, since=kept.since)
         self._needs = job.release if runs_or_will(kept) else None
-        self._first = place.launch.first_attempt(job.number)
+        self._first = begin.attempt
         self._attempt = self._numbered_attempt(read_attempt(kept.record) or self._first)
         self._begun_before = kept.record.state is JobState.SAVING
         self._ran = self._attempt.files.attempt > self._first or not runs_or_will(kept)
+
+    @property
+    def state(self) -> JobState:
+        """How it stands."""
+        return self._record.state
 
     async def live(self) -> None:
         """Run it, attempt by attempt, save what it left, say how it ended."""
@@ -90,12 +120,13 @@ class _JobRun:
             self._save(), self._place.logs.finish(self._log_prefix, within=_LOG_SECONDS)
         )
         if not sent:
-            packed = {X_LOG: LOG_PACKED, X_LOG_BEGIN: str(self._place.launch.log_begin(self._job.number))}
+            packed = {X_LOG: LOG_PACKED, X_LOG_BEGIN: str(self._begin.log_begin)}
             self._record = replace(self._record, extra={**self._record.extra, **packed})
         self.finish(self._end or _FINISHED, remark)
 
     def update(self, **changes: object) -> None:
-        """Change the job's record, keep it, report it."""
+        """Change the job's record, keep it, report it. Raises StoppedError if the job is somebody else's."""
+        self._lost.check()
         attributes = timing_attributes(self._timings.seconds, attempt=self._attempt.files.attempt)
         extra = {**self._record.extra, **attributes}
         self._record = replace(self._record, extra=extra, **changes)  # type: ignore[arg-type]  # replace() is not typed
@@ -115,6 +146,14 @@ class _JobRun:
     async def abandon(self) -> None:
         """Leave nothing of it running."""
         await self._attempt.clear()
+
+    async def give_away(self) -> None:
+        """Leave nothing of it running, nor about to be started, and nothing of its log on the way."""
+        if not await self._attempt.give_up():
+            await self._attempt.adopt()
+        await self._attempt.clear()
+        self._leave_release()
+        await self._place.logs.forget(self._log_prefix)
 
     # --- running ---
 
@@ -165,6 +204,7 @@ class _JobRun:
         try:
             self._stop.check()
             release = await self._stop.unless(self._provide(), name=f"job {self._job.number}: provide")
+            self._lost.check()
             self._timings.enter("queue")
             await attempt.start(release)
         except (NotRunError, ReleaseError, DataError, StoppedError):
@@ -227,8 +267,8 @@ class _JobRun:
 
     async def _follow(self, files: JobFiles) -> None:
         shown = await asyncio.to_thread(files.shown_output)
-        begin = self._place.launch.log_begin(self._job.number)
-        await self._place.logs.add(self._log_prefix, LogFile(path=files.kept_output, shown=shown), begin=begin)
+        file = LogFile(path=files.kept_output, shown=shown)
+        await self._place.logs.add(self._log_prefix, file, begin=self._begin.log_begin)
 
     async def _save(self) -> str:
         """Save what the job left; returns what is to be said of it, or ""."""
@@ -237,7 +277,7 @@ class _JobRun:
             self._attempts(),
             on_trouble=lambda error: self.update(reason=f"saving is delayed: {error}"),
             again=self._begun_before,
-            replaces=self._place.launch.document is not None,
+            replaces=self._begin.replaces,
         )
 
 

@@ -1,7 +1,8 @@
 """Of which launch of the session an instance is: the launch of ``start``, or a further one, which has a document.
 
-Owns what follows from that: the instance's launch index in the session, its jobs, from which attempt each of them goes
-on, and from which byte of its log. Learned once; a successor finds it in the state directory.
+Owns what follows from that: the instance's launch index in the session, its jobs, or those that it shares with others,
+from which attempt each of them goes on, and from which byte of its log. Learned once; a successor finds it in the state
+directory.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from awsac_async.agent.retry import keep_trying, passing
 from awsac_async.agent.state import State
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.objects import address
+from awsac_async.session.claims import FIRST_POOL
 from awsac_async.session.errors import FormatError
 from awsac_async.session.jobs import select_jobs
 from awsac_async.session.launches import LaunchDocument, parse_launch
@@ -22,6 +24,18 @@ from awsac_async.session.userdata import launch_number
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 300.0  # as for the archive: a fresh instance role may take a while to be known everywhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """How a job begins on an instance: with which attempt, at which byte of its log.
+
+    ``replaces``: something may have been saved of it elsewhere, which must not stay beside what is saved here.
+    """
+
+    attempt: int = 1
+    log_begin: int = 0
+    replaces: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,25 +51,35 @@ class OwnLaunch:
     document: LaunchDocument | None = None
     log_begins: Mapping[int, int] = field(default_factory=dict)
 
+    @property
+    def pool(self) -> int:
+        """The pool of the jobs that its instances share, where they do."""
+        return (self.document.pool if self.document else 0) or FIRST_POOL
+
     def own(self, jobs: Sequence[Job]) -> list[Job]:
         """Return those of a session's jobs that are this instance's."""
         if self.document is None:
             return select_jobs(jobs, launch_index=self.launch_index, cores_per_instance=self.cores_per_instance)
-        return [job for job in jobs if job.number in self._attempts]
+        own = {job.number for job in self.document.jobs_of(self._index)}
+        return [job for job in jobs if job.number in own]
 
-    def first_attempt(self, job: int) -> int:
-        """Return the number of the first attempt at a job in this launch."""
-        return self._attempts.get(job, 1)
+    def shared(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return those of a session's jobs that its instances share."""
+        if self.document is None or not self.document.jobs:
+            return list(jobs)
+        return [job for job in jobs if job.number in self.document.numbers]
 
-    def log_begin(self, job: int) -> int:
-        """Return at which byte of a job's log that of this launch begins."""
-        return self.log_begins.get(job, 0)
+    def first_share(self, numbers: Sequence[int]) -> list[int]:
+        """Return the shared jobs with which this instance begins, so that all that begin do so with others."""
+        place = self._index if self.document and self.document.jobs else self.launch_index
+        return list(numbers[place * self.cores_per_instance : (place + 1) * self.cores_per_instance])
 
-    @property
-    def _attempts(self) -> dict[int, int]:
+    def beginning(self, job: int) -> Beginning:
+        """Return how a job begins that no other instance of this launch has had."""
         if self.document is None:
-            return {}
-        return {job.number: job.attempt for job in self.document.jobs_of(self._index)}
+            return Beginning()
+        attempts = {each.number: each.attempt for each in self.document.jobs}
+        return Beginning(attempt=attempts.get(job, 1), log_begin=self.log_begins.get(job, 0), replaces=True)
 
     @property
     def _index(self) -> int:
@@ -107,11 +131,11 @@ async def _ask(
     if document.launch != launch:
         raise FormatError(file=place, field="launch", found=str(document.launch), expected=str(launch))
     own = [job.number for job in document.jobs_of(ami_launch_index)]
-    return document, {number: await _log_end(bucket, session_id, number) for number in own}
+    return document, {number: await find_log_end(bucket, session_id, number) for number in own}
 
 
-async def _log_end(bucket: Bucket, session_id: str, job: int) -> int:
-    """Return where the chunks of a job's log end: earlier launches have sent them, and are over."""
+async def find_log_end(bucket: Bucket, session_id: str, job: int) -> int:
+    """Return where the chunks of a job's log end: whoever has sent them does not have the job any more."""
     prefix = job_log_prefix(session_id, job)
     offsets = {each.key.removeprefix(prefix): each.size for each in await bucket.list(prefix)}
     return max((int(offset) + size for offset, size in offsets.items() if offset.isdecimal()), default=0)

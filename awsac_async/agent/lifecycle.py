@@ -41,6 +41,7 @@ DEPARTURE = (
     departure.report_unended,
     departure.remove_releases,
     departure.write_status,
+    departure.end_lease,
     departure.copy_manifests,
     departure.upload_log,
     departure.terminate,

@@ -137,6 +137,11 @@ class LogStream:
             self._write_note()
             return Chunk(offset=self._read.offset, body=body)
 
+    def forget(self) -> None:
+        """Remove the note: whoever follows this log again does so from where he is told."""
+        with self._lock:
+            self._note.unlink(missing_ok=True)
+
     def settle(self, size: int | None) -> None:
         """Say how many bytes have arrived where the sent chunk begins; None: it has not, and is to be read again."""
         with self._lock:

@@ -130,6 +130,12 @@ class LogShipper:
         _log.warning("log %s: not all of it was sent, the packed one will have it", prefix)
         return False
 
+    async def forget(self, prefix: str) -> None:
+        """Send nothing more of a log, and know nothing of it any more: it is somebody else's to go on with."""
+        if log := self._logs.pop(prefix, None):
+            async with log.lock:  # a chunk that is on its way
+                await self._on_disk(log.stream.forget)
+
     async def finish_all(self, *, within: float) -> bool:
         """Send all that is left of all logs; returns whether all of it has arrived."""
         finished = await asyncio.gather(*(self.finish(prefix, within=within) for prefix in list(self._logs)))

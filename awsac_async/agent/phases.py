@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from awsac_async.agent import launch
+from awsac_async.agent import launch, shared
 from awsac_async.agent.boot import fetch_archive, keep_user_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.data import DataError, fetch_data
@@ -23,7 +23,7 @@ from awsac_async.agent.timings import uptime
 from awsac_async.agent.watching import watching
 from awsac_async.agent.workplace import Workplace
 from awsac_async.session.archive import unpack
-from awsac_async.session.errors import FormatError
+from awsac_async.session.errors import AwsacError, FormatError
 from awsac_async.session.jobs import expand, read_jobs, shown_numbers
 from awsac_async.session.model import Job, JobSettings, JobState
 from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, NEW_RELEASE, agent_log_prefix
@@ -75,7 +75,13 @@ async def unpack_archive(agent: Agent) -> None:
 async def select(agent: Agent) -> None:
     """Find out which jobs are this instance's and how they stand, and say so."""
     jobs = _fit_for(agent.purpose, expand(await asyncio.to_thread(read_jobs, agent.jobs_file)))
-    agent.n_jobs, agent.jobs = len(jobs), agent.known_launch.own(jobs)
+    agent.n_jobs = len(jobs)
+    if agent.shares:
+        agent.jobs = agent.known_launch.shared(jobs)
+        await shared.join(agent)
+        _log.info("jobs that this instance shares with others: %s", shown_numbers([job.number for job in agent.jobs]))
+        return
+    agent.jobs = agent.known_launch.own(jobs)
     began = _seconds_to_begin(agent)
     for job in agent.jobs:
         kept = agent.state.job(job.number) or _new(agent, job, began)
@@ -101,7 +107,7 @@ def _fit_for(purpose: Purpose | None, jobs: list[Job]) -> list[Job]:
 def _new(agent: Agent, job: Job, began: Mapping[str, float]) -> KeptJob:
     """Return a job that no agent has known before."""
     record = agent.new_record(job.number, str(agent.paths.awsac_working / job.script))
-    attributes = timing_attributes(began, attempt=agent.known_launch.first_attempt(job.number))
+    attributes = timing_attributes(began, attempt=agent.known_launch.beginning(job.number).attempt)
     return KeptJob(record=replace(record, extra=attributes))
 
 
@@ -132,8 +138,8 @@ async def shield(agent: Agent) -> None:
 
 async def work(agent: Agent) -> None:
     """Provide, run, save, release: each job as soon as it can, none waiting for another."""
-    settings = read_settings(agent.user_data)
-    needed = [job.release for job in agent.jobs if runs_or_will(agent.kept[job.number])]
+    settings, trouble = read_settings(agent.user_data), ""
+    needed = [] if agent.shares else [job.release for job in agent.jobs if runs_or_will(agent.kept[job.number])]
     releases = agent.make_releases(needed, release_mount=settings.release_mount, encrypted=settings.encrypted)
     await _ship_own_log(agent)
     async with asyncio.TaskGroup() as group:
@@ -143,14 +149,22 @@ async def work(agent: Agent) -> None:
             data = group.create_task(_fetch_data(agent), name="input data")
             shipping = group.create_task(agent.logs.run(), name="ship logs")
             place = _workplace(agent, releases, data, settings)
-            await asyncio.gather(*(_run_job(agent, group, core, job, place) for core, job in enumerate(agent.jobs)))
+            if agent.shares:
+                trouble = await shared.work(agent, group, place, began=_seconds_to_begin(agent))
+            else:
+                await asyncio.gather(*(_run_job(agent, group, core, job, place) for core, job in enumerate(agent.jobs)))
             for task in (data, shipping):
                 task.cancel()  # nobody needs the data any more; the departure ends the logs
+    if trouble:
+        raise AwsacError(trouble)
 
 
-def _run_job(agent: Agent, group: asyncio.TaskGroup, core: int, job: Job, place: Workplace) -> asyncio.Task[None]:
+def _run_job(
+    agent: Agent, group: asyncio.TaskGroup, core: int, job: Job, place: Workplace
+) -> asyncio.Task[JobState | None]:
     kept, stop = agent.kept[job.number], agent.stops[job.number]
-    return group.create_task(run_job(job, core=core, kept=kept, stop=stop, place=place), name=f"job {job.number}")
+    running = run_job(job, core=core, kept=kept, begin=agent.known_launch.beginning(job.number), stop=stop, place=place)
+    return group.create_task(running, name=f"job {job.number}")
 
 
 async def _ship_own_log(agent: Agent) -> None:
@@ -160,7 +174,7 @@ async def _ship_own_log(agent: Agent) -> None:
 
 async def _fetch_data(agent: Agent) -> DataError | None:
     """Fetch the input data, unless all jobs have begun and so had it; a failure is a value, which each job reports."""
-    if not any(kept.record.state is JobState.PENDING for kept in agent.kept.values()):
+    if not agent.shares and not any(kept.record.state is JobState.PENDING for kept in agent.kept.values()):
         return None
     count = number_of_data(agent.user_data)
     try:
@@ -180,7 +194,6 @@ def _workplace(
         has_data=number_of_data(agent.user_data) > 0,
         interrupt_at=agent.interrupt_at,
         settings=settings,
-        launch=agent.known_launch,
         state=agent.state,
         reporter=agent.reporter,
         releases=releases,

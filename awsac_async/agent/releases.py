@@ -1,8 +1,9 @@
 """All releases of an instance: each becomes a directory that jobs see at ``ATLASDir``; and goes again.
 
 Owns when a release is provided and removed: concurrently with all others, as early as it can be, and no sooner than
-the last job that needs it has ended. A release that fails is a value: it concerns its own jobs only. Whatever an
-earlier agent on this instance made is taken over, or removed if no job needs it any more.
+the last job that needs it has ended, or later, if others may come that need it too. A release that fails is a value: it
+concerns its own jobs only. Whatever an earlier agent on this instance made is taken over, or removed if no job needs it
+any more.
 """
 
 import asyncio
@@ -37,16 +38,23 @@ class ReleaseError(Exception):
 class Releases:
     """The releases that an instance's jobs still need, provided concurrently by tasks of the given group."""
 
-    def __init__(self, place: Place, needed: Iterable[str | None]) -> None:
+    def __init__(
+        self, place: Place, needed: Iterable[str | None], *, possible: Iterable[str | None] = (), most_idle: int = 0
+    ) -> None:
         """Name what is needed; nothing is done before :meth:`start` or :meth:`remove_all`.
 
         Args:
             place: what they share.
             needed: for each job whose run has not ended, adopted ones too, the release it needs, or None. Each of
                 these calls :meth:`leave` once. What an earlier agent provided for others is removed.
+            possible: what jobs may :meth:`need` that come later.
+            most_idle: so many releases stay though no job needs them, those that were used last.
         """
         self._place = place
         self._users = Counter(name for name in needed if name)
+        self._users.update(dict.fromkeys(filter(None, possible), 0))
+        self._idle, self._most_idle = dict[str, None](), most_idle
+        self._removals: dict[str, asyncio.Task[None]] = {}
         self._new = NewRelease(place, place.building) if place.building else None
         self._volumes = {name: self._volume(name) for name in self._users if is_snapshot(name)}
         self._trees = {
@@ -59,8 +67,9 @@ class Releases:
         """Begin to provide all of them, and to remove what no job needs any more."""
         self._group = group
         self._found = found = group.create_task(self._begin(), name="find volumes")
-        for name, release in self._releases().items():
-            self._ready[name] = group.create_task(_provide(release, after=found), name=f"release {name}")
+        for name in self._releases():
+            if self._users[name]:
+                self._provide_soon(name, after=found)
 
     async def asked(self) -> None:
         """Wait until EC2 was asked for all volumes, for a second at most.
@@ -85,13 +94,28 @@ class Releases:
             raise outcome
         return outcome
 
+    def need(self, name: str | None) -> None:
+        """One more job needs a release, one of those that are possible, and will :meth:`leave` it."""
+        if name is None:
+            return
+        self._users[name] += 1
+        self._idle.pop(name, None)
+        if name not in self._ready and self._found is not None:
+            self._provide_soon(name, after=self._removals.get(name, self._found))
+
     def leave(self, name: str | None) -> None:
         """One of the jobs that need a release has ended; after the last one, it is removed meanwhile."""
         if name is None:
             return
         self._users[name] -= 1
-        if not self._users[name]:
-            self._remove_soon(self._releases()[name], after=self._ready[name])
+        if self._users[name]:
+            return
+        if _failed(self._ready[name]):  # whoever needs it next is to try again
+            self._remove_soon(name)
+        else:
+            self._idle[name] = None
+        while len(self._idle) > self._most_idle:
+            self._remove_soon(next(iter(self._idle)))
 
     async def remove_all(self) -> None:
         """Remove whatever is still there, also what only an earlier agent knew of."""
@@ -127,9 +151,9 @@ class Releases:
 
     async def _begin(self) -> None:
         await self._take_over()
-        for name, release in self._releases().items():
+        for name in self._releases():
             if name not in self._users:
-                self._remove_soon(release)
+                self._remove_soon(name)
 
     async def _take_over(self) -> None:
         """Find what the launch, or an earlier agent, has made; asks EC2 only if there can be anything."""
@@ -169,14 +193,17 @@ class Releases:
                 _log.info("%s: the launch attached %s as %s", volume.snapshot_id, volume.volume_id, volume.device)
                 self._volumes[volume.snapshot_id].use(volume)
 
-    # --- removing ---
+    # --- providing and removing ---
 
-    def _remove_soon(
-        self, release: "Release | UnpackedRelease", *, after: asyncio.Task[Provided | ReleaseError] | None = None
-    ) -> None:
-        removal = _remove(release, after=after)
+    def _provide_soon(self, name: str, *, after: asyncio.Task[None]) -> None:
+        providing = _provide(self._releases()[name], after=after)
+        self._ready[name] = self._group.create_task(providing, name=f"release {name}")
+
+    def _remove_soon(self, name: str) -> None:
+        self._idle.pop(name, None)
+        removal = _remove(self._releases()[name], after=self._ready.pop(name, None))
         try:
-            self._group.create_task(removal, name=f"remove {release.name}")
+            self._removals[name] = self._group.create_task(removal, name=f"remove {name}")
         except RuntimeError:  # the group is shutting down, and takes no more tasks: remove_all does it
             removal.close()
 
@@ -196,6 +223,10 @@ async def _provide(release: Release | UnpackedRelease, *, after: asyncio.Task[No
     return provided
 
 
+def _failed(providing: asyncio.Task[Provided | ReleaseError]) -> bool:
+    return providing.done() and not providing.cancelled() and isinstance(providing.result(), ReleaseError)
+
+
 def _log_ready(name: str, provided: Provided, *, seconds: float) -> None:
     """Say how long a release took; of a volume nobody knows the bytes, which EC2 loads as they are read."""
     facts: dict[str, object] = {"step": f"release {name}", "event": "ready", "seconds": round(seconds, 3)}
@@ -211,3 +242,4 @@ async def _remove(release: Release | UnpackedRelease, *, after: asyncio.Task[Pro
         after.cancel()  # nobody waits for it any more, if it is still being provided
         await asyncio.wait({after})
     await release.remove()
+    release.inherited = False

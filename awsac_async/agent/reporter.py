@@ -66,6 +66,11 @@ class StatusReporter:
         """Take over a job whose end a predecessor has written: it may have begun anew elsewhere since."""
         self._records[record.number] = _readable(record)
 
+    def forget(self, number: int) -> None:
+        """Say nothing more of a job: it is somebody else's."""
+        self._records.pop(number, None)
+        self._unwritten.discard(number)
+
     def records(self) -> list[JobRecord]:
         """Return how each job stands, by number."""
         return [self._records[number] for number in sorted(self._records)]
@@ -99,7 +104,7 @@ class StatusReporter:
             _log.warning("status of jobs %s not written yet: %s", [r.number for r in records], describe(error))
             return False
         for record in records:
-            if self._records[record.number] is record:  # else there is newer news to write
+            if self._records.get(record.number) is record:  # else there is newer news to write
                 self._unwritten.discard(record.number)
                 if record.state.final:
                     self._on_end_written(record.number)

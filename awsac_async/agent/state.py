@@ -1,20 +1,22 @@
 """What the agent keeps on disk so that its successor can go on: how each job stands, and how the agent was called.
 
-Owns ``run.json``, ``launch``, ``unpacked``, ``handed-over``, ``faults`` and each job's ``record.json``, ``told`` and
-``manifest.json`` in the state directory; the claims of jobs' processes there are ``process``'s. Everything is written
-atomically and small enough to be written on the loop. A write that fails, on a full disk say, is logged and never fails
-the agent: a successor then knows less.
+Owns ``run.json``, ``launch``, ``unpacked``, ``handed-over``, ``faults`` and each job's ``record.json``,
+``holding.json``, ``told`` and ``manifest.json`` in the state directory; the claims of jobs' processes there are
+``process``'s. Everything is written atomically and small enough to be written on the loop. A write that fails, on a
+full disk say, is logged and never fails the agent: a successor then knows less.
 """
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from awsac_async.agent.log import describe
 from awsac_async.session.atomic import replacing
+from awsac_async.session.claims import Claim, format_claim, parse_claim
 from awsac_async.session.errors import FormatError
 from awsac_async.session.items import from_attributes, to_attributes
 from awsac_async.session.launches import LaunchDocument, format_launch, parse_launch
@@ -48,6 +50,19 @@ class KeptJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Holding:
+    """A job that this instance has claimed, or was about to claim: on which claim it has it, and how it begins here.
+
+    ``log_begin`` is None as long as nobody has found out behind which byte of its log it goes on.
+    """
+
+    claim: Claim
+    attempt: int
+    log_begin: int | None
+    replaces: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """The options of ``awsac-agent run``; None is the default of each."""
 
@@ -77,6 +92,22 @@ class State:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             _log.warning("what was kept of job %d cannot be read: %s", number, describe(error))
             return None
+
+    def keep_holding(self, job: int, holding: Holding) -> None:
+        """Keep that this instance has a job, before it is claimed. Raises OSError: a claim must not be forgotten."""
+        file = self._holding_file(job)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file, mode=0o644) as part:
+            part.write_text(json.dumps({**asdict(holding), "claim": format_claim(holding.claim)}) + "\n")
+
+    def holdings(self) -> dict[int, Holding]:
+        """Return what ``keep_holding`` kept, by the jobs' numbers. Blocks."""
+        numbers = sorted(int(file.parent.name) for file in self.directory.glob("jobs/*/holding.json"))
+        return {number: found for number in numbers if (found := _holding(_read(self._holding_file(number))))}
+
+    def drop_job(self, number: int) -> None:
+        """Forget a job that is somebody else's, and of which nothing runs here. Blocks."""
+        shutil.rmtree(self._holding_file(number).parent, ignore_errors=True)
 
     def keep_options(self, options: RunOptions) -> None:
         """Keep how ``run`` was called; that it was called is known from then on."""
@@ -161,6 +192,9 @@ class State:
     def _record_file(self, number: int) -> Path:
         return self.directory / "jobs" / str(number) / "record.json"
 
+    def _holding_file(self, number: int) -> Path:
+        return self.directory / "jobs" / str(number) / "holding.json"
+
     def _told_file(self, number: int) -> Path:
         return self.directory / "jobs" / str(number) / "told"
 
@@ -204,6 +238,22 @@ def _kept_job(number: int, document: Mapping[str, Any]) -> KeptJob:
         since=float(document["since"]),
         end=End(state=JobState(end["state"]), reason=str(end["reason"])) if end else None,
     )
+
+
+def _holding(document: Mapping[str, Any] | None) -> Holding | None:
+    try:
+        claim = parse_claim(document["claim"]) if document else None
+        if not document or not claim:
+            return None
+        begin = document["log_begin"]
+        return Holding(
+            claim=claim,
+            attempt=int(document["attempt"]),
+            log_begin=None if begin is None else int(begin),
+            replaces=bool(document["replaces"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _path(texts: Mapping[str, str], name: str) -> Path | None:

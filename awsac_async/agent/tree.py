@@ -29,12 +29,10 @@ _AT_ONCE = 100  # pidfds open at a time
 class ProcessTree:
     """The processes of one attempt at a job; a Unix process group, and even a session, is only a part of it."""
 
-    def __init__(self, *, session_id: str, job: int, cgroup: Cgroup | None) -> None:
+    def __init__(self, *, session_id: str, job: int | None, cgroup: Cgroup | None) -> None:
         self.cgroup = cgroup
-        self._marks = {
-            f"{name}={value}".encode()
-            for name, value in ((names.JOB_SESSION_ID, session_id), (names.JOB_NUMBER, str(job)))
-        }
+        marks = {names.JOB_SESSION_ID: session_id} | ({} if job is None else {names.JOB_NUMBER: str(job)})
+        self._marks = {f"{name}={value}".encode() for name, value in marks.items()}
         self._leader: ProcessId | None = None
 
     @classmethod
@@ -43,6 +41,13 @@ class ProcessTree:
         own = own_cgroup()
         cgroup = Cgroup(own / f"awsac-{session_id}-{job}-{attempt}") if own else None
         return cls(session_id=session_id, job=job, cgroup=cgroup)
+
+    @classmethod
+    def of_all(cls, session_id: str) -> "list[ProcessTree]":
+        """Return the trees that together hold all jobs of a session that run on this instance."""
+        own = own_cgroup()
+        cgroups: list[Cgroup | None] = [Cgroup(folder) for folder in own.glob(f"awsac-{session_id}-*")] if own else []
+        return [cls(session_id=session_id, job=None, cgroup=each) for each in cgroups or [None]]
 
     def prepare(self) -> None:
         """Make the cgroup; where there can be none, have orphans of the job come to this process."""

@@ -44,8 +44,11 @@ def _watches(agent: Agent) -> dict[str, Awaitable[None]]:
 
 def _obey(agent: Agent, control: Control) -> None:
     """Do what clients ask; what was asked before is done already."""
+    agent.killed = control.kill
     for number in control.kill & agent.stops.keys():
         agent.stops[number].request(JobState.KILLED, "killed by awsac kill")
+    if agent.sharing:
+        agent.sharing.kill(control.kill - agent.stops.keys())
     if control.stop:
         agent.stop.request(JobState.KILLED, "stopped by awsac stop")
     if control.follow != agent.followed:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.agent.data import DataError
-from awsac_async.agent.launch import OwnLaunch
 from awsac_async.agent.logs import LogShipper
 from awsac_async.agent.products import Product
 from awsac_async.agent.releases import Releases
@@ -33,7 +32,6 @@ class Workplace:
     has_data: bool
     interrupt_at: Path
     settings: JobSettings
-    launch: OwnLaunch
     state: State
     reporter: StatusReporter
     releases: Releases

@@ -132,7 +132,15 @@ def test_the_log_is_on_the_console_too_in_lines_of_utc_time(ended: Session) -> N
 
 def test_the_final_states_and_the_log_are_up_before_the_instance_goes(ended: Session) -> None:
     steps = re.findall(r"departure (\w+): start", ended.console())
-    assert steps == ["report_unended", "remove_releases", "write_status", "copy_manifests", "upload_log", "terminate"]
+    assert steps == [
+        "report_unended",
+        "remove_releases",
+        "write_status",
+        "end_lease",
+        "copy_manifests",
+        "upload_log",
+        "terminate",
+    ]
 
 
 def test_input_data_that_are_not_complete_fail_the_jobs(session: Session) -> None:

@@ -1,0 +1,182 @@
+"""The lease by which an instance that shares jobs shows the others that it lives; and what follows when it cannot.
+
+Owns the rule that keeps a job from running twice at the same time. Others take an instance for lost when its lease has
+not changed for ``seconds`` by their own clock. So this instance stops counting on its lease well before: measured from
+the begin of the last renewal that succeeded, after two thirds of that time its agent gives up the jobs that it holds,
+and after three quarters ``fence``, a program of its own, kills them, should the agent be dead or stopped. A lease that
+ran out is never renewed again: the agent begins another one.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from awsac_async.agent import fence
+from awsac_async.agent.fence import FenceFile, Until
+from awsac_async.agent.log import describe
+from awsac_async.agent.retry import foreseen, keep_trying, passing
+from awsac_async.agent.stopping import Stop
+from awsac_async.agent.timings import uptime
+from awsac_async.cloud.claims import Leases
+from awsac_async.session.claims import new_lease
+from awsac_async.session.errors import CloudError
+from awsac_async.session.model import JobState
+
+_log = logging.getLogger(__name__)
+_RENEWED_SHARE, _GIVEN_UP_SHARE, _FENCED_SHARE = 1 / 6, 2 / 3, 3 / 4
+_LEAST_PAUSE_SECONDS = 0.5
+
+
+class Lease:
+    """The lease of this instance, and those that follow on it.
+
+    ``name`` is "" until one is there; ``lost`` is the request to give up what was claimed on it.
+
+    Args:
+        leases: where it is.
+        seconds: how long it may be silent.
+        launch_index: that of this instance.
+        session_id: the session.
+        directory: the state directory.
+        give_up: awaited when a lease has run out, after ``lost`` was made: returns when no job of it runs any more.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        *,
+        seconds: float,
+        launch_index: int,
+        session_id: str,
+        directory: Path,
+        give_up: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.seconds, self.name, self.lost = seconds, "", _Lost(self)
+        self._leases, self._launch_index, self._session_id = leases, launch_index, session_id
+        self._directory, self._file, self._give_up = directory, FenceFile(directory), give_up
+        self._count, self._given_up = 0, 0.0
+        self._there = asyncio.Event()
+        self._fence: subprocess.Popen[bytes] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the lease that is there has run out, noticed or not: a machine may have slept."""
+        return bool(self.name) and uptime() >= self._given_up
+
+    async def resume(self) -> str:
+        """Return the name of the lease that a predecessor held, if its jobs are still this instance's; else ""."""
+        found = await asyncio.to_thread(self._file.read)
+        if found and found.of_this_boot:
+            self._given_up = found.uptime - (_FENCED_SHARE - _GIVEN_UP_SHARE) * self.seconds
+            if uptime() < self._given_up:
+                self.name = found.lease
+        return self.name
+
+    def start(self) -> None:
+        """Begin a lease, if none was resumed, and renew it from now on, until :meth:`end`."""
+        self._keeping = asyncio.create_task(self._keep(), name="keep the lease")
+
+    async def there(self) -> str:
+        """Wait until there is a lease, and return its name."""
+        await self._there.wait()
+        return self.name
+
+    async def end(self, *, within: float) -> None:
+        """Renew it no more: no job is held on it. Others need not wait until it runs out."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait({self._keeping})
+        await asyncio.to_thread(self._file.remove)  # the fence ends
+        if self.name:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await self._leases.end(self.name)
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await self._hold()
+            except Exception:
+                _log.exception("lease %s: given up by a fault of the agent", self.name)
+            self._there.clear()
+            self.lost.make()
+            await self._give_up()
+            self.name, self.lost = "", _Lost(self)
+
+    async def _hold(self) -> None:
+        """Have a lease; returns when it has run out."""
+        if not self.name:
+            await self._begin()
+        self._there.set()
+        await self._until_it_runs_out()
+
+    async def _begin(self) -> None:
+        name = new_lease(self._launch_index, secrets.token_hex(4))
+        began = uptime()
+
+        async def renew() -> None:
+            nonlocal began
+            began = uptime()
+            await self._write(name)
+
+        await keep_trying("begin a lease", renew, until=float("inf"), again=passing)
+        await self._note(name, began)
+        _log.info("lease %s: others run this instance's jobs when it is silent for %.0f s", name, self.seconds)
+
+    async def _until_it_runs_out(self) -> None:
+        """Renew it again and again; returns when that has not succeeded for too long."""
+        usual = _RENEWED_SHARE * self.seconds
+        pause = usual if self._count else 0.0  # one that was resumed is renewed at once
+        while (left := self._given_up - uptime()) > 0:
+            await asyncio.sleep(min(left, pause))
+            pause = usual if await self._renew(self.name) else max(_LEAST_PAUSE_SECONDS, usual / 4)
+
+    async def _renew(self, name: str) -> bool:
+        began = uptime()
+        try:
+            async with asyncio.timeout(max(0.0, self._given_up - began)):
+                await foreseen("renew", f"lease {name}", self._write(name))
+        except (CloudError, TimeoutError) as error:
+            left = max(0.0, self._given_up - uptime())
+            _log.warning("lease %s not renewed, %.0f s left: %s", name, left, describe(error))
+            return False
+        await self._note(name, began)
+        return True
+
+    async def _write(self, name: str) -> None:
+        self._count += 1
+        await self._leases.renew(name, json.dumps({"renewed": self._count, "uptime": round(uptime(), 2)}).encode())
+
+    async def _note(self, name: str, began: float) -> None:
+        self.name, self._given_up = name, began + _GIVEN_UP_SHARE * self.seconds
+        await asyncio.to_thread(self._file.write, Until.now(lease=name, uptime=began + _FENCED_SHARE * self.seconds))
+        if self._fence is None or self._fence.poll() is not None:
+            try:
+                self._fence = fence.start(self._directory, self._session_id)
+            except OSError as error:
+                _log.error("nothing ends the jobs of this instance in time if its agent hangs: %s", describe(error))
+
+
+class _Lost(Stop):
+    """The request to give up what was claimed on a lease. Who checks it need not wait until the agent notices."""
+
+    def __init__(self, lease: Lease) -> None:
+        super().__init__()
+        self._lease = lease
+
+    def make(self) -> None:
+        """Make it."""
+        silent = _GIVEN_UP_SHARE * self._lease.seconds
+        self.request(JobState.INTERRUPTED, f"the lease could not be renewed for {silent:.0f} s", grace=0)
+
+    def check(self) -> None:
+        """Raise StoppedError if it was made, or is due."""
+        if self._lease.overdue:
+            self.make()
+        super().check()

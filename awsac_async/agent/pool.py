@@ -1,0 +1,259 @@
+"""The jobs that instances share, as one of them sees them: which are free, which can be taken over, which it has got.
+
+Owns how a job is claimed: noted on disk, so that a successor knows of it, and then by a conditional write, on the lease
+that ``lease`` keeps. The lowest numbers go first. What is asked, and how often, is in ``docs/protocol.md``. When jobs
+are taken, and what becomes of them, is not said here.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from awsac_async.agent.launch import Beginning, OwnLaunch, find_log_end
+from awsac_async.agent.lease import Lease
+from awsac_async.agent.others import Others
+from awsac_async.agent.retry import Hurry, foreseen, keep_trying, passing
+from awsac_async.agent.state import Holding, State
+from awsac_async.agent.stopping import Stop
+from awsac_async.agent.timings import uptime
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.claims import Claims, Leases
+from awsac_async.cloud.status import StatusStore
+from awsac_async.cloud.waiting import jittered
+from awsac_async.session.claims import Claim, claim_of
+from awsac_async.session.model import Job, JobRecord, JobState
+from awsac_async.session.timings import read_attempt
+
+_log = logging.getLogger(__name__)
+_random = random.SystemRandom()
+_Result = TypeVar("_Result")
+_PATIENCE_SECONDS = 300.0  # how long the cloud may refuse before this instance takes no more jobs
+_LOOK_SECONDS = 15.0  # at most, between two looks at the others
+_LOOKS_A_LEASE = 6
+# So many instances may be lost with a job; then it may be the job that they are lost by.
+_MOST_LOSSES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A job that is this instance's from now on, until ``lost`` is requested.
+
+    ``end`` is there if it is not to be run: how it ends, and why.
+    """
+
+    job: Job
+    claim: Claim
+    begin: Beginning
+    lost: Stop
+    end: tuple[JobState, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """A job that may be claimed, by which claim, and what its last holder said of it."""
+
+    job: Job
+    claim: Claim
+    before: JobRecord | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What a look has shown: jobs that can be taken over, and whether this instance is to stay for what may come."""
+
+    wanted: tuple[_Wanted, ...]
+    stay: bool
+
+
+class Pool:
+    """The jobs that the instances of a pool share, as one of them sees them.
+
+    Args:
+        jobs: all of them, in order.
+        had: the numbers of those that this instance has, or has had.
+        launch: that of this instance.
+        claims, leases, store, bucket: where it is written who has which, who lives, how they stand, and what they log.
+        lease: this instance's.
+        state: its state directory.
+        session_id: the session.
+        hurry: how long the cloud may refuse is bounded by it.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        had: Collection[int],
+        launch: OwnLaunch,
+        claims: Claims,
+        leases: Leases,
+        lease: Lease,
+        store: StatusStore,
+        bucket: Bucket,
+        state: State,
+        session_id: str,
+        hurry: Hurry,
+    ) -> None:
+        self._hurry = hurry
+        self._jobs, self._launch = {job.number: job for job in jobs}, launch
+        self._claims, self._leases, self._lease, self._store = claims, leases, lease, store
+        self._bucket, self._state, self._session_id = bucket, state, session_id
+        self._others = Others(seconds=lease.seconds)
+        self._had = set(had)
+        self._open = [number for number in self._jobs if number not in self._had]  # those that may be free
+        self._first = [number for number in launch.first_share(list(self._jobs)) if number not in self._had]
+        self._conflicts = 0
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look at the others, when there is nothing to do."""
+        return jittered(min(_LOOK_SECONDS, self._lease.seconds / _LOOKS_A_LEASE))
+
+    async def take_free(self, count: int) -> list[Taken]:
+        """Claim so many jobs that nobody has claimed; fewer, if others were quicker, and none only if none is left.
+
+        Raises CloudError.
+        """
+        while self._open:
+            if self._first:
+                chosen, self._first = self._first[:count], self._first[count:]
+            else:
+                self._open = await self._patiently("list claims", lambda: self._claims.free(self._open))
+                chosen = self._choose(self._open, count)
+            taken = await self._take_all([self._unclaimed(number) for number in chosen])
+            self._open = [number for number in self._open if number not in chosen]
+            if taken:
+                return taken
+        return []
+
+    async def take_over(self, wanted: Sequence[_Wanted], count: int) -> list[Taken]:
+        """Claim so many of the jobs that were somebody else's; fewer, or none, if others were quicker."""
+        chosen = _random.sample(wanted, min(count, len(wanted)))
+        return await self._take_all(chosen)
+
+    async def take_if_free(self, numbers: Iterable[int]) -> list[Taken]:
+        """Claim those of these jobs that nobody has claimed. Raises CloudError."""
+        free = await self._patiently("list claims", lambda: self._claims.free(sorted(self._jobs.keys() & set(numbers))))
+        self._open = [number for number in self._open if number not in free]
+        return await self._take_all([self._unclaimed(number) for number in free])
+
+    async def take_again(self, job: int, holding: Holding, *, certain: bool) -> Taken | None:
+        """Go on with a job that a predecessor had, or noted that it was going to claim; None if it is somebody else's.
+
+        ``certain``: it had claimed it. Raises CloudError.
+        """
+        if job not in self._jobs:
+            return None
+        lost = self._lease.lost
+        if certain or await self._patiently(f"claim job {job}", lambda: self._claims.take(job, holding.claim)):
+            return await self._taken(self._jobs[job], holding, lost)
+        return None
+
+    async def give_up(self, job: int) -> None:
+        """Forget a job that is somebody else's, or anybody's."""
+        self._had.discard(job)
+        await asyncio.to_thread(self._state.drop_job, job)
+
+    async def look(self, *, busy: bool) -> Outlook:
+        """Find out how the jobs of others stand; ``busy``: some run here. Raises CloudError."""
+        return await self._patiently("look at the others", lambda: self._look(busy=busy))
+
+    # --- looking ---
+
+    async def _look(self, *, busy: bool) -> Outlook:
+        records = {record.number: record for record in await self._store.read(timings=False)}
+        unfinished = [n for n in self._jobs if n not in self._had and not self._ended(records.get(n))]
+        last = await self._claims.last(unfinished) if unfinished else {}
+        holders = {claim.lease for claim in last.values()}
+        began = uptime()
+        versions = await self._leases.read()
+        self._others.look(versions, holders, began=began, ended=uptime())
+        wanted = [
+            _Wanted(job=self._jobs[number], claim=claim, before=records.get(number))
+            for number, claim in sorted(last.items())
+            if self._may_be_taken(claim, records.get(number))
+        ]
+        needed = busy or not self._others.enough(self._lease.name, holders)
+        return Outlook(wanted=tuple(wanted), stay=bool(unfinished) and needed)
+
+    def _ended(self, record: JobRecord | None) -> bool:
+        """Whether nobody of this pool is to run a job any more: it has ended, or a retry has it."""
+        if record is None:
+            return False
+        claim = claim_of(record)
+        if claim and claim.pool != self._launch.pool:
+            return True
+        return record.state.final and record.state is not JobState.INTERRUPTED
+
+    def _may_be_taken(self, claim: Claim, record: JobRecord | None) -> bool:
+        # On ones own lease: a claim that nobody knew to have succeeded.
+        return claim.lease == self._lease.name or _interrupted(claim, record) or self._others.lost(claim.lease)
+
+    # --- claiming ---
+
+    def _unclaimed(self, number: int) -> _Wanted:
+        return _Wanted(job=self._jobs[number], claim=Claim(pool=self._launch.pool, count=0))
+
+    def _choose(self, numbers: Sequence[int], count: int) -> list[int]:
+        """Return the first of these; if others have just been quicker, some of the first."""
+        room = min(len(numbers), count << self._conflicts)
+        return sorted(_random.sample(numbers[:room], min(count, room)))
+
+    async def _take_all(self, wanted: Sequence[_Wanted]) -> list[Taken]:
+        found = await asyncio.gather(*map(self._take, wanted))
+        taken = [each for each in found if each is not None]
+        self._conflicts = min(self._conflicts + 1, 6) if len(taken) < len(wanted) else 0
+        return taken
+
+    async def _take(self, wanted: _Wanted) -> Taken | None:
+        lease, lost, job = self._lease.name, self._lease.lost, wanted.job
+        if not lease:  # it ran out a moment ago
+            return None
+        claim = replace(wanted.claim, count=wanted.claim.count + 1, lease=lease)
+        holding = self._holding(wanted, claim)
+        await asyncio.to_thread(self._state.keep_holding, job.number, holding)
+        if not await self._patiently(f"claim job {job.number}", lambda: self._claims.take(job.number, claim)):
+            await self.give_up(job.number)
+            return None
+        _log.info("job %d: claimed%s", job.number, f", after {wanted.claim.lease}" if wanted.claim.count else "")
+        taken = await self._taken(job, holding, lost)
+        if claim.count > _MOST_LOSSES and not _interrupted(wanted.claim, wanted.before):
+            reason = f"it was given up: {claim.count - 1} instances were lost or interrupted while they had it"
+            return replace(taken, end=(JobState.FAILED, reason))
+        return taken
+
+    def _holding(self, wanted: _Wanted, claim: Claim) -> Holding:
+        """Return how a job begins here: after what others have made of it, if there was anybody."""
+        begin = self._launch.beginning(wanted.job.number)
+        if claim.count == 1:
+            end = None if begin.replaces else 0
+            return Holding(claim=claim, attempt=begin.attempt, log_begin=end, replaces=begin.replaces)
+        made = (read_attempt(wanted.before) if wanted.before else None) or begin.attempt
+        return Holding(claim=claim, attempt=made + 1, log_begin=None, replaces=True)
+
+    async def _taken(self, job: Job, holding: Holding, lost: Stop) -> Taken:
+        self._had.add(job.number)
+        if holding.log_begin is None:
+            end = await self._patiently(
+                f"find the end of the log of job {job.number}",
+                lambda: find_log_end(self._bucket, self._session_id, job.number),
+            )
+            holding = replace(holding, log_begin=end)
+            await asyncio.to_thread(self._state.keep_holding, job.number, holding)
+        begin = Beginning(attempt=holding.attempt, log_begin=holding.log_begin or 0, replaces=holding.replaces)
+        return Taken(job=job, claim=holding.claim, begin=begin, lost=lost)
+
+    async def _patiently(self, what: str, call: Callable[[], Awaitable[_Result]]) -> _Result:
+        until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+        return await keep_trying(
+            what, lambda: foreseen(what, self._session_id, call()), until=until, hurry=self._hurry, again=passing
+        )
+
+
+def _interrupted(claim: Claim, record: JobRecord | None) -> bool:
+    """Whether the last holder of a job has said that its instance was taken away: nothing of the job runs there."""
+    said = claim_of(record) if record else None
+    return bool(record and said and record.state is JobState.INTERRUPTED and said.count == claim.count)

@@ -1,0 +1,190 @@
+"""How an agent has its part in jobs that are shared: what its phases do then, in the place of what they do otherwise.
+
+Owns the beginning: which jobs a predecessor had, and whether they are still this instance's; and what a job needs that
+was just taken.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from awsac_async.agent.context import Agent
+from awsac_async.agent.jobs import run_job, runs_or_will
+from awsac_async.agent.lease import Lease
+from awsac_async.agent.log import describe
+from awsac_async.agent.pool import Pool, Taken
+from awsac_async.agent.retry import Hurry, keep_trying, passing
+from awsac_async.agent.sharing import Sharing
+from awsac_async.agent.state import KeptJob
+from awsac_async.agent.tree import ProcessTree
+from awsac_async.agent.workplace import Workplace
+from awsac_async.cloud.claims import Leases
+from awsac_async.session.claims import Claim, claim_attribute
+from awsac_async.session.errors import CloudError
+from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.timings import timing_attributes
+from awsac_async.session.userdata import number_of_jobs, read_settings
+
+_log = logging.getLogger(__name__)
+_HURRIED_SECONDS = 10.0  # how long a claim may still be tried when this instance is to stop
+_UNCLAIMED_SECONDS = 60.0
+_END_SECONDS = 10.0
+KILLED = (JobState.KILLED, "killed by awsac kill")
+
+
+async def join(agent: Agent) -> None:
+    """Have a lease from now on, and a part in the jobs of the pool, which ``agent.jobs`` are."""
+    leases = Leases(agent.bucket, agent.user_data.session_id)
+    lease = Lease(
+        leases,
+        seconds=read_settings(agent.user_data).lease,
+        launch_index=agent.known_launch.launch_index,
+        session_id=agent.user_data.session_id,
+        directory=agent.paths.state,
+        give_up=lambda: agent.sharing.given_up() if agent.sharing else asyncio.sleep(0),
+    )
+    if not await lease.resume():
+        await _give_up_all(agent)
+    pool = Pool(
+        agent.jobs,
+        had=await asyncio.to_thread(agent.state.holdings),
+        launch=agent.known_launch,
+        claims=agent.claims(),
+        leases=leases,
+        lease=lease,
+        store=agent.store,
+        bucket=agent.bucket,
+        state=agent.state,
+        session_id=agent.user_data.session_id,
+        hurry=_hurry(agent),
+    )
+    cores = agent.known_launch.cores_per_instance
+    agent.sharing, agent.lease = Sharing(pool, lease, cores=cores, stop=agent.stop), lease
+    lease.start()
+
+
+async def _give_up_all(agent: Agent) -> None:
+    """Have nothing to do any more with the jobs that a predecessor had, but for those that have ended."""
+    for tree in ProcessTree.of_all(agent.user_data.session_id):
+        await tree.kill()
+        await tree.remove()
+    for number in await asyncio.to_thread(agent.state.holdings):
+        kept = agent.state.job(number)
+        if kept is None or not kept.record.state.final:
+            _log.warning("job %d: given up here: the lease has run out while there was no agent", number)
+            await asyncio.to_thread(agent.state.drop_job, number)
+
+
+def _hurry(agent: Agent) -> Hurry:
+    hurry = Hurry()
+    agent.stop.tell(lambda: hurry.request(by=asyncio.get_running_loop().time() + _HURRIED_SECONDS))
+    return hurry
+
+
+async def resume(agent: Agent, sharing: Sharing) -> list[Taken]:
+    """Return the jobs that a predecessor had and that are still this instance's, and tell how those stand that ended.
+
+    Raises CloudError.
+    """
+    resumed = []
+    for number, holding in (await asyncio.to_thread(agent.state.holdings)).items():
+        kept = agent.state.job(number)
+        if kept and kept.record.state.final:
+            agent.kept[number] = kept
+            tell = agent.reporter.know if agent.state.told(number) else agent.reporter.report
+            tell(kept.record)
+        elif taken := await sharing.pool.take_again(number, holding, certain=kept is not None):
+            resumed.append(taken)
+        else:
+            await sharing.pool.give_up(number)
+    return resumed
+
+
+async def work(agent: Agent, group: asyncio.TaskGroup, place: Workplace, *, began: Mapping[str, float]) -> str:
+    """Run jobs until there is nothing left for this instance to do; returns why no more could be taken, or "".
+
+    ``began`` are the seconds of the parts that were over when the first jobs began, one on each core.
+    """
+    sharing = agent.sharing
+    if sharing is None:
+        raise ValueError("this instance has not joined")
+    first = dict.fromkeys(range(agent.known_launch.cores_per_instance), began)
+
+    async def run(taken: Taken, core: int) -> JobState | None:
+        kept = agent.state.job(taken.job.number) or _new(agent, taken, first.pop(core, {}))
+        return await _run(agent, sharing, place, taken, kept, core=core)
+
+    return await sharing.run(group, run, resumed=await resume(agent, sharing))
+
+
+def _new(agent: Agent, taken: Taken, began: Mapping[str, float]) -> KeptJob:
+    record = agent.new_record(taken.job.number, str(agent.paths.awsac_working / taken.job.script))
+    attributes = timing_attributes(began, attempt=taken.begin.attempt)
+    return KeptJob(record=replace(record, extra={**attributes, **claim_attribute(taken.claim)}))
+
+
+async def _run(
+    agent: Agent, sharing: Sharing, place: Workplace, taken: Taken, kept: KeptJob, *, core: int
+) -> JobState | None:
+    """Run a job; returns how it ended, or None if it is somebody else's by now."""
+    job, number, stop = taken.job, taken.job.number, agent.stop.child()
+    if taken.end:
+        stop.request(*taken.end)
+    elif number in agent.killed:
+        stop.request(*KILLED)
+    if stop.state or not runs_or_will(kept):
+        job = replace(job, release=None)
+    agent.kept[number], agent.stops[number] = kept, stop
+    agent.state.keep_job(kept)
+    agent.reporter.report(kept.record)
+    place.releases.need(job.release)
+    ended = await run_job(job, core=core, kept=kept, begin=taken.begin, stop=stop, place=place, lost=taken.lost)
+    if ended is None:
+        del agent.kept[number], agent.stops[number]
+        agent.reporter.forget(number)
+        await sharing.pool.give_up(number)
+    return ended
+
+
+async def tell_unclaimed(agent: Agent, trouble: str) -> None:
+    """Say of the jobs that nobody has claimed that they end when all are to, or else why they do not here.
+
+    Who claims one of them nevertheless has the last word.
+    """
+    ends = agent.stop.state is JobState.KILLED
+    if agent.launch is None or not (ends or trouble):
+        return
+    numbers = await _unclaimed(agent)
+    nobody = Claim(pool=agent.known_launch.pool, count=0)
+    for number in numbers:
+        agent.reporter.report(
+            JobRecord(
+                number=number,
+                state=JobState.KILLED if ends else JobState.PENDING,
+                launch_index=agent.known_launch.launch_index,
+                reason=agent.stop.reason if ends else f"instance {agent.instance.instance_id} cannot run it: {trouble}",
+                extra=claim_attribute(nobody),
+            )
+        )
+
+
+async def _unclaimed(agent: Agent) -> list[int]:
+    numbers = [job.number for job in agent.jobs] or range(1, (number_of_jobs(agent.user_data) or 0) + 1)
+    until = asyncio.get_running_loop().time() + _UNCLAIMED_SECONDS
+    claims = agent.claims()
+    try:
+        return await keep_trying("list claims", lambda: claims.free(numbers), until=until, again=passing)
+    except CloudError as error:
+        _log.warning("which jobs nobody has claimed is not known: %s", describe(error))
+        return []
+
+
+async def leave(agent: Agent) -> None:
+    """Have no lease any more: no job runs here, and what has become of those that did is told."""
+    if agent.lease is None:
+        return
+    try:
+        await agent.lease.end(within=_END_SECONDS)
+    except CloudError as error:
+        _log.warning("the lease stays until it runs out: %s", describe(error))

@@ -1,0 +1,62 @@
+"""What follows from the leases of others: whose jobs may be taken over, and who may leave."""
+
+from awsac_async.agent.others import Others
+
+SECONDS = 30.0
+
+
+def seen(*looks: dict[str, str], pause: float = 10.0, holders: tuple[str, ...] = ()) -> Others:
+    """Return what an instance knows after looks at the leases, one every ``pause`` seconds."""
+    others = Others(seconds=SECONDS)
+    for number, versions in enumerate(looks):
+        others.look(versions, holders, began=1000.0 + number * pause, ended=1000.0 + number * pause)
+    return others
+
+
+def test_a_lease_is_lost_when_it_has_not_changed_for_its_time_by_ones_own_clock() -> None:
+    assert not seen({"1-a": "x"}).lost("1-a")
+    assert not seen({"1-a": "x"}, {"1-a": "x"}, {"1-a": "x"}).lost("1-a")
+    assert seen({"1-a": "x"}, {"1-a": "x"}, {"1-a": "x"}, {"1-a": "x"}).lost("1-a")
+
+
+def test_who_did_not_look_for_an_hour_still_knows_what_has_not_changed_since() -> None:
+    assert seen({"1-a": "x"}, {"1-a": "x"}, pause=3600).lost("1-a")
+    assert not seen({"1-a": "x"}, {"1-a": "y"}, pause=3600).lost("1-a")
+
+
+def test_a_holder_whose_lease_was_never_there_is_lost_after_the_same_time() -> None:
+    assert not seen({}, {}, {}, holders=("1-a",)).lost("1-a")
+    assert seen({}, {}, {}, {}, holders=("1-a",)).lost("1-a")
+
+
+def test_a_look_that_took_long_counts_from_its_end_to_the_begin_of_the_next() -> None:
+    others = Others(seconds=SECONDS)
+    others.look({"1-a": "x"}, (), began=0.0, ended=20.0)
+    others.look({"1-a": "x"}, (), began=49.0, ended=60.0)
+    assert not others.lost("1-a")
+    others.look({"1-a": "x"}, (), began=50.0, ended=61.0)
+    assert others.lost("1-a")
+
+
+def test_nobody_counts_as_alive_before_its_lease_was_seen_to_change() -> None:
+    assert not seen({"1-a": "x"}, {"1-a": "x"}).alive("1-a")
+    assert seen({"1-a": "x"}, {"1-a": "y"}).alive("1-a")
+    assert not seen({"1-a": "x"}, {"1-a": "y"}, *[{"1-a": "y"}] * 3).alive("1-a")
+    assert not seen({"1-a": "x"}, {}).alive("1-a")
+
+
+def test_two_stay_until_all_is_done() -> None:
+    before = {f"{index}-a": "x" for index in range(4)}
+    after = dict.fromkeys(before, "y")
+    holders = ("3-a",)
+    others = seen(before, after, holders=holders)
+    assert [lease for lease in ("0-a", "1-a", "2-a") if not others.enough(lease, holders)] == ["0-a"]
+    holders = ("2-a", "3-a")
+    others = seen(before, after, holders=holders)
+    assert [lease for lease in ("0-a", "1-a") if not others.enough(lease, holders)] == []
+
+
+def test_who_may_be_dead_keeps_nobody_from_staying() -> None:
+    before = {"0-a": "x", "1-a": "x", "2-a": "x"}
+    others = seen(before, before | {"2-a": "y"}, holders=("2-a",))
+    assert not others.enough("1-a", ("2-a",))
