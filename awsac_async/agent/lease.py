@@ -29,6 +29,7 @@ from awsac_async.session.model import JobState
 
 _log = logging.getLogger(__name__)
 _RENEWED_SHARE, _GIVEN_UP_SHARE, _FENCED_SHARE = 1 / 6, 2 / 3, 3 / 4
+_TRY_SHARE = 1 / 3
 _LEAST_PAUSE_SECONDS = 0.5
 
 
@@ -140,18 +141,23 @@ class Lease:
     async def _renew(self, name: str) -> bool:
         began = uptime()
         try:
-            async with asyncio.timeout(max(0.0, self._given_up - began)):
-                await foreseen("renew", f"lease {name}", self._write(name))
-        except (CloudError, TimeoutError) as error:
+            await self._write(name, within=max(0.0, self._given_up - began))
+        except CloudError as error:
             left = max(0.0, self._given_up - uptime())
             _log.warning("lease %s not renewed, %.0f s left: %s", name, left, describe(error))
             return False
         await self._note(name, began)
         return True
 
-    async def _write(self, name: str) -> None:
+    async def _write(self, name: str, *, within: float = float("inf")) -> None:
+        """Write it, in one try of bounded length: a later try counts for longer. Raises CloudError."""
         self._count += 1
-        await self._leases.renew(name, json.dumps({"renewed": self._count, "uptime": round(uptime(), 2)}).encode())
+        content = json.dumps({"renewed": self._count, "uptime": round(uptime(), 2)}).encode()
+        try:
+            async with asyncio.timeout(min(within, _TRY_SHARE * self.seconds)):
+                await foreseen("renew", f"lease {name}", self._leases.renew(name, content))
+        except TimeoutError as error:
+            raise CloudError("renew", f"lease {name}", "it took too long", temporary=True) from error
 
     async def _note(self, name: str, began: float) -> None:
         self.name, self._given_up = name, began + _GIVEN_UP_SHARE * self.seconds
