@@ -35,7 +35,7 @@ KILLED = (JobState.KILLED, "killed by awsac kill")
 
 async def join(agent: Agent) -> None:
     """Have a lease from now on, and a part in the jobs of the pool, which ``agent.jobs`` are."""
-    leases = Leases(agent.bucket, agent.user_data.session_id)
+    leases = Leases(agent.bucket, agent.user_data.session_id, agent.known_launch.pool)
     lease = Lease(
         leases,
         seconds=read_settings(agent.user_data).lease,

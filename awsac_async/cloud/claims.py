@@ -5,17 +5,19 @@ SimpleDB domain an attribute of the job's item that is changed if it is as expec
 What claims and leases mean is said in ``session.claims``.
 """
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket, ObjectInfo
 from awsac_async.cloud.simpledb import SimpleDbClaims
+from awsac_async.cloud.waiting import for_each
 from awsac_async.session.claims import Claim, format_claim, parse_claim
 from awsac_async.session.errors import ConflictError
 from awsac_async.session.model import StatusKind
 from awsac_async.session.names import claim_key, claims_prefix, lease_key, leases_prefix
+
+_AT_ONCE = 16
 
 
 class Claims(Protocol):
@@ -94,31 +96,29 @@ class S3Claims:
         return (int(job), int(count)) if job.isdecimal() and count.isdecimal() else None
 
     async def _read(self, claims: Collection[tuple[int, int]]) -> None:
-        async def read(job: int, count: int) -> None:
-            content, _ = await self._bucket.read(self._key(job, count))
+        async def read(claim: tuple[int, int]) -> None:
+            content, _ = await self._bucket.read(self._key(*claim))
             found = parse_claim(content.decode(errors="replace"))
-            self._leases[job, count] = found.lease if found else ""
+            self._leases[claim] = found.lease if found else ""
 
-        async with asyncio.TaskGroup() as group:
-            for job, count in claims:
-                group.create_task(read(job, count), name=f"read the claim on job {job}")
+        await for_each(sorted(claims), read, at_once=_AT_ONCE, name="read claims")
 
 
 class Leases:
-    """The leases of a session, one object each: that it changes is all that it says."""
+    """The leases of those who share a pool of jobs, one object each: that it changes is all that it says."""
 
-    def __init__(self, bucket: Bucket, session_id: str) -> None:
-        self._bucket, self._session_id = bucket, session_id
+    def __init__(self, bucket: Bucket, session_id: str, pool: int) -> None:
+        self._bucket, self._session_id, self._pool = bucket, session_id, pool
 
     async def renew(self, lease: str, content: bytes) -> None:
         """Write a lease; ``content`` is another one each time."""
-        await self._bucket.put(lease_key(self._session_id, lease), content)
+        await self._bucket.put(lease_key(self._session_id, self._pool, lease), content)
 
     async def read(self) -> Mapping[str, str]:
         """Return what tells one state of each lease from the next, by lease: one list."""
-        prefix = leases_prefix(self._session_id)
+        prefix = leases_prefix(self._session_id, self._pool)
         return {each.key.removeprefix(prefix): each.etag for each in await self._bucket.list(prefix)}
 
     async def end(self, lease: str) -> None:
         """Remove a lease whose holder has no job any more."""
-        await self._bucket.delete([lease_key(self._session_id, lease)])
+        await self._bucket.delete([lease_key(self._session_id, self._pool, lease)])

@@ -146,8 +146,8 @@ class SimpleDbStatus:
         expected = {"Name": X_CLAIM, "Value": record.extra[X_CLAIM]}
         try:
             await _put(await self._client(), self._domain, item["Name"], item["Attributes"], expected)
-        except ConflictError as error:
-            if error.temporary:
+        except (ConflictError, NotFoundError) as error:
+            if error.temporary or error.code == "NoSuchDomain":
                 raise
             _log.warning("job %d is somebody else's by now: what became of it here is not written", record.number)
 

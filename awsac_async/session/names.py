@@ -184,14 +184,14 @@ def claim_key(session_id: str, pool: int, job: int, count: int) -> str:
     return f"{claims_prefix(session_id, pool)}{job:06d}/{count}"
 
 
-def leases_prefix(session_id: str) -> str:
-    """Prefix of the leases by which instances that share jobs show that they live."""
-    return internal_prefix(session_id) + "leases/"
+def leases_prefix(session_id: str, pool: int) -> str:
+    """Prefix of the leases by which the instances that share a pool of jobs show that they live."""
+    return f"{internal_prefix(session_id)}leases/{pool}/"
 
 
-def lease_key(session_id: str, lease: str) -> str:
+def lease_key(session_id: str, pool: int, lease: str) -> str:
     """Key of a lease."""
-    return leases_prefix(session_id) + lease
+    return leases_prefix(session_id, pool) + lease
 
 
 def manifests_prefix(session_id: str) -> str:
