@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from awsac_async.session.costs import shown_usd
 from awsac_async.session.durations import shown_duration, warning_seconds
-from awsac_async.session.model import StatusKind
+from awsac_async.session.model import Schedule, StatusKind
 from awsac_async.session.wording import counted, shown_size
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def plan_values(plan: "Plan") -> dict[str, Any]:
         "instance_type": plan.instance_type,
         "cores_per_instance": plan.cores_per_instance,
         "unused_cores": plan.unused_cores,
+        "schedule": plan.schedule,
+        "lease": plan.lease if plan.schedule is Schedule.SHARED else None,
         "n_volumes": plan.n_volumes,
         "volumes_gib": plan.volumes_gib,
         "places": [
@@ -62,8 +64,9 @@ def plan_text(plan: "Plan") -> str:
         f"jobs:         {plan.n_jobs}",
         f"instances:    {plan.n_instances} of type {plan.instance_type}, {plan.market}, in {plan.region}",
         f"cores:        {plan.cores_per_instance} per instance, {plan.unused_cores} unused",
+        *_schedule(plan),
         *_places(plan),
-        f"volumes:      {plan.n_volumes} with {plan.volumes_gib} GiB in all",
+        f"volumes:      {_volumes(plan)}",
         *(f"from S3:      {address}, {shown_size(size)}" for address, size in plan.archives),
         *_deadline(plan),
         *_settings(plan),
@@ -73,6 +76,21 @@ def plan_text(plan: "Plan") -> str:
         *(f"note:         {remark}" for remark in plan.remarks),
     ]
     return "\n".join(lines)
+
+
+def _schedule(plan: "Plan") -> list[str]:
+    """Say who runs what, where that is not as in 2008."""
+    if plan.schedule is Schedule.FIXED:
+        return []
+    return [
+        f"schedule:     shared: {counted(plan.n_jobs, 'job')} on {counted(plan.n_cores, 'core')}, each on whichever is "
+        f"free; those of an instance that is silent for {shown_duration(plan.lease)} run on others"
+    ]
+
+
+def _volumes(plan: "Plan") -> str:
+    numbers = f"{plan.n_volumes} with {plan.volumes_gib} GiB in all"
+    return f"up to {numbers} at a time" if plan.schedule is Schedule.SHARED and plan.n_volumes else numbers
 
 
 def _places(plan: "Plan") -> list[str]:

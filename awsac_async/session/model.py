@@ -179,7 +179,8 @@ class StartInfo(JobSettings, Access):
     ``price_per_hour`` is in USD for one instance (None: to be asked of AWS). ``public_ip``: whether instances get a
     public address (None: as their subnet has it). ``status_store`` is None if it is to be found out what the account
     may use. ``bootstrap`` is ``image`` or ``cloud-init``; ``agent_wheel`` the file of the wheel that is installed by
-    the latter, "" for none in particular.
+    the latter, "" for none in particular. ``n_instances`` and ``max_cores`` are the most that a session may have whose
+    jobs are shared, None: as many as its jobs can use.
     """
 
     instance_type: str
@@ -203,6 +204,8 @@ class StartInfo(JobSettings, Access):
     status_store: StatusKind | None = None
     bootstrap: str = names.BOOTSTRAP_IMAGE
     agent_wheel: str = ""
+    n_instances: int | None = None
+    max_cores: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Where a session's instances may be started, in order, and what each reservation of its start is.
 
-Owns the order of the places, and which instance of a start has which cores, jobs and price. A session that was started
-in one reservation has nothing written of it: all is as in 2008.
+Owns the order of the places, how many instances there may be at each, and which instance of a start has which cores,
+jobs and price. A session that was started in one reservation has nothing written of it: all is as in 2008.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from awsac_async.session import fields
+from awsac_async.session.jobs import instances_needed
 from awsac_async.session.model import SessionRecord, StartInfo, StartReservation
+from awsac_async.session.userdata import shares_jobs
 
 _FORM = "reservations like c1.medium/2/2/0.13: type, instances, cores, and the price if it is known"
 
@@ -43,6 +45,24 @@ def places_of(info: StartInfo) -> tuple[Place, ...]:
     return tuple(Place(instance_type=name, subnet_id=subnet) for name in types_of(info) for subnet in subnets)
 
 
+def instances_at(info: StartInfo, cores: int, *, wanted: int, n_instances: int = 0, n_cores: int = 0) -> int:
+    """Return how many instances with so many cores each a session is to get.
+
+    Args:
+        info: what the session may have.
+        cores: of each instance.
+        wanted: cores that are wanted beside those there are; the jobs of a session have no use for more than one each.
+        n_instances: how many instances there are already.
+        n_cores: how many cores those have.
+    """
+    most = [instances_needed(wanted, cores)]
+    if info.n_instances is not None:
+        most.append(info.n_instances - n_instances)
+    if info.max_cores is not None:
+        most.append((info.max_cores - n_cores) // cores)
+    return max(0, min(most))
+
+
 def prices_of(record: SessionRecord) -> dict[str, float | None]:
     """Return what an instance of each type that a session was started with costs an hour, in order of its types."""
     started = {each.instance_type: each.price_per_hour for each in record.reservations}
@@ -68,7 +88,12 @@ def cores_at(record: SessionRecord, launch_index: int) -> int:
 
 
 def jobs_at(record: SessionRecord, launch_index: int) -> range:
-    """Return the numbers of the jobs that the start has given to the instance with this launch index."""
+    """Return the numbers of the jobs that the start has given to the instance with this launch index.
+
+    Where jobs are shared it has given none: only their records say who ran what.
+    """
+    if shares_jobs(record.user_data):
+        return range(0)
     found = _at(record, launch_index)
     cores = cores_at(record, launch_index)
     first = found.first_job + (launch_index - found.first_index) * cores if found else launch_index * cores + 1
@@ -77,7 +102,9 @@ def jobs_at(record: SessionRecord, launch_index: int) -> range:
 
 
 def started_indexes(record: SessionRecord) -> dict[int, int]:
-    """Return the launch index at which the start has let each job run, by its number."""
+    """Return the launch index at which the start has let each job run, by its number; none where jobs are shared."""
+    if shares_jobs(record.user_data):
+        return {}
     if not record.reservations:
         return {number: (number - 1) // record.cores_per_instance for number in range(1, record.n_jobs + 1)}
     return {number: index for index in range(record.n_instances) for number in jobs_at(record, index)}

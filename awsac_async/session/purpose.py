@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from awsac_async.session import fields, names
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import StartInfo, UserData
+from awsac_async.session.model import JobSettings, Schedule, StartInfo, UserData
 from awsac_async.session.releases import Compression, ReleaseArchive, parse_address
 
 T = TypeVar("T")
@@ -56,7 +56,8 @@ def packed_address(text: str) -> ReleaseArchive:
 def fit_for(purpose: Purpose, startinfo: StartInfo) -> StartInfo:
     """Return the ini for a session with this purpose: one job of root, made once, that may write to what it builds."""
     mount = "rw" if isinstance(purpose, Build) else "ro"
-    return replace(startinfo, n_jobs=1, retries=0, job_user="root", release_mount=mount)
+    alone = replace(startinfo, schedule=Schedule.FIXED, n_instances=None, max_cores=None, lease=JobSettings.lease)
+    return replace(alone, n_jobs=1, retries=0, job_user="root", release_mount=mount)
 
 
 def purpose_fields(purpose: Purpose | None) -> dict[str, str]:

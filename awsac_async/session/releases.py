@@ -13,6 +13,9 @@ from typing import TypeGuard
 from awsac_async.session import fields
 
 SCHEME = "s3://"
+# Where jobs are shared, an instance keeps the releases of the jobs that its cores have, and so many more: the next job
+# may well need one of them again.
+SPARE_RELEASES = 4
 _MOST_KEY = 1024  # bytes, S3's own bound
 _ADDRESS = re.compile(re.escape(SCHEME) + r"(?P<bucket>[^/]*)/(?P<key>.*)")
 

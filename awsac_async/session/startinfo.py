@@ -12,7 +12,7 @@ from typing import Any
 from awsac_async.session import fields, names
 from awsac_async.session.errors import FormatError, ProblemsError
 from awsac_async.session.inifile import Entry, read_section
-from awsac_async.session.model import StartInfo
+from awsac_async.session.model import Schedule, StartInfo
 from awsac_async.session.startkeys import KEYS
 
 SECTION = "startinfo"
@@ -39,6 +39,7 @@ def parse_startinfo(text: str, *, file: str) -> StartInfo:
             values[field] = value
         except FormatError as error:
             problems.append(error)
+    problems += _meant_for_shared(entries, values, file=file)
     if problems := [*problems, *_missing(entries, file=file)]:
         raise problems[0] if len(problems) == 1 else ProblemsError(problems)
     return StartInfo(**values)
@@ -52,6 +53,19 @@ def _read_entry(key: str, entry: Entry, *, file: str) -> tuple[str, Any]:
     known = KEYS[key]
     value = fields.without_space(entry.value)
     return known.field, fields.read_field(known.read, value, file=file, field=key, line=entry.line)
+
+
+def _meant_for_shared(entries: Mapping[str, Entry], values: Mapping[str, Any], *, file: str) -> Iterator[FormatError]:
+    """Name the keys that would be without effect where each job has its own core; they stand for less cost."""
+    if "schedule" in entries and values.get("schedule") is not Schedule.FIXED:  # or it cannot be read, which is told
+        return
+    for key, entry in entries.items():
+        if key in KEYS and KEYS[key].shared_only:
+            found, expected = (
+                fields.shown(entry.value),
+                f"schedule = {Schedule.SHARED} with it: else each job has a core of its own",
+            )
+            yield FormatError(file=file, line=entry.line, field=key, found=found, expected=expected)
 
 
 def _nearest(key: str) -> str:

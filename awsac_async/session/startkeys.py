@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from awsac_async.session import fields, names
-from awsac_async.session.durations import parse_duration, parse_hours
+from awsac_async.session.durations import parse_duration, parse_hours, parse_lease
 from awsac_async.session.fields import integer, matching
-from awsac_async.session.model import StatusKind
+from awsac_async.session.model import MAX_JOBS, Schedule, StatusKind
 
 SHORTDESCR_LENGTH = 8
 
@@ -22,7 +22,7 @@ class Key:
 
     ``field`` is that of StartInfo, ``read`` makes its value of the text or raises ValueError. ``example`` is a value
     that runs on the embedded cloud. ``default`` says in words what counts if the key is left out; "" if it must be
-    there.
+    there. ``shared_only``: it has a meaning only where jobs are shared.
     """
 
     field: str
@@ -30,6 +30,7 @@ class Key:
     meaning: str
     example: str
     default: str = ""
+    shared_only: bool = False
 
     @property
     def required(self) -> bool:
@@ -157,6 +158,38 @@ KEYS: Mapping[str, Key] = {
         meaning="cores to use on each instance",
         default="the type's default vCPUs",
         example="2",
+    ),
+    "schedule": Key(
+        field="schedule",
+        read=fields.schedule,
+        meaning="how jobs come to cores: `fixed`, each has its own from the start, as in 2008, "
+        "or `shared`, each goes to whichever core is free",
+        default=f"`{Schedule.FIXED}`",
+        example=Schedule.SHARED,
+    ),
+    "n_instances": Key(
+        field="n_instances",
+        read=integer(least=1, most=MAX_JOBS, expected=f"a number of instances from 1 to {MAX_JOBS}"),
+        meaning="with `schedule = shared`: how many instances there are at most",
+        default="as many as give each job a core",
+        example="2",
+        shared_only=True,
+    ),
+    "max_cores": Key(
+        field="max_cores",
+        read=integer(least=1, most=MAX_JOBS, expected=f"a number of cores from 1 to {MAX_JOBS}"),
+        meaning="with `schedule = shared`: how many cores all instances have at most",
+        default="as many as there are jobs",
+        example="4",
+        shared_only=True,
+    ),
+    "lease": Key(
+        field="lease",
+        read=parse_lease,
+        meaning="with `schedule = shared`: after how much silence of an instance others run its jobs, 10s to 2h",
+        default="5m",
+        example="5m",
+        shared_only=True,
     ),
     "max_hours": Key(
         field="max_hours",

@@ -7,6 +7,7 @@ every process on the instance: no secret may ever stand there.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from awsac_async.session import fields, names
@@ -85,6 +86,7 @@ def read_settings(user_data: UserData) -> JobSettings:
     return JobSettings(**values)
 
 
+@lru_cache(maxsize=64)
 def shares_jobs(user_data: str) -> bool:
     """Whether the instances of a session with this string share its jobs; those of one that cannot be read do not."""
     try:

@@ -45,6 +45,23 @@ def test_a_session_without_public_addresses_and_encryption_is_said_to_be_so(awsa
     assert "the instances get no public address: they reach S3" in note
 
 
+def test_a_plan_of_a_shared_session_says_how_many_jobs_share_how_many_cores(awsac: Awsac, tmp_path: Path) -> None:
+    write_ini(tmp_path, n_jobs="9", more="schedule = shared\nn_instances = 2\nlease = 90s\n")
+    write_jobs(tmp_path, "-;job.sh;9\n")
+    command = ("plan", "-i", "session.ini", "-a", "jobs")
+
+    text = awsac.ok(*command).splitlines()
+    values = json.loads(awsac.ok(*command, "--json"))
+
+    assert text[1:4] == [
+        "instances:    2 of type c1.medium, on-demand, in us-east-1",
+        "cores:        2 per instance, 0 unused",
+        "schedule:     shared: 9 jobs on 4 cores, each on whichever is free; those of an instance that is silent for "
+        "90 seconds run on others",
+    ]
+    assert (values["schedule"], values["lease"], values["n_instances"], values["unused_cores"]) == ("shared", 90, 2, 0)
+
+
 def test_a_plan_shows_where_else_the_session_may_be_started(awsac: Awsac, account: Account, tmp_path: Path) -> None:
     first, second, *_ = (each["SubnetId"] for each in account.ec2.describe_subnets()["Subnets"])
     write_ini(tmp_path, more=f"subnet_id = {first}\nsubnet_ids = {second}\ninstance_types = m1.small\n")

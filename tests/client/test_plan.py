@@ -96,6 +96,14 @@ WRONG = [
         more="subnet_id = subnet-0bad0bad\nsubnet_ids = subnet-0bad0bae,subnet-0bad0baf\nkey_name = nokey\n",
     ),
     Wrong(
+        what="fewer cores than one instance has",
+        says=(
+            "session.ini, max_cores: found 4, and an instance of type c1.xlarge has 8 cores, expected at least as "
+            "many, or a cores_per_instance of at most 4",
+        ),
+        more="instance_types = c1.xlarge\nschedule = shared\nmax_cores = 4\n",
+    ),
+    Wrong(
         what="more than the quota",
         says=("10000 instances of type c5.4xlarge need 160000 vCPUs, and the account has ",),
         values=(("instance_type", "c5.4xlarge"), ("n_jobs", "10000")),
@@ -149,6 +157,8 @@ async def test_a_plan_says_what_will_be_started_and_what_it_may_cost_and_starts_
     before = account.everything()
 
     plan = await client.plan(ini=write_ini(tmp_path, n_jobs="5", more="max_hours = 10\n"), archive=jobs)
+    more = "schedule = shared\nn_instances = 3\nmax_cores = 5\n"
+    shared = await client.plan(ini=write_ini(tmp_path, n_jobs="5", more=more), archive=jobs)
 
     assert (plan.n_instances, plan.unused_cores, plan.kept_volumes) == (3, 1, True)
     # Three root volumes, and the release on the two instances that have jobs with it.
@@ -156,6 +166,10 @@ async def test_a_plan_says_what_will_be_started_and_what_it_may_cost_and_starts_
     assert (plan.price_per_hour, plan.price_source) == (0.13, PriceSource.LIST)
     assert plan.volumes_per_hour == pytest.approx((45 * 0.05 + 2 * gib * 0.08) / 720)
     assert plan.worst_case == pytest.approx(10 * (3 * 0.13 + (45 * 0.05 + 2 * gib * 0.08) / 720))
+    # Two instances keep to five cores, and either may have a job with the release.
+    assert (shared.n_instances, shared.n_cores, shared.unused_cores) == (2, 4, 0)
+    assert (shared.n_volumes, shared.volumes_gib) == (4, 2 * 15 + 2 * gib)
+    assert shared.volumes_per_hour == pytest.approx((30 * 0.05 + 2 * gib * 0.08) / 720)
     assert plan.archives == ((address, 1500),)
     assert plan.remarks == ()
     assert account.everything() == before

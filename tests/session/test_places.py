@@ -65,6 +65,13 @@ def test_each_instance_of_a_spread_session_has_the_jobs_cores_and_price_of_its_r
     assert started_indexes(SPREAD) == {1: 0, 2: 0, 3: 1, 4: 1, 5: 2, 6: 3, 7: 3, 8: 3}
 
 
+def test_of_a_session_whose_jobs_are_shared_nobody_knows_beforehand_which_instance_runs_which() -> None:
+    record = replace(SPREAD, user_data="081215_1646--eventgen--1816;atlas;a.tar.bz2;2;schedule=shared")
+    assert [list(jobs_at(record, index)) for index in range(5)] == [[]] * 5
+    assert started_indexes(record) == {}
+    assert [cores_at(record, index) for index in range(5)] == [2, 2, 1, 8, 2]
+
+
 @given(st.integers(1, 200), st.integers(1, 16))
 def test_a_session_of_one_reservation_has_the_jobs_of_2008(n_jobs: int, cores: int) -> None:
     record = replace(RECORD, n_jobs=n_jobs, cores_per_instance=cores, n_instances=-(-n_jobs // cores))

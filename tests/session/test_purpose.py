@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import UserData
+from awsac_async.session.model import Schedule, UserData
 from awsac_async.session.purpose import Build, PackTo, Purpose, fit_for, packed_address, purpose_fields, read_purpose
 from awsac_async.session.startinfo import parse_startinfo
 from awsac_async.session.userdata import check_fields, format_user_data, parse_user_data
@@ -48,8 +48,9 @@ def test_a_purpose_that_cannot_be_read_is_refused(fields: dict[str, str], says: 
 
 @pytest.mark.parametrize(("purpose", "mount"), [(Build(name="a", gib=1), "rw"), (PACK, "ro")])
 def test_of_the_ini_counts_what_the_instance_is_and_not_how_jobs_are_run(purpose: Purpose, mount: str) -> None:
-    more = "retries = 2\njob_user = nobody\nrelease_mount = ro\nmax_hours = 3\n"
+    more = "retries = 2\njob_user = nobody\nrelease_mount = ro\nmax_hours = 3\nschedule = shared\nn_instances = 3\n"
     info = fit_for(purpose, parse_startinfo(OF_2008 + more, file="i"))
 
     assert (info.n_jobs, info.retries, info.job_user, info.release_mount) == (1, 0, "root", mount)
     assert (info.max_hours, info.instance_type) == (3.0, "c1.medium")
+    assert (info.schedule, info.n_instances) == (Schedule.FIXED, None)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awsac_async.session.errors import FormatError, ProblemsError
-from awsac_async.session.model import StatusKind
+from awsac_async.session.model import Schedule, StatusKind
 from awsac_async.session.startinfo import parse_startinfo, read_startinfo
 from tests.session.outcomes import outcome
 
@@ -39,6 +39,7 @@ def test_without_our_keys_a_session_behaves_as_in_2008():
     assert (info.public_ip, info.encrypted) == (None, True)
     assert info.status_store is None  # SimpleDB, if the account may use it
     assert (info.bootstrap, info.agent_wheel) == ("image", "")
+    assert (info.schedule, info.n_instances, info.max_cores) == (Schedule.FIXED, None, None)
 
 
 def test_our_keys_are_read():
@@ -61,6 +62,10 @@ encrypted = no
 status_store = s3
 bootstrap = cloud-init
 agent_wheel = dist/awsac_async-0.1.0-py3-none-any.whl
+schedule = shared
+n_instances = 3
+max_cores = 40
+lease = 90s
 """
     info = parse_startinfo(OF_2008 + ours, file="session.ini")
     assert (info.region, info.instance_profile, info.key_name) == ("eu-west-1", "cms", "mine")
@@ -74,6 +79,21 @@ agent_wheel = dist/awsac_async-0.1.0-py3-none-any.whl
     assert (info.public_ip, info.encrypted) == (False, False)
     assert info.status_store is StatusKind.S3
     assert (info.bootstrap, info.agent_wheel) == ("cloud-init", "dist/awsac_async-0.1.0-py3-none-any.whl")
+    assert (info.schedule, info.n_instances, info.max_cores, info.lease) == (Schedule.SHARED, 3, 40, 90)
+
+
+@pytest.mark.parametrize("schedule", ["", "schedule = fixed\n"], ids=["not said", "fixed"])
+@pytest.mark.parametrize("key", ["n_instances = 3", "max_cores = 40", "lease = 5m"])
+def test_what_limits_a_shared_session_is_refused_where_each_job_has_its_own_core(key: str, schedule: str) -> None:
+    name, _, value = key.partition(" = ")
+    error = refusal(OF_2008 + key + "\n" + schedule)
+    expected = "expected schedule = shared with it: else each job has a core of its own"
+    assert str(error) == f"session.ini, line 8, {name}: found {value!r}, {expected}"
+
+
+def test_a_schedule_that_nobody_knows_is_said_alone() -> None:
+    error = refusal(OF_2008 + "schedule = dynamic\nn_instances = 3\n")
+    assert str(error) == "session.ini, line 8, schedule: found 'dynamic', expected fixed or shared"
 
 
 def test_white_space_inside_a_value_is_dropped():

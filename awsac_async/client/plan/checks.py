@@ -31,10 +31,9 @@ from awsac_async.session.errors import (
     NotFoundError,
     ProblemsError,
 )
-from awsac_async.session.jobs import instances_needed
 from awsac_async.session.model import StartInfo, StatusKind
 from awsac_async.session.names import JOBS_FILE, NO_SESSION
-from awsac_async.session.places import Place, places_of, types_of
+from awsac_async.session.places import Place, instances_at, places_of, types_of
 from awsac_async.session.releases import is_snapshot, need_volumes
 from awsac_async.session.wording import counted
 
@@ -131,7 +130,8 @@ class CloudChecks:
             archives = begin(self._find_archives)
             bucket = begin(self._check_bucket)
             self._profile = begin(self._check_profile)
-            launch = [] if self._launched else [begin(self._check_quotas), begin(self._check_launches)]
+            checks = (self._check_cores, self._check_quotas, self._check_launches)
+            launch = [] if self._launched else [begin(check) for check in checks]
             prices = begin(self._find_prices)
             volume_prices = begin(self._find_volume_prices)
         tasks: list[asyncio.Task[_Noted[Any]]] = [
@@ -228,6 +228,15 @@ class CloudChecks:
             expected = "an instance profile of this account; awsac setup makes one"
             raise self._unknown("instance_profile", name, expected) from error
 
+    async def _check_cores(self, _: list[str]) -> None:
+        """Refuse types of which not even one instance keeps to the most cores that there may be."""
+        types, most = ((await self._types).value or {}).values(), self._startinfo.max_cores
+        for each in types:
+            if most is not None and self._cores(each) > most:
+                found = f"{most}, and an instance of type {each.name} has {counted(self._cores(each), 'core')}"
+                expected = f"at least as many, or a cores_per_instance of at most {most}, which leaves the others idle"
+                raise FormatError(file=self._ini, field="max_cores", found=found, expected=expected)
+
     async def _check_quotas(self, remarks: list[str]) -> None:
         """Refuse what is more than every quota; where only some types have too little, that is a remark."""
         types = ((await self._types).value or {}).values()
@@ -272,7 +281,7 @@ class CloudChecks:
         asked = [*of_first, *(each for each in places if each.subnet_id == places[0].subnet_id and each != places[0])]
         problems: dict[str, AwsacError] = {}  # what is not known is so everywhere, and said once
         nowhere: list[CloudError] = []
-        for place in asked:
+        for place in (each for each in asked if self._count(types[each.instance_type])):
             for problem in await self._check_launch(place, types, image):
                 if isinstance(problem, CloudError) and problem.code == "Unsupported":
                     nowhere.append(problem)
@@ -332,8 +341,12 @@ class CloudChecks:
         releases = self._builds or need_volumes(each.release for each in definitions)
         return await find_volume_prices(self._aws, image, releases=releases, remarks=remarks)
 
+    def _cores(self, instance_type: InstanceType) -> int:
+        return self._startinfo.cores_per_instance or instance_type.vcpus
+
     def _count(self, instance_type: InstanceType) -> int:
-        return instances_needed(self._startinfo.n_jobs, self._startinfo.cores_per_instance or instance_type.vcpus)
+        """Return how many instances are asked for: none of a type with more cores than there may be in all."""
+        return instances_at(self._startinfo, self._cores(instance_type), wanted=self._startinfo.n_jobs)
 
     def _launch(self, place: Place, count: int, image: Image) -> Launch:
         """Return what ``start`` will ask for, with other words in tags and user data."""

@@ -21,12 +21,12 @@ from awsac_async.session.archive import ArchiveContents
 from awsac_async.session.costs import hours_within, shown_usd, volume_per_hour
 from awsac_async.session.durations import LAST_SECONDS, warning_seconds
 from awsac_async.session.errors import AwsacError, InputError, ProblemsError
-from awsac_async.session.jobs import expand, instances_needed, launch_index_of
-from awsac_async.session.model import StartInfo, StatusKind
+from awsac_async.session.jobs import expand, launch_index_of
+from awsac_async.session.model import JobSettings, Schedule, StartInfo, StatusKind
 from awsac_async.session.names import AUTOSTART_FILE
-from awsac_async.session.places import places_of, types_of
+from awsac_async.session.places import instances_at, places_of, types_of
 from awsac_async.session.purpose import Build, Purpose
-from awsac_async.session.releases import is_snapshot, need_volumes
+from awsac_async.session.releases import SPARE_RELEASES, is_snapshot, need_volumes
 
 # Of a shorter session nothing is left when its jobs have been stopped and saved.
 _LEAST_HOURS = LAST_SECONDS / 3600
@@ -38,7 +38,8 @@ class Plan:
 
     ``job_timeout`` is in seconds, None if the session has none. ``job_user`` is whom jobs run as;
     ``release_mount`` is ``rw`` or ``ro``. ``encrypted``: volumes are to be; ``root_device``: that of the image which
-    is. ``n_volumes`` and ``volumes_gib`` are those of all instances together.
+    is. ``schedule`` and ``lease`` (seconds): as in JobSettings. ``n_volumes`` and ``volumes_gib`` are those of all
+    instances together; where jobs are shared, the most that there may be at a time.
     ``status_store`` is where the status is kept, and ``status_reason`` why, as the end of a sentence.
     ``kept_volumes``: whether there may be volumes that do not go with their instances by themselves.
     ``price_per_hour`` is that of one instance, ``volumes_per_hour`` that of all volumes, in USD; None: not known.
@@ -59,6 +60,8 @@ class Plan:
     job_user: str
     release_mount: str
     encrypted: bool = True
+    schedule: Schedule = Schedule.FIXED
+    lease: float = JobSettings.lease
     market: str
     region: str
     root_device: str = ""
@@ -78,8 +81,13 @@ class Plan:
 
     @property
     def unused_cores(self) -> int:
-        """Cores of the last instance that get no job."""
-        return self.n_instances * self.cores_per_instance - self.n_jobs
+        """Cores that get no job."""
+        return max(0, self.n_cores - self.n_jobs)
+
+    @property
+    def n_cores(self) -> int:
+        """The cores of all instances together."""
+        return self.n_instances * self.cores_per_instance
 
     @property
     def deadline_first(self) -> bool:
@@ -235,7 +243,8 @@ def _assemble(
     if not places:
         return None
     first = places[0]
-    disks = [*built, *_disks(contents, facts, facts.image, first.n_instances, first.cores_per_instance)]
+    releases = _releases(startinfo, contents, facts, first.n_instances, first.cores_per_instance)
+    disks = [*built, *facts.image.disks * first.n_instances, *releases]
     return Plan(
         n_jobs=startinfo.n_jobs,
         n_instances=first.n_instances,
@@ -247,6 +256,8 @@ def _assemble(
         job_user=startinfo.job_user,
         release_mount=startinfo.release_mount,
         encrypted=startinfo.encrypted,
+        schedule=startinfo.schedule,
+        lease=startinfo.lease,
         root_device=facts.image.root_device if startinfo.encrypted else "",
         market=startinfo.market,
         region=region,
@@ -272,21 +283,18 @@ def _places(
         if name not in facts.instance_types:
             return ()
         cores = startinfo.cores_per_instance or facts.instance_types[name].vcpus
-        n_instances = instances_needed(startinfo.n_jobs, cores)
+        n_instances = instances_at(startinfo, cores, wanted=startinfo.n_jobs)
+        releases = _releases(startinfo, contents, facts, n_instances, cores)
         price = facts.prices.get(name)
         planned[name] = PlannedPlace(
             instance_type=name,
             cores_per_instance=cores,
             n_instances=n_instances,
             price_per_hour=price.per_hour if price else None,
-            volumes_per_hour=_per_hour([*built, *_disks(contents, facts, image, n_instances, cores)], facts),
+            volumes_per_hour=_per_hour([*built, *image.disks * n_instances, *releases], facts),
             disks_per_hour=_per_hour(image.disks, facts),
         )
     return tuple(replace(planned[each.instance_type], subnet_id=each.subnet_id) for each in places_of(startinfo))
-
-
-def _disks(contents: ArchiveContents, facts: Facts, image: Image, n_instances: int, cores: int) -> list[Disk]:
-    return [*image.disks * n_instances, *_releases(contents, facts, cores=cores)]
 
 
 def _keeps_volumes(contents: ArchiveContents, image: Image) -> bool:
@@ -298,16 +306,22 @@ def _keeps_volumes(contents: ArchiveContents, image: Image) -> bool:
     return volumes or any(disk.kept for disk in image.disks)
 
 
-def _releases(contents: ArchiveContents, facts: Facts, *, cores: int) -> list[Disk]:
-    """Return the volumes of releases: each instance makes one of every snapshot that its jobs name."""
-    jobs = expand(contents.definitions)
-    needed = {(launch_index_of(job.number, cores_per_instance=cores), job.release) for job in jobs}
-    snapshots = facts.snapshots or {}
-    return [
-        Disk(gib=snapshots[release].gib, volume_type=RELEASE_VOLUME_TYPE)
-        for _, release in needed
-        if is_snapshot(release)
-    ]
+def _releases(
+    startinfo: StartInfo, contents: ArchiveContents, facts: Facts, n_instances: int, cores: int
+) -> list[Disk]:
+    """Return the volumes of releases: each instance makes one of every snapshot that its jobs name.
+
+    Where jobs are shared those may be any: of the snapshots, the largest that an instance can have at a time.
+    """
+    snapshots = {name: found.gib for name, found in (facts.snapshots or {}).items()}
+    jobs = [(job.number, job.release) for job in expand(contents.definitions) if is_snapshot(job.release)]
+    if startinfo.schedule is Schedule.SHARED:
+        named = {release for _, release in jobs}
+        sizes = sorted((snapshots[each] for each in named), reverse=True)[: cores + SPARE_RELEASES] * n_instances
+    else:
+        needed = {(launch_index_of(number, cores_per_instance=cores), release) for number, release in jobs}
+        sizes = [snapshots[release] for _, release in needed]
+    return [Disk(gib=gib, volume_type=RELEASE_VOLUME_TYPE) for gib in sizes]
 
 
 def _per_hour(disks: Iterable[Disk], facts: Facts) -> float | None:
