@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from awsac_async.local import cloud
+from awsac_async.session.record import read_record
 from tests.cli.conftest import Account, Awsac, write_ini, write_jobs
 from tests.cli.proxy import Request, proxy_before
 from tests.conftest import Embedded
@@ -172,3 +173,47 @@ def test_where_all_places_together_have_not_enough_room_nothing_is_left(
         "terminated"
     }
     assert not list(awsac.folder.glob("session-*"))
+
+
+def test_a_shared_session_goes_on_with_what_there_is_room_for_and_no_start_of_it_launches_anything_twice(
+    awsac: Awsac, account: Account, embedded: Embedded, subnets: tuple[str, str]
+) -> None:
+    # Eight cores of four instances are wanted. Beside the first one no type of eight cores keeps to nine.
+    limits = "schedule = shared\nn_instances = 4\nmax_cores = 9\n"
+    begin(awsac, subnets, n_jobs=9, more=f"{limits}instance_types = c1.xlarge,m1.small\n")
+    nowhere = [room(0, each) for each in ("c1.medium", "c1.xlarge", "m1.small")]
+    with (
+        ExitStack() as proxies,
+        faults(embedded, SLOW_AGENTS, room(1, subnets[0], "c1.medium"), room(2, "m1.small"), *nowhere),
+    ):
+        # Six places without room for all, one with room for one, one without, and the one with room for two.
+        die_at(nth(9, "RunInstances"), awsac, embedded, proxies)
+        (file,) = awsac.folder.glob("session-*.cfg")
+        session_id = file.stem.removeprefix("session-")
+        items = account.items(session_id)
+        document = json.loads(account.content(f"awsac/{session_id}/launches/2.json"))
+    with faults(embedded, SLOW_AGENTS, *nowhere):
+        shown = awsac.ok(*START)
+    launched = account.instances(session_id)
+    completed = json.loads(account.content(f"awsac/{session_id}/launches/2.json"))
+    record = read_record(file)
+    keys = account.keys(f"awsac/{session_id}/launches/")
+    awsac.ok("cleanup", "--yes", "--force", "-c", file)
+
+    assert {(each["status"], each["launchindex"], each["x_claim"]) for each in items.values()} == {
+        ("pending", "0", "1.0")
+    }
+    assert len(items) == 9
+    assert (document["pool"], document["jobs"], document["n_instances"], document["cores_per_instance"]) == (
+        1,
+        [],
+        3,
+        1,
+    )
+    assert document["reservation_id"] == ""
+    assert (completed["n_instances"], completed["client_token"]) == (2, document["client_token"])
+    assert "less room:    the session goes on with 3 instances and 4 of 8 cores: there is no room for more" in shown
+    assert sorted(each["InstanceType"] for each in launched) == ["c1.medium", "m1.small", "m1.small"]
+    assert {each["Reservation"] for each in launched} == {record.ec2_reservation_id, completed["reservation_id"]}
+    assert (record.n_instances, record.unused_cores, len(record.reservations)) == (3, 0, 2)
+    assert keys == [f"awsac/{session_id}/launches/2.json"]

@@ -83,6 +83,15 @@ class NoRoom:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LessRoom:
+    """No place has room for more: the session, whose jobs are shared, goes on with fewer cores than were wanted."""
+
+    n_instances: int
+    n_cores: int
+    wanted: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Completed:
     """The session file is complete: all other verbs can work with it."""
 
@@ -114,6 +123,7 @@ StartEvent = (
     | JobsWritten
     | Launched
     | NoRoom
+    | LessRoom
     | Completed
     | Undone
     | Kept

@@ -17,6 +17,7 @@ from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.objects import ObjectInfo, Upload
 from awsac_async.cloud.status import store_of
 from awsac_async.cloud.volumes import Volumes
+from awsac_async.session.claims import FIRST_POOL, Claim, claim_attribute
 from awsac_async.session.jobs import expand, launch_index_of
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
 from awsac_async.session.names import (
@@ -28,6 +29,7 @@ from awsac_async.session.names import (
     session_copy_key,
 )
 from awsac_async.session.record import format_record
+from awsac_async.session.userdata import shares_jobs
 
 
 class Preparation:
@@ -115,10 +117,13 @@ class Preparation:
         await self._store.write([each for each in self._pending() if each.number not in there])
 
     def _pending(self) -> Iterator[JobRecord]:
+        """Yield all jobs; of one that is shared nobody knows the instance: it says that there is no claim on it."""
         scripts = InstancePaths.from_environment({}).awsac_working
+        shared, cores = shares_jobs(self._record.user_data), self._record.cores_per_instance
         for job in expand(self._inputs.contents.definitions):
             yield JobRecord(
                 number=job.number,
                 script=str(scripts / job.script),
-                launch_index=launch_index_of(job.number, cores_per_instance=self._record.cores_per_instance),
+                launch_index=0 if shared else launch_index_of(job.number, cores_per_instance=cores),
+                extra=claim_attribute(Claim(pool=FIRST_POOL, count=0)) if shared else {},
             )

@@ -216,6 +216,7 @@ class _Start:
             aws=self._aws,
             record=self._record,
             continued=self._continued,
+            startinfo=self._inputs.startinfo,
             places=plan.places,
             write=self._write_try,
             tell=self._tell,
