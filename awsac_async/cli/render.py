@@ -44,7 +44,7 @@ def stopped_values(status: "SessionStatus | None") -> dict[str, Any]:
         "asked": True,
         "session_id": status.record.session_id,
         "instances": [each.instance_id for each in status.running_instances],
-        "unfinished_jobs": [job.number for job in status.jobs if not job.state.final],
+        "unfinished_jobs": [job.number for job in status.jobs if not status.ended(job)],
     }
 
 

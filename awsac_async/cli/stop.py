@@ -35,5 +35,5 @@ def stop(*, session: ChangedSession, yes: Yes = False, as_json: Json = False, lo
 
 
 def _question(status: "SessionStatus") -> str:
-    jobs = counted(sum(not job.state.final for job in status.jobs), "job is not finished", "jobs are not finished")
+    jobs = counted(sum(not status.ended(job) for job in status.jobs), "job is not finished", "jobs are not finished")
     return f"stop session {status.record.session_id}? {jobs}"

@@ -90,7 +90,7 @@ def ended_text(ended: "Ended", timeout: float | None) -> str:
     values = ended_values(ended)
     session, failed, jobs = f"session {values['session_id']}", values["failed_jobs"], counted(values["n_jobs"], "job")
     if not values["over"]:
-        left = sum(not job.state.final for job in ended.status.jobs)
+        left = sum(not ended.status.ended(job) for job in ended.status.jobs)
         waited = f"{shown_duration(timeout or 0)} of --timeout"
         return f"{session} is not over after {waited}, and goes on: {left} of {jobs} left"
     if not failed:

@@ -58,7 +58,7 @@ class Rows:
 
 def rows_of(status: SessionStatus) -> Rows:
     """Return the rows of a session's jobs."""
-    rows = tuple(_row(job, lost=job.number in status.lost_numbers) for job in status.jobs)
+    rows = tuple(_row(job, status) for job in status.jobs)
     by_kind = {kind: tuple(row for row in rows if row.kind is kind) for kind in Kind}
     return Rows(all=rows, by_kind=by_kind, totals=Counter(row.word for row in rows))
 
@@ -68,9 +68,11 @@ def summed(counts: Counter[str]) -> str:
     return ", ".join(f"{number:,} {word}" for word, number in counts.most_common())
 
 
-def _row(job: JobRecord, *, lost: bool) -> Row:
-    if lost:
+def _row(job: JobRecord, status: SessionStatus) -> Row:
+    if job.number in status.lost_numbers:
         return Row(job=job, word=LOST, kind=Kind.WRONG)
+    if job.number in status.taken_over:
+        return Row(job=job, word=job.state.value, kind=Kind.WAITING)
     if job.state is JobState.FINISHED:
         good = job.succeeded
         return Row(job=job, word="finished" if good else _EXITED, kind=Kind.DONE if good else Kind.WRONG)

@@ -48,6 +48,8 @@ def booting(status: SessionStatus, *, at: datetime) -> Booting | None:
 def _waiting(status: SessionStatus) -> Iterator[tuple[int, datetime]]:
     pending = {job.launch_index for job in status.jobs if job.state is JobState.PENDING}
     begun = {job.launch_index for job in status.jobs if job.state is not JobState.PENDING}
+    if None in pending and status.shared:  # any instance may take a job that nobody has
+        pending |= {each.launch_index for each in status.instances}
     for each in status.instances:
         if each.state in _LIVE and each.launch_index in pending - begun:
             yield each.launch_index, each.launched

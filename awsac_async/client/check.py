@@ -18,9 +18,10 @@ from awsac_async.cloud.instances import InstanceInfo, Instances
 from awsac_async.cloud.status import StatusStore, store_of
 from awsac_async.cloud.waiting import attempts
 from awsac_async.session.errors import CloudError, NotFoundError, ThrottledError
-from awsac_async.session.model import LOST, JobRecord, SessionRecord
+from awsac_async.session.model import LOST, JobRecord, JobState, SessionRecord
 from awsac_async.session.record import read_record
 from awsac_async.session.times import now, parse_time
+from awsac_async.session.userdata import shares_jobs
 
 _PATIENCE = 180.0  # seconds for which looks in a row may fail for a passing reason
 _NOT_YET, _NOT_KEPT = "no status yet", "no status was kept"  # of a job that has no item
@@ -44,13 +45,31 @@ class SessionStatus:
     @property
     def failed(self) -> tuple[JobRecord, ...]:
         """The jobs that went wrong, or that the end of their instance left unfinished."""
-        return tuple(job for job in self.jobs if _went_wrong(job) or job.number in self.lost_numbers)
+        wrong = (job for job in self.jobs if _went_wrong(job) or job.number in self.lost_numbers)
+        return tuple(job for job in wrong if job.number not in self.taken_over)
+
+    @cached_property
+    def shared(self) -> bool:
+        """Whether its instances share its jobs: nobody knows beforehand who runs which."""
+        return shares_jobs(self.record.user_data)
+
+    @cached_property
+    def taken_over(self) -> frozenset[int]:
+        """The numbers of the jobs that others take over from their instance, which is gone or is being taken away."""
+        if not self.shared or self.over:
+            return frozenset()
+        shown = _by_launch_index(self.instances)
+        return frozenset(job.number for job in self.jobs if _falls_to_others(job, shown))
+
+    def ended(self, job: JobRecord) -> bool:
+        """Whether nothing more will be written of a job, unless it is retried."""
+        return job.state.final and job.number not in self.taken_over
 
     @cached_property
     def lost(self) -> tuple[JobRecord, ...]:
         """The jobs that the end of their instance left unfinished; their ``reason`` says why."""
         shown = _by_launch_index(self.instances)
-        return tuple(job for job in self.jobs if _left_behind(job, shown, self.over))
+        return tuple(job for job in self.jobs if _left_behind(job, shown, self.over, self.shared))
 
     @cached_property
     def lost_numbers(self) -> frozenset[int]:
@@ -168,8 +187,10 @@ async def status_with(
     over = await _over(aws, record, instances, jobs)
     unknown = "; ".join(store.damage) or (_NOT_KEPT if over else _NOT_YET)
     jobs = [job if job.number in kept else replace(job, reason=unknown) for job in jobs]
-    shown = _by_launch_index(instances)
-    jobs = [_with_reason(job, shown) if _left_behind(job, shown, over) else job for job in jobs]
+    shown, shared = _by_launch_index(instances), shares_jobs(record.user_data)
+    if shared:
+        jobs = [_shown_shared(job, shown, over) for job in jobs]
+    jobs = [_with_reason(job, shown) if _left_behind(job, shown, over, shared) else job for job in jobs]
     return SessionStatus(record=record, jobs=tuple(jobs), instances=instances, over=over)
 
 
@@ -202,13 +223,34 @@ def _by_launch_index(instances: Iterable[InstanceInfo]) -> Mapping[int | None, I
     return {each.launch_index: each for each in instances}
 
 
-def _left_behind(job: JobRecord, instances: Mapping[int | None, InstanceInfo], over: bool) -> bool:
+def _left_behind(job: JobRecord, instances: Mapping[int | None, InstanceInfo], over: bool, shared: bool) -> bool:
     """Say whether a job will never get to a final state: its own instance is gone, or all are."""
-    if job.state.final:
-        return False
+    if job.state.final or over:
+        return not job.state.final
+    return not shared and _is_gone(job, instances)
+
+
+def _is_gone(job: JobRecord, instances: Mapping[int | None, InstanceInfo]) -> bool:
+    """Say whether the instance of a job has ended."""
     own = instances.get(job.launch_index)
     # What an agent has written, and EC2 shows no more, has been terminated for an hour.
-    return over or (own.state == "terminated" if own else bool(job.instance_id))
+    return own.state == "terminated" if own else bool(job.instance_id)
+
+
+def _falls_to_others(job: JobRecord, instances: Mapping[int | None, InstanceInfo]) -> bool:
+    """Say whether another instance runs a shared job, as long as there is one."""
+    if job.state.final:
+        return job.state is JobState.INTERRUPTED
+    return _is_gone(job, instances)
+
+
+def _shown_shared(job: JobRecord, instances: Mapping[int | None, InstanceInfo], over: bool) -> JobRecord:
+    """Return a shared job as it is shown: without the launch index of an instance that has not claimed it."""
+    if job.state is JobState.PENDING and not job.instance_id:
+        return replace(job, launch_index=None)
+    if over or not _falls_to_others(job, instances):
+        return job
+    return replace(job, reason=f"{_with_reason(job, instances).reason}; another one takes it over")
 
 
 def _with_reason(job: JobRecord, instances: Mapping[int | None, InstanceInfo]) -> JobRecord:
@@ -216,4 +258,7 @@ def _with_reason(job: JobRecord, instances: Mapping[int | None, InstanceInfo]) -
     if job.reason:
         return job
     own = instances.get(job.launch_index)
-    return replace(job, reason=f"its instance is {own.state}: {own.reason}" if own else "its instance is gone")
+    gone = (
+        "its instance is gone" if job.instance_id or job.launch_index is not None else "no instance is left to run it"
+    )
+    return replace(job, reason=f"its instance is {own.state}: {own.reason}" if own else gone)

@@ -211,7 +211,7 @@ def _refuse_unless_over(status: SessionStatus) -> None:
             "wait a few minutes, or say --force"
         )
     instances = counted(len(status.running_instances), "instance runs", "instances run")
-    unfinished = sum(not job.state.final for job in status.jobs)
+    unfinished = sum(not status.ended(job) for job in status.jobs)
     jobs = counted(unfinished, "job is not finished", "jobs are not finished")
     raise InputError(
         f"session {session_id} is not over: {instances} and {jobs}; wait, or say --force to terminate them"

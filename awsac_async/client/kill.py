@@ -55,14 +55,15 @@ async def kill(session: Path, jobs: Collection[int]) -> Killed:
         lost = tuple(job for job in status.lost if job.number in jobs)
         gone = {job.number for job in lost}
         left = [job for job in wanted if job.number not in gone]
-        asked = tuple(job.number for job in left if job.state in _CAN_BE_STOPPED)
+        can = {job.number for job in left if job.state in _CAN_BE_STOPPED} | status.taken_over
+        asked = tuple(job.number for job in left if job.number in can)
         if asked:
             await amend_control(Bucket(aws, record.bucket), record.session_id, lambda control: control.killing(asked))
     return Killed(
         session_id=record.session_id,
         n_jobs=record.n_jobs,
         asked=asked,
-        ended=tuple(job for job in left if job.state not in _CAN_BE_STOPPED),
+        ended=tuple(job for job in left if job.number not in can),
         lost=lost,
         unknown=tuple(sorted(set(jobs) - {job.number for job in wanted})),
     )

@@ -198,7 +198,7 @@ class _Following:
             return False
         status = await read_status(self.aws, self.record, store=self.store)
         self.status_at = time.monotonic() + _STATUS_SECONDS
-        self.complete, self.ended = self.ended, frozenset(job.number for job in status.jobs if job.state.final)
+        self.complete, self.ended = self.ended, frozenset(job.number for job in status.jobs if status.ended(job))
         return status.over or all(source.job in self.ended for source in self.sources)
 
     async def _wish(self) -> None:

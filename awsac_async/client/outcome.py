@@ -59,6 +59,8 @@ def job_outcome(job: JobRecord, status: SessionStatus) -> Outcome | None:
     """Return what came of a job of the session, a lost one included; None while it may still go on."""
     if job.number in status.lost_numbers:
         return Outcome.INFRASTRUCTURE
+    if job.number in status.taken_over:
+        return None
     if job.state is JobState.FINISHED:
         return Outcome.SUCCEEDED if job.succeeded else Outcome.JOB_FAILED
     return _OF_STATES.get(job.state)

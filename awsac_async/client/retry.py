@@ -6,7 +6,7 @@ RunInstances, document. Until RunInstances is called, all can be undone; then on
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
 from awsac_async.cloud.status import store_of
 from awsac_async.cloud.waiting import attempts
+from awsac_async.session.claims import Claim, claim_attribute
 from awsac_async.session.control import Control
 from awsac_async.session.errors import AwsacError, CloudError, ConflictError, InputError
 from awsac_async.session.launches import LaunchDocument, format_launch
@@ -179,13 +180,12 @@ class _Retry:
 
         No instance is named if all of them are gone.
         """
-        indexes = range(self._document.first_launch_index, self._document.end_launch_index)
-        shown = [each for each in self._status.instances if each.launch_index in indexes]
+        shown = [each for each in self._status.instances if self._document.has(each.launch_index)]
         running = tuple(each.instance_id for each in self._status.running_instances if each in shown)
         if shown:
             return await self._complete(shown[0].reservation_id, running)
-        own = self._document.launch_indexes()
-        if any(job.instance_id and job.launch_index == own.get(job.number) for job in self._status.jobs):
+        jobs = [job for job in self._status.jobs if job.number in self._document.numbers]
+        if any(job.instance_id and self._document.has(job.launch_index) for job in jobs):
             return await self._complete(_FORGOTTEN, ())
         return None
 
@@ -241,10 +241,11 @@ class _Retry:
         await self._store.create()
         kept = {job.number: job for job in await self._store.read()}
         jobs = [kept.get(each.number) or JobRecord(number=each.number) for each in self._document.jobs]
-        self._before = [job for job in jobs if job.launch_index != indexes[job.number]]
+        self._before = [job for job in jobs if not self._document.has(job.launch_index)]
         self._can_be_undone = len(self._before) == len(jobs)
         first = {job.number: job.attempt for job in self._document.jobs}
-        waiting = [_pending(job, indexes[job.number], first[job.number]) for job in self._before]
+        claim = claim_attribute(Claim(pool=self._document.pool, count=0)) if self._document.pool else {}
+        waiting = [_pending(job, indexes[job.number], first[job.number], claim) for job in self._before]
         await self._store.write(waiting, by=self._writer)
 
     async def _launch(self) -> RetryLaunched:
@@ -294,7 +295,7 @@ class _Retry:
         self._tell(RetryUndone())
 
 
-def _pending(job: JobRecord, launch_index: int, attempt: int) -> JobRecord:
+def _pending(job: JobRecord, launch_index: int, attempt: int, claim: Mapping[str, str]) -> JobRecord:
     """Return a job as it waits for its next launch; what is said of the last attempt is overwritten by nothing."""
-    extra = dict.fromkeys(job.extra, "") | {X_ATTEMPT: str(attempt)}
+    extra = dict.fromkeys(job.extra, "") | {X_ATTEMPT: str(attempt), **claim}
     return JobRecord(number=job.number, script=job.script, launch_index=launch_index, extra=extra)

@@ -13,8 +13,10 @@ from awsac_async.session.jobs import instances_needed, named_jobs, no_such_job, 
 from awsac_async.session.launches import FIRST_WITH_DOCUMENT, LaunchDocument, LaunchedJob
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
 from awsac_async.session.names import LOG_PACKED, X_LOG
+from awsac_async.session.places import n_cores
 from awsac_async.session.times import format_time, now
 from awsac_async.session.timings import read_attempt
+from awsac_async.session.userdata import shares_jobs
 from awsac_async.session.wording import counted
 
 _FAILED = frozenset({JobState.FAILED, JobState.SAVEFAILED, JobState.TIMEDOUT, JobState.FINISHED})
@@ -48,8 +50,8 @@ class RetryPlan:
 
     @property
     def unused_cores(self) -> int:
-        """Cores of the last instance that get no job."""
-        return self.document.n_instances * self.document.cores_per_instance - len(self.document.jobs)
+        """Cores that get no job."""
+        return max(0, self.document.n_instances * self.document.cores_per_instance - len(self.document.jobs))
 
     @property
     def price_per_hour(self) -> float | None:
@@ -96,16 +98,23 @@ def _is_of(document: LaunchDocument, status: SessionStatus, choice: Choice) -> b
 
 
 def new_launch(record: SessionRecord, last: LaunchDocument | None, jobs: Sequence[JobRecord]) -> LaunchDocument:
-    """Return the document of the launch that follows ``last`` (None: that of ``start``) and runs these jobs."""
+    """Return the document of the launch that follows ``last`` (None: that of ``start``) and runs these jobs.
+
+    Where jobs are shared, it has no more instances, and no more cores, than the start had.
+    """
+    launch, shared = last.launch + 1 if last else FIRST_WITH_DOCUMENT, shares_jobs(record.user_data)
+    needed = instances_needed(len(jobs), record.cores_per_instance)
+    most = min(record.n_instances, max(1, n_cores(record) // record.cores_per_instance))
     return LaunchDocument(
-        launch=last.launch + 1 if last else FIRST_WITH_DOCUMENT,
+        launch=launch,
         first_launch_index=last.end_launch_index if last else record.n_instances,
-        n_instances=instances_needed(len(jobs), record.cores_per_instance),
+        n_instances=min(needed, most) if shared else needed,
         cores_per_instance=record.cores_per_instance,
         client_token=uuid.uuid4().hex,
         reservation_id="",
         started=format_time(now()),
         jobs=tuple(LaunchedJob(number=job.number, attempt=_next_attempt(job)) for job in jobs),
+        pool=launch if shared else 0,
     )
 
 
@@ -120,6 +129,8 @@ def _under_way(job: JobRecord, status: SessionStatus, live: Collection[int]) -> 
     While its instance shuts down it may: an agent whose instance is terminated says what becomes of its jobs. ``live``
     are the launch indexes of the instances that are not gone.
     """
+    if job.number in status.taken_over:
+        return True
     may_write = job.launch_index in live
     if not job.state.final:
         return may_write or job.number not in status.lost_numbers

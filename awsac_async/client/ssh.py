@@ -110,6 +110,8 @@ def _running(status: SessionStatus, job: JobRecord, session: Path) -> InstanceIn
         return own
     if own is not None and own.state == "pending":
         raise InputError(f"the instance of job {job.number} is only being started: try again in a minute")
+    if status.shared and not status.over and job.launch_index is None:
+        raise InputError(f"no instance has taken up job {job.number} yet: it waits for a core that is free")
     if own is None and not status.over and not job.instance_id:
         raise InputError(f"EC2 does not show the instance of job {job.number} yet: try again in some seconds")
     gone = f"{own.instance_id} is {own.state}: {own.reason}" if own else "EC2 does not show it any more"

@@ -87,6 +87,11 @@ def cores_at(record: SessionRecord, launch_index: int) -> int:
     return found.reservation.cores_per_instance if found else record.cores_per_instance
 
 
+def n_cores(record: SessionRecord) -> int:
+    """Return how many cores all instances of the start give to jobs."""
+    return sum(cores_at(record, index) for index in range(record.n_instances))
+
+
 def jobs_at(record: SessionRecord, launch_index: int) -> range:
     """Return the numbers of the jobs that the start has given to the instance with this launch index.
 

@@ -8,6 +8,7 @@ from awsac_async.client import SessionStatus
 from awsac_async.cloud.instances import InstanceInfo
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
 
+SHARED = "261122_1200--test--0a1b;awsac-sessions;jobs.tar.bz2;2;schedule=shared"  # user data
 STARTED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 

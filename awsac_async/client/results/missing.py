@@ -55,7 +55,7 @@ async def find_missing(
     found = []
     for number, kinds in lacking.items():
         job = jobs.get(number, JobRecord(number=number))
-        saved = number in with_manifest or (Kind.OUTPUT not in kinds and job.state.final)
+        saved = number in with_manifest or (Kind.OUTPUT not in kinds and status.ended(job))
         reason = _reason(job, lost=number in status.lost_numbers, saved=saved)
         found.append(_missing(number, kinds, status.shown_state(job), reason))
     return tuple(found)
