@@ -224,26 +224,27 @@ AGENT: Sequence[Right] = (
     _right(
         "s3:GetObject",
         OBJECTS,
-        "the archive, input data, the control document, of a retry the launch document, on a stock image the agent",
+        "the archive, input data, control and launch documents, on a stock image the agent; claims on shared jobs",
     ),
     _right("s3:GetObject", RELEASES, "releases in S3"),
-    _right("s3:PutObject", OBJECTS, "results, outputs, logs, manifests; the parts of a large object too"),
+    _right("s3:PutObject", OBJECTS, "results, outputs, logs, manifests, parts of a large object; claims and leases"),
     _right(
         "s3:ListBucket",
         LISTS,
-        "input data, the archive's size; without it S3 answers 403 instead of 404 for what is not there yet",
+        "input data, the archive's size, claims, leases; without it S3 answers 403, not 404, for what is not there yet",
     ),
     _right("s3:ListBucketMultipartUploads", BUCKET, "to find uploads that were given up, whose parts cost"),
     _right("s3:AbortMultipartUpload", OBJECTS, "to remove those"),
     _right(
         "s3:DeleteObject",
         OBJECTS,
-        "of a retry only: what the attempt before has saved, and this one does not replace; "
-        "where it is missing, the job says so",
+        "of a retry or a job taken over only: what the attempt before has saved, and this one does not replace; "
+        "where it is missing, the job says so; of shared jobs, the lease that has ended",
     ),
     _right("sdb:BatchPutAttributes", DOMAIN, "the status of the jobs"),
+    _right("sdb:PutAttributes", DOMAIN, "claims on shared jobs: what is written only if nobody else has"),
     _right("sdb:CreateDomain sdb:DomainMetadata", DOMAIN, "where the client made none, as in 2008"),
-    _right("sdb:Select", DOMAIN, "which jobs are pending, when neither archive nor user data say it"),
+    _right("sdb:Select", DOMAIN, "which jobs are pending, when neither archive nor user data say it; claims"),
     _right("ec2:DescribeVolumes", EVERYTHING, "how far its volumes have come"),
     _right("ec2:CreateVolume", (NEW_VOLUMES, SNAPSHOTS), "a volume of each release"),
     _right("ec2:CreateTags", VOLUME_TAGS, "their tags, set as they are made"),

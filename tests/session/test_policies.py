@@ -105,6 +105,7 @@ NEEDS: list[tuple[Holder, str, str, dict[str, str]]] = [
     (Holder.AGENT, "s3:GetObject", "arn:aws:s3:::atlassessions/awsac/{}/control.json", {}),
     (Holder.AGENT, "s3:ListBucket", "arn:aws:s3:::atlassessions", {"s3:prefix": "awsac/{}/data/"}),
     (Holder.AGENT, "sdb:BatchPutAttributes", "arn:aws:sdb:eu-west-1:123456789012:domain/{}", {}),
+    (Holder.AGENT, "sdb:PutAttributes", "arn:aws:sdb:eu-west-1:123456789012:domain/{}", {}),
     (Holder.AGENT, "ec2:TerminateInstances", f"{ZONE}:instance/i-1", {"aws:ResourceTag/awsac:session": "{}"}),
     (Holder.AGENT, "ec2:AttachVolume", f"{ZONE}:volume/vol-1", {"aws:ResourceTag/awsac:session": "{}"}),
     (Holder.AGENT, "ec2:CreateVolume", f"{ZONE}:volume/*", {"aws:RequestTag/awsac:session": "{}"}),
