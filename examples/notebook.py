@@ -103,7 +103,8 @@ cores = timeline(ended.status, instance_times(ended.status, at=datetime.now(UTC)
 began = min(span.begin for core in cores for span in core.spans)
 figure, axes = plt.subplots(figsize=(9, 1 + 0.4 * len(cores)), layout="constrained")
 for core in cores:
-    name = f"instance {core.launch_index}, core {core.core}" + (f": job {core.job.number}" if core.job else "")
+    numbers = ", ".join(str(job.number) for job in core.jobs)
+    name = f"instance {core.launch_index}, core {core.core}" + (f": job {numbers}" if numbers else "")
     for span in core.spans:
         left = (span.begin - began).total_seconds()
         width = ((span.end or datetime.now(UTC)) - span.begin).total_seconds()

@@ -1,8 +1,16 @@
+from dataclasses import replace
+
 import pytest
 
 from awsac_async.client.costs import instance_times
+from awsac_async.client.report.contents import make_report
+from awsac_async.client.report.figures import timeline_lines
+from awsac_async.client.report.sharedtimeline import shared_timeline
 from awsac_async.client.report.timeline import timeline
+from awsac_async.session.claims import Claim, claim_attribute
 from awsac_async.session.model import JobState, StartReservation
+from awsac_async.session.timings import timing_attributes
+from tests.client.statuses import SHARED
 from tests.client.written import at, instance, job, status
 
 PARTS = {"boot": 20.0, "fetch": 3.0, "provide": 6.0, "queue": 1.0, "run": 100.0, "save": 5.0}
@@ -79,7 +87,9 @@ def test_an_instance_of_another_type_has_the_cores_and_jobs_of_its_reservation()
     values = {"cores_per_instance": 1, "n_instances": 2, "reservations": had}
     spread = status(*jobs[:2], jobs[3], jobs[2], instances=(*ENDED, instance(1, end=150)), **values)
     cores = timeline(spread, instance_times(spread, at=at(2000)))
-    assert [(core.launch_index, core.core, core.job and core.job.number, core.moved) for core in cores] == [
+    assert [
+        (core.launch_index, core.core, core.jobs[0].number if core.jobs else None, core.moved) for core in cores
+    ] == [
         (0, 0, 1, None),
         (1, 0, 2, None),
         (1, 1, 3, None),
@@ -95,10 +105,99 @@ def test_of_a_core_whose_job_was_run_again_elsewhere_only_that_is_known():
         instances=(*ENDED, instance(1, begin=900, end=1050)),
     )
     cores = timeline(again, instance_times(again, at=at(2000)))
-    assert [(core.launch_index, core.core, core.job and core.job.number, core.moved) for core in cores] == [
+    assert [
+        (core.launch_index, core.core, core.jobs[0].number if core.jobs else None, core.moved) for core in cores
+    ] == [
         (0, 0, None, 1),
         (0, 1, 2, None),
         (1, 0, 1, None),
         (1, 1, None, None),
     ]
     assert drawn(again)[0] == [("unknown", 0, 150)]
+
+
+# --- shared jobs: a core runs one after another, and no record says which core it was ---
+
+
+def claimed(number, begin, end=None, *, launch_index=0, count=1, pool=1, **values):
+    """Return a job that ran between these times, half a second after its release was asked for."""
+    ended = {} if end is None else {"run_end": end, "save_start": end, "save_end": end + 2}
+    state = {} if end else {"state": JobState.RUNNING, "return_code": None}
+    made = job(number, launch_index=launch_index, run_start=begin, **ended, **state, **values)
+    seconds = timing_attributes({"boot": 20.0, "fetch": 3.0, "provide": 4.0, "queue": 1.0}, attempt=1)
+    return replace(made, extra=seconds | claim_attribute(Claim(pool=pool, count=count, lease=f"{launch_index}-a")))
+
+
+def shared(*jobs, **values):
+    return status(*jobs, user_data=SHARED, **values)
+
+
+def laid(known, *, now: float = 1000):
+    """Return which jobs are on which core, and the spans of each core with the jobs that they are about."""
+    cores = shared_timeline(known, instance_times(known, at=at(now)))
+
+    def seconds(time):
+        return None if time is None else (time - at(0)).total_seconds()
+
+    spans = [
+        [
+            (each.phase.value, each.job.number if each.job else None, seconds(each.begin), seconds(each.end))
+            for each in core.spans
+        ]
+        for core in cores
+    ]
+    return [[each.number for each in core.jobs] for core in cores], spans
+
+
+def test_shared_jobs_are_laid_on_the_cores_that_were_free_when_they_began():
+    jobs = (claimed(1, 40, 100), claimed(2, 40, 200), claimed(3, 110, 150), claimed(4, 160), claimed(5, 210, 300))
+    numbers, spans = laid(shared(*jobs, instances=(instance(0),), over=False), now=400)
+
+    assert numbers == [[1, 3, 4], [2, 5]]
+    assert spans[0] == [
+        ("booting", 1, 0, 32),
+        ("fetching", 1, 32, 35),
+        ("providing", 1, 35, 39),
+        ("queueing", 1, 39, 40),
+        ("running", 1, 40, 100),
+        ("saving", 1, 100, 102),
+        ("idle", None, 102, 105),
+        ("providing", 3, 105, 109),
+        ("queueing", 3, 109, 110),
+        ("running", 3, 110, 150),
+        ("saving", 3, 150, 152),
+        ("idle", None, 152, 155),
+        ("providing", 4, 155, 159),
+        ("queueing", 4, 159, 160),
+        ("running", 4, 160, None),
+    ]
+    assert spans[1][-2:] == [("saving", 5, 300, 302), ("idle", None, 302, None)]
+
+
+def test_where_a_job_was_run_again_what_lies_between_jobs_is_not_known():
+    jobs = (claimed(1, 40, 100), claimed(2, 500, 600, launch_index=1, count=2))
+    instances = (instance(0, end=300), instance(1, begin=400, end=700))
+    numbers, spans = laid(shared(*jobs, instances=instances))
+
+    assert numbers == [[1], [], [2], []]
+    assert spans[0][-1] == ("unknown", None, 102, 300)
+    assert spans[1] == [("unknown", None, 0, 300)]
+    assert spans[2][:3] == [("booting", 2, 400, 420), ("fetching", 2, 420, 423), ("unknown", None, 423, 495)]
+
+
+def test_a_job_that_nobody_has_claimed_is_on_no_core_and_one_that_waits_for_its_release_is():
+    waits = replace(claimed(2, 1), state=JobState.PENDING, run_start=None)
+    nobodys = job(3, state=JobState.PENDING, launch_index=None, return_code=None)
+    known = shared(claimed(1, 40, 100), waits, nobodys, instances=(instance(0),), over=False, cores_per_instance=1)
+    numbers, spans = laid(known, now=200)
+
+    assert numbers == [[1, 2]]
+    assert spans[0][-1] == ("providing", 2, 102, None)
+
+
+def test_the_report_counts_the_jobs_of_a_core_and_names_the_one_that_went_wrong():
+    wrong = claimed(3, 110, 150, return_code=7)
+    jobs = (claimed(1, 40, 100), claimed(2, 40, 200), wrong)
+    lines = timeline_lines(make_report(shared(*jobs, instances=(instance(0, end=400),)), at=at(400)))
+
+    assert [(each.label, each.note) for each in lines] == [("2 jobs", "✕ job 3"), ("2", "")]

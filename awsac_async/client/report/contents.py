@@ -11,6 +11,7 @@ from pathlib import Path
 
 from awsac_async.client.check import SessionStatus, check
 from awsac_async.client.costs import InstanceTime, cost_so_far, instance_times, unknown_instances
+from awsac_async.client.report.sharedtimeline import shared_timeline
 from awsac_async.client.report.timeline import Core, timeline
 from awsac_async.session.errors import InputError
 from awsac_async.session.model import JobRecord
@@ -78,7 +79,7 @@ def make_report(
         status=status,
         at=at,
         times=times,
-        cores=timeline(status, times),
+        cores=shared_timeline(status, times) if status.shared else timeline(status, times),
         unknown_instances=unknown_instances(status, times),
         cost=cost_so_far(status, at=at),
         results=results,

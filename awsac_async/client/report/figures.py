@@ -57,7 +57,7 @@ def core_times(report: Report) -> list[CoreTime]:
     sums: defaultdict[str, float] = defaultdict(float)
     for core in report.cores:
         for span in core.spans:
-            sums[_kind(span, core, report)] += ((span.end or report.at) - span.begin).total_seconds()
+            sums[_kind(span, report)] += ((span.end or report.at) - span.begin).total_seconds()
     total = sum(sums.values()) or 1.0
     return [
         CoreTime(
@@ -77,32 +77,34 @@ def timeline_lines(report: Report) -> list[Line]:
             label=_label(core),
             begin=instances[core.launch_index].begin,
             end=instances[core.launch_index].end,
-            spans=tuple(_drawn(span, core, report) for span in core.spans),
+            spans=tuple(_drawn(span, report) for span in core.spans),
             note=_note(core, report),
         )
         for core in report.cores
     ]
 
 
-def _kind(span: Span, core: Core, report: Report) -> str:
-    if span.phase is not Phase.RUNNING or core.job is None or span.attempts is None:
+def _kind(span: Span, report: Report) -> str:
+    if span.phase is not Phase.RUNNING or span.job is None or span.attempts is None:
         return span.phase.value
     # There is another attempt only after one that exited non-zero.
-    repeated = span.end is not None and span.end == core.job.run_start
-    return _WRONG if repeated or kind(core.job, report.status) == "bad" else span.phase.value
+    repeated = span.end is not None and span.end == span.job.run_start
+    return _WRONG if repeated or kind(span.job, report.status) == "bad" else span.phase.value
 
 
 def _label(core: Core) -> str:
-    if core.job:
-        return str(core.job.number)
+    if len(core.jobs) > 1:
+        return f"{len(core.jobs)} jobs"
+    if core.jobs:
+        return str(core.jobs[0].number)
     return f"({core.moved})" if core.moved else "-"
 
 
-def _drawn(span: Span, core: Core, report: Report) -> Drawn:
+def _drawn(span: Span, report: Report) -> Drawn:
     lasted = shown_span(((span.end or report.at) - span.begin).total_seconds()) + ("" if span.end else " so far")
-    what = [f"job {core.job.number}"] if core.job else []
+    what = [f"job {span.job.number}"] if span.job else []
     what += [_MEANINGS[span.phase], *_attempts(span), lasted, f"from {span.begin:%H:%M:%S} UTC"]
-    return Drawn(kind=_kind(span, core, report), begin=span.begin, end=span.end, title=", ".join(what))
+    return Drawn(kind=_kind(span, report), begin=span.begin, end=span.end, title=", ".join(what))
 
 
 def _attempts(span: Span) -> list[str]:
@@ -120,11 +122,14 @@ def _note(core: Core, report: Report) -> str:
     if core.moved:
         # Jobs are in the order of their numbers, from 1, and none is missing.
         return f"run again on {report.status.jobs[core.moved - 1].launch_index}"
-    if core.job is None or kind(core.job, report.status) != "bad":
+    wrong = [job for job in core.jobs if kind(job, report.status) == "bad"]
+    if not wrong:
         return ""
-    if core.job.state is JobState.FINISHED:
-        return f"✕ exit {core.job.return_code}"
-    return f"✕ {word(core.job, report.status)}"
+    if len(core.jobs) > 1:
+        return f"✕ job {wrong[0].number}" if len(wrong) == 1 else f"✕ {len(wrong)} jobs"
+    if wrong[0].state is JobState.FINISHED:
+        return f"✕ exit {wrong[0].return_code}"
+    return f"✕ {word(wrong[0], report.status)}"
 
 
 # --- durations ---

@@ -184,10 +184,9 @@ class InstanceRow:
 
 def _instance_rows(report: Report) -> list[InstanceRow]:
     shown = {each.instance_id: each for each in report.status.instances}
-    jobs = defaultdict(list)
+    jobs = defaultdict[int, list[int]](list)
     for core in report.cores:
-        if core.job:
-            jobs[core.launch_index].append(core.job.number)
+        jobs[core.launch_index] += [job.number for job in core.jobs]
     days, record = _days(report), report.status.record
     return [
         InstanceRow(

@@ -1,7 +1,8 @@
 """What every core of a session did when: spans of time, from what the jobs' records and EC2 tell.
 
 Owns the rules by which seconds and times become spans. Pure; draws nothing. An instance has one job a core, and a
-record tells of the job's latest instance: where it ran before, nothing is known but that the instance was there.
+record tells of the job's latest instance: where it ran before, nothing is known but that the instance was there. Where
+jobs are shared, ``sharedtimeline`` has other rules.
 """
 
 from collections import defaultdict
@@ -43,25 +44,29 @@ _AFTER_THE_BOOT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """One phase of one core. ``end`` is None as long as it lasts; ``attempts`` are the first and last of a run."""
+    """One phase of one core. ``end`` is None as long as it lasts; ``attempts`` are the first and last of a run.
+
+    ``job`` is the one that it is about; None: none is known.
+    """
 
     phase: Phase
     begin: datetime
     end: datetime | None
     attempts: tuple[int, int] | None = None
+    job: JobRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Core:
     """One core of an instance of the session, with its spans in order.
 
-    ``job`` is the one whose record names this core; None: it had none, or that was run again elsewhere, and ``moved``
-    is its number.
+    ``jobs`` are those whose records name it, in order, more than one only where they are shared. Without any, it had
+    none, or that was run again elsewhere, and ``moved`` is its number.
     """
 
     launch_index: int
     core: int
-    job: JobRecord | None
+    jobs: tuple[JobRecord, ...]
     moved: int | None
     spans: tuple[Span, ...]
 
@@ -78,7 +83,7 @@ def timeline(status: SessionStatus, times: Sequence[InstanceTime]) -> tuple[Core
         Core(
             launch_index=instance.launch_index,
             core=core,
-            job=(job := jobs.get((instance.launch_index, core))),
+            jobs=(job,) if (job := jobs.get((instance.launch_index, core))) else (),
             moved=None if job else _job_of_first_launch(status, instance.launch_index, core),
             spans=tuple(_spans(job, instance) if job else _without_job(status, instance, core)),
         )
@@ -118,19 +123,19 @@ def _without_job(status: SessionStatus, instance: InstanceTime, core: int) -> It
 def _spans(job: JobRecord, instance: InstanceTime) -> Iterable[Span]:
     """Yield the spans of a core and its job; none begins before its instance or ends after it."""
     latest = instance.begin
-    for span in (*_before_the_run(job, instance), *_runs(job), *_saving(job)):
+    for span in (*_before_the_run(job, instance), *runs(job), *saving(job)):
         begin = max(span.begin, latest)
         end = min((time for time in (span.end, instance.end) if time), default=None)
         if end is None or end > begin:
-            yield replace(span, begin=begin, end=end)
+            yield replace(span, begin=begin, end=end, job=job)
             latest = end or begin
     if job.state.final and (instance.end is None or instance.end > latest):
-        yield Span(phase=Phase.IDLE, begin=latest, end=instance.end)
+        yield Span(phase=Phase.IDLE, begin=latest, end=instance.end, job=job)
 
 
 def _before_the_run(job: JobRecord, instance: InstanceTime) -> Iterable[Span]:
     seconds = read_seconds(job)
-    ran = next(iter(_runs(job)), None)
+    ran = next(iter(runs(job)), None)
     if not seconds:
         if ran:
             yield Span(phase=Phase.UNKNOWN, begin=instance.begin, end=ran.begin)
@@ -150,7 +155,7 @@ def _before_the_run(job: JobRecord, instance: InstanceTime) -> Iterable[Span]:
         yield Span(phase=Phase.PROVIDING, begin=begin, end=None)
 
 
-def _runs(job: JobRecord) -> Iterable[Span]:
+def runs(job: JobRecord) -> Iterable[Span]:
     """Yield the attempts before the latest as one span, since only their sum is told, and the latest."""
     if job.run_start is None:
         return
@@ -168,7 +173,8 @@ def _seconds_of_earlier_attempts(job: JobRecord) -> float:
     return told - (job.run_end - job.run_start).total_seconds()
 
 
-def _saving(job: JobRecord) -> Iterable[Span]:
+def saving(job: JobRecord) -> Iterable[Span]:
+    """Yield when what a job has left was saved, if it was."""
     begin = job.run_end or job.save_start
     if begin and not (job.state.final and job.save_end is None):
         yield Span(phase=Phase.SAVING, begin=begin, end=job.save_end)
