@@ -115,7 +115,7 @@ class WatchView:
 
     def _cells(self, row: Row) -> dict[str, str]:
         job = row.job
-        since, seconds = _since(job), _duration(job, at=self._clock(), ended=row.kind is Kind.WRONG)
+        since, seconds = _since(job), _duration(job, at=self._clock(), ended=row.kind is not Kind.ACTIVE)
         return {
             "job": str(job.number),
             "status": row.word,

@@ -1,6 +1,7 @@
 """What the live view of a session shows on screens of several sizes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from rich.console import Console
 from awsac_async.cli.watchview import WatchView
 from awsac_async.client import SessionStatus
 from awsac_async.session.model import JobRecord, JobState
-from tests.client.statuses import STARTED, instance, job, status_of
+from tests.client.statuses import SHARED, STARTED, instance, job, status_of
 
 NOW = STARTED + timedelta(minutes=2)
 
@@ -162,3 +163,15 @@ def test_what_the_cloud_refuses_stands_on_the_screen_until_it_answers() -> None:
 
     assert "DescribeInstances failed: slow down; trying again" in during
     assert "DescribeInstances failed: slow down; trying again" not in drawn(view)
+
+
+def test_a_shared_job_whose_instance_is_gone_waits_for_another_one_and_runs_no_more() -> None:
+    gone, lives = instance(0, "terminated"), instance(1, "running")
+    reason = "its instance is terminated; another one takes it over"
+    jobs = [replace(running(1), reason=reason), running(2, launch_index=1)]
+    screen = drawn(view_of(status_of(jobs, instances=(gone, lives), user_data=SHARED)))
+
+    (left,) = [line for line in screen if line.endswith(reason)]
+    assert any(f"i-{1:017x}" in line and "1:05" in line for line in screen)
+    assert "1:05" not in left
+    assert "lost" not in "".join(screen)
