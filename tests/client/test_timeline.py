@@ -119,13 +119,14 @@ def test_of_a_core_whose_job_was_run_again_elsewhere_only_that_is_known():
 # --- shared jobs: a core runs one after another, and no record says which core it was ---
 
 
-def claimed(number, begin, end=None, *, launch_index=0, count=1, pool=1, **values):
-    """Return a job that ran between these times, half a second after its release was asked for."""
+def claimed(number, begin, end=None, *, launch_index=0, count=1, first=False, **values):
+    """Return a job that ran between these times; ``first``: it was the first on its core."""
     ended = {} if end is None else {"run_end": end, "save_start": end, "save_end": end + 2}
     state = {} if end else {"state": JobState.RUNNING, "return_code": None}
     made = job(number, launch_index=launch_index, run_start=begin, **ended, **state, **values)
-    seconds = timing_attributes({"boot": 20.0, "fetch": 3.0, "provide": 4.0, "queue": 1.0}, attempt=1)
-    return replace(made, extra=seconds | claim_attribute(Claim(pool=pool, count=count, lease=f"{launch_index}-a")))
+    before = {"boot": 20.0, "fetch": 3.0} if first else {}
+    seconds = timing_attributes(before | {"provide": 4.0, "queue": 1.0}, attempt=1)
+    return replace(made, extra=seconds | claim_attribute(Claim(pool=1, count=count, lease=f"{launch_index}-a")))
 
 
 def shared(*jobs, **values):
@@ -150,7 +151,8 @@ def laid(known, *, now: float = 1000):
 
 
 def test_shared_jobs_are_laid_on_the_cores_that_were_free_when_they_began():
-    jobs = (claimed(1, 40, 100), claimed(2, 40, 200), claimed(3, 110, 150), claimed(4, 160), claimed(5, 210, 300))
+    both = claimed(1, 40, 100, first=True), claimed(2, 40, 200, first=True)
+    jobs = (*both, claimed(3, 110, 150), claimed(4, 160), claimed(5, 210, 300))
     numbers, spans = laid(shared(*jobs, instances=(instance(0),), over=False), now=400)
 
     assert numbers == [[1, 3, 4], [2, 5]]
@@ -175,14 +177,14 @@ def test_shared_jobs_are_laid_on_the_cores_that_were_free_when_they_began():
 
 
 def test_where_a_job_was_run_again_what_lies_between_jobs_is_not_known():
-    jobs = (claimed(1, 40, 100), claimed(2, 500, 600, launch_index=1, count=2))
+    jobs = (claimed(1, 40, 100, first=True), claimed(2, 500, 600, launch_index=1, count=2))
     instances = (instance(0, end=300), instance(1, begin=400, end=700))
     numbers, spans = laid(shared(*jobs, instances=instances))
 
     assert numbers == [[1], [], [2], []]
     assert spans[0][-1] == ("unknown", None, 102, 300)
     assert spans[1] == [("unknown", None, 0, 300)]
-    assert spans[2][:3] == [("booting", 2, 400, 420), ("fetching", 2, 420, 423), ("unknown", None, 423, 495)]
+    assert spans[2][:2] == [("unknown", None, 400, 495), ("providing", 2, 495, 499)]
 
 
 def test_a_job_that_nobody_has_claimed_is_on_no_core_and_one_that_waits_for_its_release_is():

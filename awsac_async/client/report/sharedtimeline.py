@@ -63,7 +63,7 @@ def _laid(jobs: Iterable[JobRecord], n_cores: int) -> list[list[JobRecord]]:
         fits = (core for core in range(n_cores) if begin and free[core] <= begin + _ROUNDING)
         core = next(fits, min(range(n_cores), key=lambda core: free[core]))
         cores[core].append(job)
-        free[core] = job.run_end or (free[core] if job.state.final else _NEVER)
+        free[core] = (job.save_end or job.run_end or free[core]) if job.state.final else _NEVER
     return cores
 
 
@@ -81,8 +81,7 @@ def _spans(jobs: Sequence[JobRecord], instance: InstanceTime, between: Phase) ->
     for place, job in enumerate(jobs):
         following = _begin(jobs[place + 1]) if place + 1 < len(jobs) else None
         until = min((time for time in (following, instance.end) if time), default=None)
-        launched = _after_the_launch(job, instance, first=between is Phase.IDLE) if place == 0 else ()
-        own = [*launched, *_of_job(job, latest)]
+        own = [*(_after_the_launch(job, instance) if place == 0 else ()), *_of_job(job, latest)]
         for span in own:
             begin, end = max(span.begin, latest), min((time for time in (span.end, until) if time), default=None)
             if end is not None and end <= begin:
@@ -97,12 +96,14 @@ def _spans(jobs: Sequence[JobRecord], instance: InstanceTime, between: Phase) ->
         yield Span(phase=between, begin=latest, end=instance.end)
 
 
-def _after_the_launch(job: JobRecord, instance: InstanceTime, *, first: bool) -> Iterator[Span]:
-    """Yield the boot of the instance, and what follows, as a job tells of it; ``first``: no other was run before it."""
+def _after_the_launch(job: JobRecord, instance: InstanceTime) -> Iterator[Span]:
+    """Yield the boot of the instance, and what follows, if a job tells of it: one that was the first on its core."""
     seconds, begin = read_seconds(job), _begin(job)
-    booted = instance.begin + timedelta(seconds=seconds.get("boot", 0.0))
+    if "boot" not in seconds:
+        return
+    booted = instance.begin + timedelta(seconds=seconds["boot"])
     fetching = timedelta(seconds=seconds.get("fetch", 0.0))
-    if begin and first:  # The agent measures from its machine's boot, which is some seconds after the launch.
+    if begin:  # The agent measures from its machine's boot, which is some seconds after the launch.
         booted = begin - fetching
     yield Span(phase=Phase.BOOTING, begin=instance.begin, end=booted)
     yield Span(phase=Phase.FETCHING, begin=booted, end=booted + fetching)
