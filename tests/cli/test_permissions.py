@@ -10,7 +10,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +107,7 @@ def whole_session(running: Embedded, awsac: Awsac, account: Account) -> tuple[st
     session_id = file.stem.removeprefix("session-")
     start_of_2008(account)
     leave_behind(account)
+    share = begin_to_share(awsac)
     wait_until(lambda: {job["status"] for job in account.items(session_id).values()} == {"running"})
     check_defaults(account, session_id)
     said["console"] = awsac.ok("console", "0")
@@ -116,6 +117,7 @@ def whole_session(running: Embedded, awsac: Awsac, account: Account) -> tuple[st
     awsac.ok("kill", "1-2")
     wait_until(lambda: over(account, session_id))
     built = build.communicate()[0].strip()
+    share()
     said["share"] = awsac.ok("release", "share", built, "--with", "111122223333")
     said["delete"] = awsac.ok("release", "delete", built, "--yes")
     with limited_to(running, session_id):
@@ -141,6 +143,21 @@ def begin_to_build(awsac: Awsac) -> "subprocess.Popen[str]":
     words = ("--script", folder / "install.sh", "--size", "1", "--name", "built-1", "-i", ini)
     within = dataclasses.replace(awsac, folder=folder)  # ends what it began with all the others
     return within.begin("release", "build", "--yes", *words)
+
+
+def begin_to_share(awsac: Awsac) -> Callable[[], None]:
+    """Start a session of one job that whoever is free claims, in a folder of its own; return what waits for its end."""
+    folder = awsac.folder / "shared"
+    folder.mkdir()
+    within = dataclasses.replace(awsac, folder=folder)
+    write_jobs(folder, "-;job.sh;1\n")
+    within.ok("start", "--yes", "-i", write_ini(folder, n_jobs="1", more="schedule = shared\n"), "-a", "jobs")
+
+    def end() -> None:
+        within.ok("wait", "--timeout", "2m")
+        within.ok("cleanup", "--yes")
+
+    return end
 
 
 def check_defaults(account: Account, session_id: str) -> None:
