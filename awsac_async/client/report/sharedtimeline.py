@@ -98,8 +98,9 @@ def _spans(jobs: Sequence[JobRecord], instance: InstanceTime, between: Phase) ->
 
 def _after_the_launch(job: JobRecord, instance: InstanceTime) -> Iterator[Span]:
     """Yield the boot of the instance, and what follows, if a job tells of it: one that was the first on its core."""
-    seconds, begin = read_seconds(job), _begin(job)
-    if "boot" not in seconds:
+    seconds, begin, claim = read_seconds(job), _begin(job), claim_of(job)
+    # In SimpleDB a job that was taken over may still have the seconds of the instance before.
+    if "boot" not in seconds or (claim and claim.count > 1):
         return
     booted = instance.begin + timedelta(seconds=seconds["boot"])
     fetching = timedelta(seconds=seconds.get("fetch", 0.0))
