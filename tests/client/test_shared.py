@@ -180,6 +180,8 @@ async def test_kill_asks_for_jobs_that_nobody_has_and_a_retry_lets_its_jobs_wait
         await store.write(
             [FINISHED, FAILED, replace(FAILED, number=3), INTERRUPTED, replace(RUNS, launch_index=0), WAITS]
         )
+        with pytest.raises(InputError, match="no instance has taken up job 6 yet: it waits for a core that is free"):
+            await client.way_in(file, 6)
         killed = await client.kill(file, [1, 4, 6])
         with faults(embedded, MISMATCH), pytest.raises(ConflictError):
             await client.retry(file, proceed=proceed)
