@@ -33,10 +33,10 @@ from awsac_async.session.errors import FormatError
 from awsac_async.session.model import Job, JobRecord, JobState, Schedule, UserData
 from awsac_async.session.names import InstancePaths
 from awsac_async.session.purpose import Build, Purpose, read_purpose
+from awsac_async.session.releases import SPARE_RELEASES
 from awsac_async.session.statusdocs import StatusWriter
 from awsac_async.session.userdata import launch_number, read_settings, status_kind
 
-_MOST_IDLE = 4  # releases that stay for jobs that may come: an instance holds some twenty volumes
 _LEAVING_SHARE = 0.25  # of the time from the jobs' end to the machine's
 
 
@@ -163,7 +163,7 @@ class Agent:
             else None,
         )
         possible = [job.release for job in self.jobs] if self.shares else []
-        self.releases = Releases(place, needed, possible=possible, most_idle=_MOST_IDLE if self.shares else 0)
+        self.releases = Releases(place, needed, possible=possible, most_idle=SPARE_RELEASES if self.shares else 0)
         return self.releases
 
     def new_record(self, number: int, script: str = "") -> JobRecord:

@@ -23,6 +23,7 @@ from awsac_async.cloud.claims import Leases
 from awsac_async.session.claims import Claim, claim_attribute
 from awsac_async.session.errors import CloudError
 from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.names import PARTS, X_LOG, X_LOG_BEGIN, seconds_attribute
 from awsac_async.session.timings import timing_attributes
 from awsac_async.session.userdata import number_of_jobs, read_settings
 
@@ -120,8 +121,10 @@ async def work(agent: Agent, group: asyncio.TaskGroup, place: Workplace, *, bega
 
 def _new(agent: Agent, taken: Taken, began: Mapping[str, float]) -> KeptJob:
     record = agent.new_record(taken.job.number, str(agent.paths.awsac_working / taken.job.script))
+    # In SimpleDB what the last holder has said stays as long as nothing else is.
+    nothing = dict.fromkeys([*map(seconds_attribute, PARTS), X_LOG, X_LOG_BEGIN], "") if taken.claim.count > 1 else {}
     attributes = timing_attributes(began, attempt=taken.begin.attempt)
-    return KeptJob(record=replace(record, extra={**attributes, **claim_attribute(taken.claim)}))
+    return KeptJob(record=replace(record, extra={**nothing, **attributes, **claim_attribute(taken.claim)}))
 
 
 async def _run(
