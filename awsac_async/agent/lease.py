@@ -44,7 +44,6 @@ class Lease:
         launch_index: that of this instance.
         session_id: the session.
         directory: the state directory.
-        give_up: awaited when a lease has run out, after ``lost`` was made: returns when no job of it runs any more.
     """
 
     def __init__(
@@ -55,11 +54,10 @@ class Lease:
         launch_index: int,
         session_id: str,
         directory: Path,
-        give_up: Callable[[], Awaitable[None]],
     ) -> None:
         self.seconds, self.name, self.lost = seconds, "", _Lost(self)
         self._leases, self._launch_index, self._session_id = leases, launch_index, session_id
-        self._directory, self._file, self._give_up = directory, FenceFile(directory), give_up
+        self._directory, self._file = directory, FenceFile(directory)
         self._count, self._given_up = 0, 0.0
         self._there = asyncio.Event()
         self._fence: subprocess.Popen[bytes] | None = None
@@ -79,9 +77,13 @@ class Lease:
                 self.name = found.lease
         return self.name
 
-    def start(self) -> None:
-        """Begin a lease, if none was resumed, and renew it from now on, until :meth:`end`."""
-        self._keeping = asyncio.create_task(self._keep(), name="keep the lease")
+    def start(self, give_up: Callable[[], Awaitable[None]]) -> None:
+        """Begin a lease, if none was resumed, and renew it from now on, until :meth:`end`.
+
+        ``give_up`` is awaited when one has run out, after ``lost`` was made, and returns when no job of it runs any
+        more; the next one begins after that.
+        """
+        self._keeping = asyncio.create_task(self._keep(give_up), name="keep the lease")
 
     async def there(self) -> str:
         """Wait until there is a lease, and return its name."""
@@ -99,7 +101,7 @@ class Lease:
                 async with asyncio.timeout(within):
                     await self._leases.end(self.name)
 
-    async def _keep(self) -> None:
+    async def _keep(self, give_up: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await self._hold()
@@ -107,7 +109,7 @@ class Lease:
                 _log.exception("lease %s: given up by a fault of the agent", self.name)
             self._there.clear()
             self.lost.make()
-            await self._give_up()
+            await give_up()
             self.name, self.lost = "", _Lost(self)
 
     async def _hold(self) -> None:

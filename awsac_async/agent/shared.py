@@ -43,7 +43,6 @@ async def join(agent: Agent) -> None:
         launch_index=agent.known_launch.launch_index,
         session_id=agent.user_data.session_id,
         directory=agent.paths.state,
-        give_up=lambda: agent.sharing.given_up() if agent.sharing else asyncio.sleep(0),
     )
     if not await lease.resume():
         await _give_up_all(agent)
@@ -60,9 +59,9 @@ async def join(agent: Agent) -> None:
         session_id=agent.user_data.session_id,
         hurry=_hurry(agent),
     )
-    cores = agent.known_launch.cores_per_instance
-    agent.sharing, agent.lease = Sharing(pool, lease, cores=cores, stop=agent.stop), lease
-    lease.start()
+    sharing = Sharing(pool, lease, cores=agent.known_launch.cores_per_instance, stop=agent.stop)
+    agent.sharing, agent.lease = sharing, lease
+    lease.start(sharing.given_up)
 
 
 async def _give_up_all(agent: Agent) -> None:

@@ -159,6 +159,7 @@ class _Build:
         self._builders, self._images = Builders(aws), OwnImages(aws)
         self._instance_id = ""
         self._launching = False
+        self._imaging = False
         self._printed = ""
 
     async def run(self) -> OwnImage:
@@ -254,15 +255,7 @@ class _Build:
         return CloudError("image build", self._order.name, f"the builder {self._instance_id} failed: {why}")
 
     async def _make(self) -> OwnImage:
-        try:
-            image_id = await self._images.make(
-                self._instance_id, name=self._order.name, version=self._agent.version, build_id=self._id
-            )
-        except CloudError as error:
-            if error.code != NAME_TAKEN:
-                raise
-            raise InputError(f"--name: an image named {self._order.name!r} is there by now: {error.cause}") from error
-        state = ""
+        image_id, state = await self._begin_image(), ""
         async for _ in attempts(within=_IMAGE_WITHIN, longest=_LONGEST_PAUSE):
             made = await retried(lambda: self._images.of_build(self._id), again=_may_pass, within=_PASSES_WITHIN)
             found = [each for each in made if each.image_id == image_id]
@@ -277,11 +270,25 @@ class _Build:
             "CreateImage", image_id, f"it is still {state or 'unknown'} after {_IMAGE_WITHIN / 60:g} minutes"
         )
 
+    async def _begin_image(self) -> str:
+        self._imaging = True
+        try:
+            return await self._images.make(
+                self._instance_id, name=self._order.name, version=self._agent.version, build_id=self._id
+            )
+        except CloudError as error:
+            if error.code != NAME_TAKEN:
+                self._imaging = error.temporary  # else it was refused
+                raise
+            if own := await self._images.of_build(self._id):  # an answer was lost, and the SDK has asked again
+                return own[0].image_id
+            raise InputError(f"--name: an image named {self._order.name!r} is there by now: {error.cause}") from error
+
     async def _clear_up(self, *, keep: bool) -> None:
         """Terminate the builder, and remove what it has fetched, and of an image that failed what there is."""
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [("the builder", self._terminate)]
         if not keep and self._instance_id:
-            steps.append(("the image", lambda: self._images.delete_build(self._id)))
+            steps.append(("the image", self._delete_image))
         if self._agent.wheel:
             steps.append(("the wheel", self._delete_wheel))
         for what, step in steps:
@@ -300,6 +307,13 @@ class _Build:
             if found := await self._builder():
                 await Instances(self._aws).terminate([found.instance_id])
                 return
+
+    async def _delete_image(self) -> None:
+        if self._imaging:
+            async for _ in attempts(within=_SHOWN_WITHIN):
+                if await self._images.of_build(self._id):
+                    break
+        await self._images.delete_build(self._id)
 
     async def _delete_wheel(self) -> None:
         if self._agent.wheel:

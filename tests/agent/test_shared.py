@@ -191,18 +191,6 @@ def test_the_jobs_of_an_agent_that_hangs_end_before_others_run_them(troubled: Em
         assert "fence: " in running.session.console(0)
 
 
-def test_who_cannot_reach_s3_gives_its_jobs_up_and_comes_back_for_others(troubled: Embedded, folder: Path) -> None:
-    faults = '[[fault]]\nservice = "s3"\ninstance = 0\nkind = "drop"\nafter = 12\nfor = 12\n'
-    with shared(troubled, folder, n_jobs=2, work=ENDLESS) as running:
-        running.launch(instances=2, cores=1, faults=faults)
-        running.wait()
-        assert running.journal() == Counter({"begin 1": 2, "end 1": 1, "begin 2": 1, "end 2": 1})
-        assert [record.state for record in running.records()] == [JobState.FINISHED] * 2
-        assert [lease_index(claim.lease) for claim in running.claims()[1]] == [0, 1]
-        assert "job 1: given up here: the lease could not be renewed" in running.session.log(0)
-        assert running.session.log(0).count("others run this instance's jobs") >= 2  # it has begun another lease
-
-
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_an_agent_that_dies_while_it_claims_a_job_runs_it_once(troubled: Embedded, folder: Path, order: str) -> None:
     claims = ("000001/1", "000004/1", "000005/1")

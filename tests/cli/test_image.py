@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from awsac_async.client.wheel import agent_package
+from awsac_async.local import cloud
 from awsac_async.session.errors import EXIT_INFRASTRUCTURE
 from awsac_async.session.userdata import parse_user_data
 from tests.cli.conftest import BUCKET, Account, Awsac, environment_for, interrupt, write_ini, write_jobs
@@ -16,6 +17,8 @@ from tests.waiting import wait_until
 
 STOCK = "ami-0a35ac00000000002"
 BY_CLOUD_INIT = "bootstrap = cloud-init\nmax_hours = 0.5\n"
+# CreateImage, asked again, then finds the name taken: by its own image.
+LOST_ANSWER = '[[fault]]\nservice = "ec2"\noperation = "CreateImage"\nkind = "lost-answer"\ncount = 1\n'
 PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 
 
@@ -42,7 +45,7 @@ def nothing_is_left(account: Account) -> None:
 
 
 def test_a_stock_image_and_an_image_made_of_it_run_sessions_and_the_image_goes_with_its_snapshot(
-    workstation: Awsac, account: Account
+    workstation: Awsac, account: Account, embedded: Embedded
 ) -> None:
     ini = write_ini(workstation.folder, ami_id=STOCK, n_jobs="1", more=BY_CLOUD_INIT)
     write_jobs(workstation.folder, "-;job.sh;1\n", job="command -v awsac-agent\n")
@@ -51,8 +54,11 @@ def test_a_stock_image_and_an_image_made_of_it_run_sessions_and_the_image_goes_w
     (file,) = workstation.folder.glob("session-*.cfg")
     session_id = file.stem.removeprefix("session-")
 
+    cloud.set_faults(embedded.directory, LOST_ANSWER)
     build = workstation("image", "build", "--base", PARAMETER, "--name", "made", "--bucket", BUCKET)
     assert build.returncode == 0, build.stderr
+    assert cloud.faults(embedded.directory)["faults"][0]["happened"] == 1
+    cloud.set_faults(embedded.directory, "")
     image_id = build.stdout.strip()
     assert "awsac-clean: ready to become an image\n" in build.stderr
     assert [line.split()[0] for line in workstation.ok("image", "list").splitlines()] == [image_id]

@@ -1,11 +1,15 @@
 """What instances of a stock image are started with: a cloud-config that cloud-init takes, and a package to install."""
 
+import json
 import runpy
 import shutil
 import subprocess
+import sys
+import threading
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -167,3 +171,38 @@ def test_a_request_for_the_wheel_is_signed_as_the_aws_library_signs_it() -> None
     )
     time = datetime.strptime(request.context["timestamp"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     assert signed(address, "eu-west-1", keys, time)["Authorization"] == request.headers["Authorization"]
+
+
+def test_what_is_signed_for_one_address_is_sent_to_no_other(tmp_path: Path) -> None:
+    """S3 sends whoever asks the wrong region for a bucket elsewhere; with the request would go the role's token."""
+    asked: list[str] = []
+    role = {"AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "secret", "Token": "token"}
+    answers = {
+        "/latest/api/token": "a token",
+        "/latest/meta-data/placement/region": "eu-west-1",
+        "/latest/meta-data/iam/security-credentials/": "awsac-agent",
+        "/latest/meta-data/iam/security-credentials/awsac-agent": json.dumps(role),
+        "/latest/user-data": "#cloud-config\n",
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if self.path in answers else 307)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            self.wfile.write(answers.get(self.path, "").encode())
+
+        do_PUT = do_GET  # noqa: N815
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        environment = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": address, "AWS_ENDPOINT_URL_S3": address}
+        fetch = [sys.executable, BOOT_FOLDER / "awsac-fetch", "s3://bucket/agent.whl", tmp_path / "agent.whl"]
+        fetched = subprocess.run(fetch, env=environment, capture_output=True, text=True, check=False)
+        server.shutdown()
+    assert fetched.returncode != 0
+    assert "307" in fetched.stderr
+    assert asked[-1] == "/bucket/agent.whl"
+    assert not (tmp_path / "agent.whl").exists()

@@ -20,6 +20,10 @@ done
 echo gone
 {WORK}"""
 
+FIRST_ENDLESS = f"""\
+[ "$AWSAC_ATTEMPT" != 1 ] || sleep 600
+echo "attempt $AWSAC_ATTEMPT"
+{WORK}"""
 STUBBORN = f"""\
 trap '' TERM
 {WORK}

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from tests.agent.account import BUCKET, Session
 from tests.faults.rows import GOOD, OUTPUT, WORK, Digest, Job, Row, digest
-from tests.faults.scripts import DAEMONS, DELETED, FILLING, JUMP, NOTICED, ONCE, STUBBORN, WATCH
+from tests.faults.scripts import DAEMONS, DELETED, FILLING, FIRST_ENDLESS, JUMP, NOTICED, ONCE, STUBBORN, WATCH
 
 MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
 ZEROS_1_GB = Digest(size=GIGABYTE, sha256="49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14")
@@ -15,6 +15,10 @@ WITH_RELEASE = Job(
     script=f'cat "$ATLASDir/version"\n{WORK}', release="good", output=digest(b"release 1\n" + OUTPUT.encode())
 )
 NOT_RUN = {"code": "", "output": None, "result": None}
+
+SHARED = ";status=s3;schedule=shared;lease=10"
+# What another instance had begun, and could not end.
+AGAIN = Job(script=FIRST_ENDLESS, output=digest(b"attempt 2\n" + OUTPUT.encode()))
 
 RAN_ONCE = Job(script=ONCE, output=digest(b"ran\n" + OUTPUT.encode()))
 
@@ -311,6 +315,39 @@ resource = "running"
         ),
         instances=2,
         agent_logs={0: None},
+    ),
+    Row(
+        name="instance lost, jobs shared",
+        what="The hardware of one of two instances that share jobs fails when it has just said that its job runs",
+        then="The other instance takes the job over when the lease of the first has run out, and runs it anew",
+        faults="""\
+[[event]]
+kind = "lost"
+instance = 0
+on = "PutObject"
+resource = "status/0.json"
+""",
+        jobs=(AGAIN, GOOD),
+        instances=2,
+        fields=SHARED,
+        agent_logs={0: None, 1: "job 1: claimed, after 0-"},
+    ),
+    Row(
+        name="S3 out of reach, jobs shared",
+        what="One of two instances that share jobs loses S3 for longer than its lease bears, while its job runs",
+        then="It ends the job before the other instance runs it, saves nothing of it, and comes back for others",
+        faults="""\
+[[fault]]
+service = "s3"
+instance = 0
+kind = "drop"
+after = 12
+for = 15
+""",
+        jobs=(AGAIN, GOOD),
+        instances=2,
+        fields=SHARED,
+        agent_logs={0: "job 1: given up here: the lease could not be renewed", 1: "job 1: claimed, after 0-"},
     ),
     Row(
         name="spot notice",

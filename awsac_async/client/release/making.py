@@ -240,7 +240,8 @@ class _Making:
         if snapshot_id:
             self._tell(Begun(snapshot_id=snapshot_id, session_file=self._file))
         elif ended.outcome is Outcome.SUCCEEDED:
-            raise CloudError("build", self._record.session_id, "its job has ended well, and there is no snapshot")
+            there = f"its job has ended well, and there is no snapshot; the session is kept: {self._file}"
+            raise CloudError("build", self._record.session_id, there)
         kept = await self.end()
         if not snapshot_id:
             return Made(ended=ended, kept=kept)
