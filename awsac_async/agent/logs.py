@@ -132,9 +132,9 @@ class LogShipper:
 
     async def forget(self, prefix: str) -> None:
         """Send nothing more of a log, and know nothing of it any more: it is somebody else's to go on with."""
-        if log := self._logs.pop(prefix, None):
-            async with log.lock:  # a chunk that is on its way
-                await self._on_disk(log.stream.forget)
+        log = self._logs.pop(prefix, None) or await self._on_disk(lambda: self._open(prefix, 0))
+        async with log.lock:  # a chunk that is on its way
+            await self._on_disk(log.stream.forget)
 
     async def finish_all(self, *, within: float) -> bool:
         """Send all that is left of all logs; returns whether all of it has arrived."""

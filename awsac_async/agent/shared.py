@@ -23,7 +23,7 @@ from awsac_async.cloud.claims import Leases
 from awsac_async.session.claims import Claim, claim_attribute
 from awsac_async.session.errors import CloudError
 from awsac_async.session.model import JobRecord, JobState
-from awsac_async.session.names import PARTS, X_LOG, X_LOG_BEGIN, seconds_attribute
+from awsac_async.session.names import PARTS, X_LOG, X_LOG_BEGIN, job_log_prefix, seconds_attribute
 from awsac_async.session.timings import timing_attributes
 from awsac_async.session.userdata import number_of_jobs, read_settings
 
@@ -73,6 +73,7 @@ async def _give_up_all(agent: Agent) -> None:
         kept = agent.state.job(number)
         if kept is None or not kept.record.state.final:
             _log.warning("job %d: given up here: the lease has run out while there was no agent", number)
+            await agent.logs.forget(job_log_prefix(agent.user_data.session_id, number))
             await asyncio.to_thread(agent.state.drop_job, number)
 
 
