@@ -132,7 +132,9 @@ class LogShipper:
 
     async def forget(self, prefix: str) -> None:
         """Send nothing more of a log, and know nothing of it any more: it is somebody else's to go on with."""
-        log = self._logs.pop(prefix, None) or await self._on_disk(lambda: self._open(prefix, 0))
+        log = self._logs.pop(prefix, None)
+        if log is None:
+            log = await self._on_disk(lambda: self._open(prefix, 0))
         async with log.lock:  # a chunk that is on its way
             await self._on_disk(log.stream.forget)
 
