@@ -86,6 +86,10 @@ class Shared:
         ids = {each for event in found if event["kind"] in events for each in event["instances"]}
         return {index for index, each in enumerate(self.session.instance_ids) if each in ids}
 
+    def gave_up(self, index: int | None, job: int) -> bool:
+        """Whether the agent of an instance says that it had a job no more."""
+        return index is not None and f"job {job}: given up here" in self.session.log(index)
+
     def journal(self) -> Counter[str]:
         """How often each line was written."""
         return Counter((self.folder / "journal").read_text().splitlines())
@@ -153,7 +157,9 @@ def test_no_job_runs_twice_at_once_and_none_again_unless_its_instance_was_lost(
         assert [line for line in journal if line.startswith("twice")] == []
         for job in range(1, 201):
             holders = [lease_index(claim.lease) for claim in claims[job]]
-            assert set(holders[:-1]) <= gone, f"job {job}"
+            # On a machine that is very busy an instance may be cut off from S3 as well: it then says so.
+            cut_off = {each for each in holders[:-1] if each not in gone and running.gave_up(each, job)}
+            assert set(holders[:-1]) <= gone | cut_off, f"job {job}"
             assert 1 <= journal[f"begin {job}"] <= len(holders), f"job {job}"
             assert records[job - 1].launch_index == holders[-1]
             assert claim_of(records[job - 1]) == claims[job][-1]
