@@ -8,6 +8,7 @@ being saved is saved again. How one attempt is run is in ``attempts.py``.
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,7 +37,15 @@ _LOG_SECONDS = 30.0  # how long a job may wait for the last of its log, which it
 
 
 async def run_job(
-    job: Job, *, core: int, kept: KeptJob, begin: Beginning, stop: Stop, place: Workplace, lost: Stop | None = None
+    job: Job,
+    *,
+    core: int,
+    kept: KeptJob,
+    begin: Beginning,
+    stop: Stop,
+    place: Workplace,
+    lost: Stop | None = None,
+    on_ran: Callable[[], None] = lambda: None,
 ) -> JobState | None:
     """Take a job to its end, from wherever it stands; the end is reported whatever it is.
 
@@ -48,6 +57,7 @@ async def run_job(
         stop: its own request to stop.
         place: what it shares with its siblings.
         lost: made when the job is not this instance's any more: then nothing of it runs on, and nothing is said of it.
+        on_ran: told when its processes have ended, before what they left is saved.
 
     Returns:
         how it ended; None if it was lost.
@@ -57,7 +67,7 @@ async def run_job(
     lost = lost or Stop()
     run = _JobRun(job, core=core, kept=kept, begin=begin, stop=stop, lost=lost, place=place)
     try:
-        await _to_its_end(run, lost, number=job.number)
+        await _to_its_end(run, lost, on_ran, number=job.number)
     except StoppedError as gone:
         _log.warning("job %d: given up here: %s", job.number, gone)
         await run.give_away()
@@ -65,10 +75,10 @@ async def run_job(
     return run.state
 
 
-async def _to_its_end(run: "_JobRun", lost: Stop, *, number: int) -> None:
+async def _to_its_end(run: "_JobRun", lost: Stop, on_ran: Callable[[], None], *, number: int) -> None:
     """Let a job live, and have its end reported whatever it is. Raises StoppedError if it is somebody else's."""
     try:
-        await lost.unless(run.live(), name=f"job {number}: live")
+        await lost.unless(run.live(on_ran), name=f"job {number}: live")
     except StoppedError:
         raise
     except SaveError as error:
@@ -106,11 +116,12 @@ class _JobRun:
         """How it stands."""
         return self._record.state
 
-    async def live(self) -> None:
+    async def live(self, on_ran: Callable[[], None]) -> None:
         """Run it, attempt by attempt, save what it left, say how it ended."""
         await self._follow_output()
         if runs_or_will(KeptJob(record=self._record)):
             await self._run()
+        on_ran()
         if not self._ran:
             self.finish(self._end or _FINISHED)
             return

@@ -15,7 +15,7 @@ from awsac_async.agent.lease import Lease
 from awsac_async.agent.log import describe
 from awsac_async.agent.pool import Pool, Taken
 from awsac_async.agent.retry import Hurry, keep_trying, passing
-from awsac_async.agent.sharing import Sharing
+from awsac_async.agent.sharing import OnRan, Sharing
 from awsac_async.agent.state import KeptJob
 from awsac_async.agent.tree import ProcessTree
 from awsac_async.agent.workplace import Workplace
@@ -112,9 +112,9 @@ async def work(agent: Agent, group: asyncio.TaskGroup, place: Workplace, *, bega
         raise ValueError("this instance has not joined")
     first = dict.fromkeys(range(agent.known_launch.cores_per_instance), began)
 
-    async def run(taken: Taken, core: int) -> JobState | None:
+    async def run(taken: Taken, core: int, on_ran: OnRan) -> JobState | None:
         kept = agent.state.job(taken.job.number) or _new(agent, taken, first.pop(core, {}))
-        return await _run(agent, sharing, place, taken, kept, core=core)
+        return await _run(agent, sharing, place, taken, kept, core=core, on_ran=on_ran)
 
     return await sharing.run(group, run, resumed=await resume(agent, sharing))
 
@@ -128,7 +128,7 @@ def _new(agent: Agent, taken: Taken, began: Mapping[str, float]) -> KeptJob:
 
 
 async def _run(
-    agent: Agent, sharing: Sharing, place: Workplace, taken: Taken, kept: KeptJob, *, core: int
+    agent: Agent, sharing: Sharing, place: Workplace, taken: Taken, kept: KeptJob, *, core: int, on_ran: OnRan
 ) -> JobState | None:
     """Run a job; returns how it ended, or None if it is somebody else's by now."""
     job, number, stop = taken.job, taken.job.number, agent.stop.child()
@@ -142,7 +142,9 @@ async def _run(
     agent.state.keep_job(kept)
     agent.reporter.report(kept.record)
     place.releases.need(job.release)
-    ended = await run_job(job, core=core, kept=kept, begin=taken.begin, stop=stop, place=place, lost=taken.lost)
+    ended = await run_job(
+        job, core=core, kept=kept, begin=taken.begin, stop=stop, place=place, lost=taken.lost, on_ran=on_ran
+    )
     if ended is None:
         del agent.kept[number], agent.stops[number]
         agent.reporter.forget(number)

@@ -20,7 +20,9 @@ from awsac_async.session.model import JobState
 _log = logging.getLogger(__name__)
 # After a job that could not be run the next one is taken later: what is wrong may be so on this instance only.
 _LONGEST_PAUSE_SECONDS = 20.0
-Run = Callable[[Taken, int], Awaitable[JobState | None]]
+_AT_ONCE_A_CORE = 2  # one job runs, and what another one has left is being saved
+OnRan = Callable[[], None]
+Run = Callable[[Taken, int, OnRan], Awaitable[JobState | None]]
 
 
 class Sharing:
@@ -58,7 +60,7 @@ class Sharing:
 
         Args:
             group: gets a task for each job.
-            run: runs a job on a core, and returns its final state; None if it was given up.
+            run: runs a job on a core, tells when the core is free, and returns the final state; None: it was given up.
             resumed: those that a predecessor had.
 
         Returns:
@@ -98,7 +100,7 @@ class Sharing:
             for taken in await self.pool.take_if_free(killed):
                 self._begin(group, run, taken)
         rest = self._not_before - asyncio.get_running_loop().time()
-        free = self._cores - len(self._on_core)
+        free = min(self._cores - len(self._on_core), _AT_ONCE_A_CORE * self._cores - len(self._running))
         if free <= 0 or rest > 0:
             await self._wait(rest if free > 0 else None)
             return True
@@ -126,10 +128,18 @@ class Sharing:
         self._running[number] = group.create_task(self._live(run, taken, core), name=f"job {number}")
 
     async def _live(self, run: Run, taken: Taken, core: int) -> None:
+        number = taken.job.number
+
+        def leave_core() -> None:
+            if self._on_core.get(core) == number:
+                del self._on_core[core]
+                self._news.set()
+
         try:
-            state = await run(taken, core)
+            state = await run(taken, core, leave_core)
         finally:
-            del self._running[taken.job.number], self._on_core[core]
+            leave_core()
+            del self._running[number]
             self._news.set()
         if state is None:
             self._gave_up = True

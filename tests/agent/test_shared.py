@@ -234,7 +234,11 @@ def test_jobs_that_nobody_has_begun_are_killed_when_that_is_asked(troubled: Embe
         ]
 
 
-def test_jobs_keep_their_release_from_one_to_the_next(troubled: Embedded, folder: Path, tmp_path: Path) -> None:
+def test_jobs_keep_their_release_from_one_to_the_next_and_begin_while_the_one_before_is_saved(
+    troubled: Embedded, tmp_path: Path
+) -> None:
+    slow = '[[fault]]\nservice = "s3"\nkind = "delay"\nseconds = 3\nresource = "stdouterr_job_1.tar.bz2"\n'
+    cloud.set_faults(troubled.directory, slow)
     (tmp_path / "release").mkdir()
     (tmp_path / "release" / "name").write_text("release\n")
     snapshot_id = cloud.import_snapshot(troubled.directory, tmp_path / "release", description="a release")
@@ -245,5 +249,7 @@ def test_jobs_keep_their_release_from_one_to_the_next(troubled: Embedded, folder
         assert [session.output(job) for job in (1, 2, 5, 6)] == ["release\n"] * 4
         states = {name: item.status for name, item in session.items().items()}
         assert states == {f"job{job}": "finished" for job in range(1, 7)} | {"job7": "failed"}
-        assert session.log(0).count("create volume in us-east-1a: done") == 1
+        log = session.log(0)
+        assert log.count("create volume in us-east-1a: done") == 1
+        assert log.index("job 1: saving") < log.index("job 2: running") < log.index("job 1: finished")
         assert session.volumes() == []

@@ -63,7 +63,7 @@ def _laid(jobs: Iterable[JobRecord], n_cores: int) -> list[list[JobRecord]]:
         fits = (core for core in range(n_cores) if begin and free[core] <= begin + _ROUNDING)
         core = next(fits, min(range(n_cores), key=lambda core: free[core]))
         cores[core].append(job)
-        free[core] = (job.save_end or job.run_end or free[core]) if job.state.final else _NEVER
+        free[core] = job.run_end or (free[core] if job.state.final else _NEVER)  # while it is saved another one runs
     return cores
 
 
