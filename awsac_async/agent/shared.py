@@ -22,7 +22,7 @@ from awsac_async.agent.workplace import Workplace
 from awsac_async.cloud.claims import Leases
 from awsac_async.session.claims import Claim, claim_attribute
 from awsac_async.session.errors import CloudError
-from awsac_async.session.model import JobRecord, JobState
+from awsac_async.session.model import Job, JobRecord, JobState
 from awsac_async.session.names import PARTS, X_LOG, X_LOG_BEGIN, job_log_prefix, seconds_attribute
 from awsac_async.session.timings import timing_attributes
 from awsac_async.session.userdata import number_of_jobs, read_settings
@@ -175,7 +175,7 @@ async def tell_unclaimed(agent: Agent, trouble: str) -> None:
 
 
 async def _unclaimed(agent: Agent) -> list[int]:
-    numbers = [job.number for job in agent.jobs] or range(1, (number_of_jobs(agent.user_data) or 0) + 1)
+    numbers = [job.number for job in agent.jobs] or _numbers(agent)
     until = asyncio.get_running_loop().time() + _UNCLAIMED_SECONDS
     claims = agent.claims()
     try:
@@ -183,6 +183,12 @@ async def _unclaimed(agent: Agent) -> list[int]:
     except CloudError as error:
         _log.warning("which jobs nobody has claimed is not known: %s", describe(error))
         return []
+
+
+def _numbers(agent: Agent) -> list[int]:
+    """Return the numbers of the pool's jobs when ``jobs.cfg`` was not read: a retry has some of the session's only."""
+    numbers = range(1, (number_of_jobs(agent.user_data) or 0) + 1)
+    return [job.number for job in agent.known_launch.shared([Job(number=n, script="", release=None) for n in numbers])]
 
 
 async def leave(agent: Agent) -> None:

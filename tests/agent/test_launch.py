@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from awsac_async.agent import departure, phases
 from awsac_async.agent import logs as agent_logs
-from awsac_async.agent import phases
 from awsac_async.agent.lifecycle import CALLED, depart, go_through
 from awsac_async.cloud.aws import connect
 from awsac_async.session.errors import NotFoundError
@@ -104,6 +104,21 @@ async def test_without_its_document_an_instance_touches_nothing_of_the_first_lau
 
     assert leaving.reporter.records() == []
     assert session.objects() == set()
+
+
+async def test_an_instance_of_a_retry_that_cannot_begin_says_nothing_of_jobs_that_are_not_retried(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    document = format_launch(replace(SECOND, pool=2))
+    await asyncio.to_thread(session.account.put, f"awsac/{session.id}/launches/2.json", document)
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, index=0, launch="2", status="s3", schedule="shared")
+        await phases.learn_launch(agent)
+        await departure.report_unended(agent, "no archive")
+        await departure.write_status(agent, "")
+        written = await agent.store.read()
+
+    assert [(job.number, job.state) for job in written] == [(1, JobState.PENDING), (3, JobState.PENDING)]
 
 
 async def test_a_successor_does_not_say_again_how_a_job_ended_that_has_begun_anew_elsewhere(
