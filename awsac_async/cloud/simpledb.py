@@ -169,8 +169,8 @@ class SimpleDbStatus:
 class SimpleDbClaims:
     """Claims as an attribute of the jobs' items; of two who change one, SimpleDB refuses one (``Expected``).
 
-    What it expects is what was read or taken last; before that, that nobody has claimed the job. The client writes so
-    much at the start.
+    What the first claim on a job expects is that nobody has claimed it, which the client writes at the start; what a
+    further one expects is what was read or taken last.
     """
 
     def __init__(self, aws: Aws, domain: str, pool: int) -> None:
@@ -195,7 +195,8 @@ class SimpleDbClaims:
         """Change the attribute of a job."""
         text, item = format_claim(claim), item_name(job)
         attribute = {"Name": X_CLAIM, "Value": text, "Replace": True}
-        expected = {"Name": X_CLAIM, "Value": self._seen.get(job, self._unclaimed)}
+        before = self._unclaimed if claim.count == 1 else self._seen.get(job, self._unclaimed)
+        expected = {"Name": X_CLAIM, "Value": before}
         try:
             await _put(await self._aws.client("sdb"), self._domain, item, [attribute], expected)
         except ConflictError as error:

@@ -74,6 +74,13 @@ async def test_a_job_is_taken_over_once_from_the_claim_that_was_seen(opened: Ope
     assert await heirs[1].last([5, 6]) == {5: claim(2, OTHER)}
 
 
+async def test_a_first_claim_never_takes_a_job_from_whoever_was_seen_to_have_it(opened: Opened) -> None:
+    await opened().take(5, claim(1))
+    late = opened()
+    await late.last([5])
+    assert not await late.take(5, claim(1, OTHER))
+
+
 async def test_a_claim_that_was_made_before_is_still_ones_own(opened: Opened) -> None:
     """A program that died after it had claimed, and before it noted that, asks again."""
     assert await opened().take(4, claim(1))
