@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from awsac_async.agent.launch import Beginning, OwnLaunch, find_log_end
 from awsac_async.agent.lease import Lease
+from awsac_async.agent.log import describe
 from awsac_async.agent.others import Others
 from awsac_async.agent.retry import Hurry, foreseen, keep_trying, passing
 from awsac_async.agent.state import Holding, State
@@ -24,6 +25,7 @@ from awsac_async.cloud.claims import Claims, Leases
 from awsac_async.cloud.status import StatusStore
 from awsac_async.cloud.waiting import jittered
 from awsac_async.session.claims import Claim, claim_of
+from awsac_async.session.errors import CloudError
 from awsac_async.session.model import Job, JobRecord, JobState
 from awsac_async.session.timings import read_attempt
 
@@ -113,19 +115,17 @@ class Pool:
         return jittered(min(_LOOK_SECONDS, self._lease.seconds / _LOOKS_A_LEASE))
 
     async def take_free(self, count: int) -> list[Taken]:
-        """Claim so many jobs that nobody has claimed; fewer, if others were quicker, and none only if none is left.
+        """Claim so many jobs that nobody has claimed; fewer, if others were quicker.
 
-        Raises CloudError.
+        None only if none is left, or if there is no lease just now. Raises CloudError, OSError.
         """
-        while self._open:
+        while self._open and self._lease.name:
             if self._first:
                 chosen, self._first = self._first[:count], self._first[count:]
             else:
                 self._open = await self._patiently("list claims", lambda: self._claims.free(self._open))
                 chosen = self._choose(self._open, count)
-            taken = await self._take_all([self._unclaimed(number) for number in chosen])
-            self._open = [number for number in self._open if number not in chosen]
-            if taken:
+            if taken := await self._take_all([self._unclaimed(number) for number in chosen]):
                 return taken
         return []
 
@@ -137,7 +137,6 @@ class Pool:
     async def take_if_free(self, numbers: Iterable[int]) -> list[Taken]:
         """Claim those of these jobs that nobody has claimed. Raises CloudError."""
         free = await self._patiently("list claims", lambda: self._claims.free(sorted(self._jobs.keys() & set(numbers))))
-        self._open = [number for number in self._open if number not in free]
         return await self._take_all([self._unclaimed(number) for number in free])
 
     async def take_again(self, job: int, holding: Holding, *, certain: bool) -> Taken | None:
@@ -203,8 +202,13 @@ class Pool:
         return sorted(_random.sample(numbers[:room], min(count, room)))
 
     async def _take_all(self, wanted: Sequence[_Wanted]) -> list[Taken]:
-        found = await asyncio.gather(*map(self._take, wanted))
-        taken = [each for each in found if each is not None]
+        """Claim these. Raises CloudError or OSError if none could be: those that were would be held, and not run."""
+        found = await asyncio.gather(*map(self._take, wanted), return_exceptions=True)
+        taken = [each for each in found if isinstance(each, Taken)]
+        for error in (each for each in found if isinstance(each, BaseException)):
+            if not taken or not isinstance(error, CloudError | OSError):
+                raise error
+            _log.error("a job is not taken here: %s", describe(error))
         self._conflicts = min(self._conflicts + 1, 6) if len(taken) < len(wanted) else 0
         return taken
 
@@ -215,7 +219,9 @@ class Pool:
         claim = replace(wanted.claim, count=wanted.claim.count + 1, lease=lease)
         holding = self._holding(wanted, claim)
         await asyncio.to_thread(self._state.keep_holding, job.number, holding)
-        if not await self._patiently(f"claim job {job.number}", lambda: self._claims.take(job.number, claim)):
+        won = await self._patiently(f"claim job {job.number}", lambda: self._claims.take(job.number, claim))
+        self._settle(job.number)
+        if not won:
             await self.give_up(job.number)
             return None
         _log.info("job %d: claimed%s", job.number, f", after {wanted.claim.lease}" if wanted.claim.count else "")
@@ -224,6 +230,11 @@ class Pool:
             reason = f"it was given up: {claim.count - 1} instances were lost or interrupted while they had it"
             return replace(taken, end=(JobState.FAILED, reason))
         return taken
+
+    def _settle(self, job: int) -> None:
+        """Know that somebody has claimed a job: until that is certain it may be free."""
+        self._open = [number for number in self._open if number != job]
+        self._first = [number for number in self._first if number != job]
 
     def _holding(self, wanted: _Wanted, claim: Claim) -> Holding:
         """Return how a job begins here: after what others have made of it, if there was anybody."""

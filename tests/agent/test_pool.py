@@ -1,0 +1,122 @@
+"""Jobs that instances share, as one of them claims them: each once, and none is forgotten."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from awsac_async.agent import fence
+from awsac_async.agent.context import Agent
+from awsac_async.agent.lease import Lease
+from awsac_async.agent.pool import Pool, Taken
+from awsac_async.agent.retry import Hurry
+from awsac_async.cloud.aws import connect
+from awsac_async.cloud.claims import Leases
+from awsac_async.session.model import Job
+from tests.agent.account import Session
+from tests.agent.test_departure import agent_of
+from tests.cloud.faults import error, proxy_to
+from tests.conftest import Embedded
+
+JOBS = tuple(Job(number=number, script="job.sh", release=None) for number in range(1, 6))
+SHARED = {"status": "s3", "schedule": "shared"}
+
+
+@pytest.fixture(autouse=True)
+def fences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Wait for the end of the programs that the leases of a test have started."""
+    started, start = list["subprocess.Popen[bytes]"](), fence.start
+
+    def start_and_know(directory: Path, session_id: str) -> "subprocess.Popen[bytes]":
+        started.append(start(directory, session_id))
+        return started[-1]
+
+    monkeypatch.setattr(fence, "start", start_and_know)
+    yield
+    for each in started:
+        each.wait(10)
+
+
+def lease_of(agent: Agent, *, seconds: float = 300.0) -> Lease:
+    """A lease that has not begun; nothing is claimed on it that would have to be given up."""
+    return Lease(
+        Leases(agent.bucket, agent.user_data.session_id, 1),
+        seconds=seconds,
+        launch_index=agent.instance.launch_index,
+        session_id=agent.user_data.session_id,
+        directory=agent.paths.state,
+    )
+
+
+@asynccontextmanager
+async def held(lease: Lease) -> AsyncIterator[None]:
+    """Hold a lease that has not begun."""
+    lease.start(lambda: asyncio.sleep(0))
+    try:
+        await lease.there()
+        yield
+    finally:
+        await lease.end(within=10)
+
+
+def pool_of(agent: Agent, lease: Lease) -> Pool:
+    return Pool(
+        JOBS,
+        had=(),
+        launch=agent.known_launch,
+        claims=agent.claims(),
+        leases=Leases(agent.bucket, agent.user_data.session_id, 1),
+        lease=lease,
+        store=agent.store,
+        bucket=agent.bucket,
+        state=agent.state,
+        session_id=agent.user_data.session_id,
+        hurry=Hurry(),
+    )
+
+
+def numbers(taken: list[Taken]) -> list[int]:
+    return [each.job.number for each in taken]
+
+
+async def test_what_could_not_be_claimed_for_want_of_a_lease_is_claimed_when_there_is_one(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
+        lease = lease_of(agent)
+        pool = pool_of(agent, lease)
+        assert numbers(await pool.take_free(2)) == []
+        assert numbers(await pool.take_if_free([4])) == []
+        async with held(lease):
+            assert [numbers(await pool.take_free(2)) for _ in range(4)] == [[1, 2], [3, 4], [5], []]
+
+
+async def test_what_was_claimed_to_be_killed_is_not_claimed_once_more(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
+        lease = lease_of(agent)
+        pool = pool_of(agent, lease)
+        async with held(lease):
+            assert numbers(await pool.take_if_free([1])) == [1]
+            assert [numbers(await pool.take_free(2)) for _ in range(3)] == [[2], [3, 4], [5]]
+
+
+async def test_a_claim_that_is_refused_does_not_lose_those_that_were_made_beside_it(
+    embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with proxy_to(embedded.endpoint) as proxy:
+        async with connect(endpoint_url=proxy.endpoint) as aws:
+            agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
+            lease = lease_of(agent)
+            pool = pool_of(agent, lease)
+            async with held(lease):
+                proxy.fail(lambda asked: asked.path.endswith("/000001/1"), error(403, "AccessDenied"), times=1)
+                assert numbers(await pool.take_free(2)) == [2]
+                assert numbers(await pool.take_free(4)) == [1, 3, 4, 5]
