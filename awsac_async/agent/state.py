@@ -10,6 +10,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,12 @@ class State:
         return {number: found for number in numbers if (found := _holding(_read(self._holding_file(number))))}
 
     def drop_job(self, number: int) -> None:
-        """Forget a job that is somebody else's, and of which nothing runs here. Blocks."""
-        shutil.rmtree(self._holding_file(number).parent, ignore_errors=True)
+        """Forget a job that is somebody else's, and of which nothing runs here: all at once. Blocks."""
+        folder, dropped = self._holding_file(number).parent, self.directory / f"dropped-{number}"
+        shutil.rmtree(dropped, ignore_errors=True)
+        with suppress(OSError):
+            folder.rename(dropped)
+        shutil.rmtree(dropped, ignore_errors=True)
 
     def keep_options(self, options: RunOptions) -> None:
         """Keep how ``run`` was called; that it was called is known from then on."""
