@@ -144,8 +144,8 @@ class Pool:
 
         ``certain``: it had claimed it. Raises CloudError.
         """
-        if job not in self._jobs:
-            return None
+        if job not in self._jobs or holding.claim.lease != self._lease.name:
+            return None  # a claim on a lease that ran out is anybody's to follow on
         lost = self._lease.lost
         if certain or await self._patiently(f"claim job {job}", lambda: self._claims.take(job, holding.claim)):
             return await self._taken(self._jobs[job], holding, lost)

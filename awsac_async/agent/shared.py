@@ -6,7 +6,7 @@ was just taken.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from awsac_async.agent.context import Agent
@@ -20,7 +20,7 @@ from awsac_async.agent.state import KeptJob
 from awsac_async.agent.tree import ProcessTree
 from awsac_async.agent.workplace import Workplace
 from awsac_async.cloud.claims import Leases
-from awsac_async.session.claims import Claim, claim_attribute
+from awsac_async.session.claims import Claim, claim_attribute, claim_of
 from awsac_async.session.errors import CloudError
 from awsac_async.session.model import Job, JobRecord, JobState
 from awsac_async.session.names import PARTS, X_LOG, X_LOG_BEGIN, job_log_prefix, seconds_attribute
@@ -45,7 +45,7 @@ async def join(agent: Agent) -> None:
         directory=agent.paths.state,
     )
     if not await lease.resume():
-        await _give_up_all(agent)
+        await give_up_rest(agent)
     pool = Pool(
         agent.jobs,
         had=await asyncio.to_thread(agent.state.holdings),
@@ -61,20 +61,31 @@ async def join(agent: Agent) -> None:
     )
     sharing = Sharing(pool, lease, cores=agent.known_launch.cores_per_instance, stop=agent.stop)
     agent.sharing, agent.lease = sharing, lease
-    lease.start(sharing.given_up)
+    lease.start(lambda: _give_up_all(agent, sharing))
 
 
-async def _give_up_all(agent: Agent) -> None:
-    """Have nothing to do any more with the jobs that a predecessor had, but for those that have ended."""
-    for tree in ProcessTree.of_all(agent.user_data.session_id):
-        await tree.kill()
-        await tree.remove()
-    for number in await asyncio.to_thread(agent.state.holdings):
-        kept = agent.state.job(number)
-        if kept is None or not kept.record.state.final:
-            _log.warning("job %d: given up here: the lease has run out while there was no agent", number)
-            await agent.logs.forget(job_log_prefix(agent.user_data.session_id, number))
-            await asyncio.to_thread(agent.state.drop_job, number)
+async def _give_up_all(agent: Agent, sharing: Sharing) -> None:
+    """Have no job any more, whether or not it runs under this agent by now."""
+    await sharing.given_up()
+    await give_up_rest(agent)
+
+
+async def give_up_rest(agent: Agent) -> None:
+    """Have nothing to do any more with the jobs that no agent runs to their end, but for those that have ended."""
+    holdings = await asyncio.to_thread(agent.state.holdings)
+    left = [number for number in holdings if not _ended(agent.state.job(number))]
+    if left:
+        for tree in ProcessTree.of_all(agent.user_data.session_id):
+            await tree.kill()
+            await tree.remove()
+    for number in left:
+        _log.warning("job %d: given up here, where it was not under way to its end", number)
+        await agent.logs.forget(job_log_prefix(agent.user_data.session_id, number))
+        await asyncio.to_thread(agent.state.drop_job, number)
+
+
+def _ended(kept: KeptJob | None) -> bool:
+    return kept is not None and kept.record.state.final
 
 
 def _hurry(agent: Agent) -> Hurry:
@@ -83,23 +94,29 @@ def _hurry(agent: Agent) -> Hurry:
     return hurry
 
 
-async def resume(agent: Agent, sharing: Sharing) -> list[Taken]:
-    """Return the jobs that a predecessor had and that are still this instance's, and tell how those stand that ended.
+async def resume(agent: Agent, sharing: Sharing) -> AsyncIterator[Taken]:
+    """Yield the jobs that a predecessor had and that are still this instance's, and tell how those stand that ended.
 
-    Raises CloudError.
+    First those that run: what the others are is to be asked, and the answer may take long. Raises CloudError.
     """
-    resumed = []
-    for number, holding in (await asyncio.to_thread(agent.state.holdings)).items():
-        kept = agent.state.job(number)
-        if kept and kept.record.state.final:
-            agent.kept[number] = kept
-            tell = agent.reporter.know if agent.state.told(number) else agent.reporter.report
-            tell(kept.record)
-        elif taken := await sharing.pool.take_again(number, holding, certain=kept is not None):
-            resumed.append(taken)
+    holdings = await asyncio.to_thread(agent.state.holdings)
+    kept = {number: agent.state.job(number) for number in holdings}
+    for job in kept.values():
+        if job and _ended(job):
+            _tell_end(agent, job)
+    for number in sorted(holdings, key=lambda number: kept[number] is None):
+        if _ended(kept[number]):
+            continue
+        if taken := await sharing.pool.take_again(number, holdings[number], certain=kept[number] is not None):
+            yield taken
         else:
             await sharing.pool.give_up(number)
-    return resumed
+
+
+def _tell_end(agent: Agent, kept: KeptJob) -> None:
+    agent.kept[kept.record.number] = kept
+    tell = agent.reporter.know if agent.state.told(kept.record.number) else agent.reporter.report
+    tell(kept.record)
 
 
 async def work(agent: Agent, group: asyncio.TaskGroup, place: Workplace, *, began: Mapping[str, float]) -> str:
@@ -113,10 +130,12 @@ async def work(agent: Agent, group: asyncio.TaskGroup, place: Workplace, *, bega
     first = dict.fromkeys(range(agent.known_launch.cores_per_instance), began)
 
     async def run(taken: Taken, core: int, on_ran: OnRan) -> JobState | None:
-        kept = agent.state.job(taken.job.number) or _new(agent, taken, first.pop(core, {}))
+        kept = agent.state.job(taken.job.number)
+        if kept is None or claim_of(kept.record) != taken.claim:  # or an earlier claim's, of which this is left
+            kept = _new(agent, taken, first.pop(core, {}))
         return await _run(agent, sharing, place, taken, kept, core=core, on_ran=on_ran)
 
-    return await sharing.run(group, run, resumed=await resume(agent, sharing))
+    return await sharing.run(group, run, resumed=resume(agent, sharing))
 
 
 def _new(agent: Agent, taken: Taken, began: Mapping[str, float]) -> KeptJob:

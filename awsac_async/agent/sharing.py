@@ -7,7 +7,7 @@ other than one that was this instance's from the start.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 from awsac_async.agent.lease import Lease
 from awsac_async.agent.log import describe
@@ -55,7 +55,7 @@ class Sharing:
         if self._running:
             await asyncio.wait(list(self._running.values()))
 
-    async def run(self, group: asyncio.TaskGroup, run: Run, *, resumed: Sequence[Taken]) -> str:
+    async def run(self, group: asyncio.TaskGroup, run: Run, *, resumed: AsyncIterator[Taken]) -> str:
         """Run jobs until there is nothing left for this instance to do.
 
         Args:
@@ -67,9 +67,9 @@ class Sharing:
             Why no more jobs could be taken, or ""; those that had begun have ended all the same.
         """
         self._stop.tell(self._news.set)
-        for taken in resumed:
-            self._begin(group, run, taken)
         try:
+            async for taken in resumed:
+                self._begin(group, run, taken)
             while await self._take_all(group, run):
                 self._gave_up = False
         except (CloudError, OSError) as error:

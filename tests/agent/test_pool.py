@@ -13,8 +13,10 @@ from awsac_async.agent.context import Agent
 from awsac_async.agent.lease import Lease
 from awsac_async.agent.pool import Pool, Taken
 from awsac_async.agent.retry import Hurry
+from awsac_async.agent.state import Holding
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.claims import Leases
+from awsac_async.session.claims import Claim
 from awsac_async.session.model import Job
 from tests.agent.account import Session
 from tests.agent.test_departure import agent_of
@@ -120,3 +122,24 @@ async def test_a_claim_that_is_refused_does_not_lose_those_that_were_made_beside
                 proxy.fail(lambda asked: asked.path.endswith("/000001/1"), error(403, "AccessDenied"), times=1)
                 assert numbers(await pool.take_free(2)) == [2]
                 assert numbers(await pool.take_free(4)) == [1, 3, 4, 5]
+
+
+async def test_what_was_claimed_on_a_lease_that_ran_out_is_not_gone_on_with(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    """Its agent died while it claimed, and had another lease by then: whoever saw the first one end may have it."""
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
+        lease = lease_of(agent)
+        pool = pool_of(agent, lease)
+        async with held(lease):
+            old, own = (
+                Holding(claim=Claim(pool=1, count=1, lease=each), attempt=1, log_begin=0, replaces=False)
+                for each in ("0-ranout", lease.name)
+            )
+            assert await pool.take_again(1, old, certain=False) is None
+            assert await pool.take_again(2, old, certain=True) is None
+            taken = await pool.take_again(3, own, certain=False)
+            assert taken
+            assert taken.claim == own.claim
+            assert await agent.claims().last([1, 2, 3]) == {3: own.claim}
