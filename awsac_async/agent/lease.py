@@ -60,6 +60,7 @@ class Lease:
         self._directory, self._file = directory, FenceFile(directory)
         self._count, self._given_up = 0, 0.0
         self._there = asyncio.Event()
+        self._trouble: CloudError | None = None
         self._fence: subprocess.Popen[bytes] | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -86,8 +87,10 @@ class Lease:
         self._keeping = asyncio.create_task(self._keep(give_up), name="keep the lease")
 
     async def there(self) -> str:
-        """Wait until there is a lease, and return its name."""
+        """Wait until there is a lease, and return its name. Raises CloudError if there can be none."""
         await self._there.wait()
+        if self._trouble is not None:
+            raise self._trouble
         return self.name
 
     async def end(self, *, within: float) -> None:
@@ -102,22 +105,29 @@ class Lease:
                     await self._leases.end(self.name)
 
     async def _keep(self, give_up: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
+        """Have one lease after the other; ends when there can be none: who must not write any asks once."""
+        try:
+            while True:
                 await self._hold()
-            except Exception:
-                _log.exception("lease %s: given up by a fault of the agent", self.name)
-            self._there.clear()
-            self.lost.make()
-            await give_up()
-            self.name, self.lost = "", _Lost(self)
+                self._there.clear()
+                self.lost.make()
+                await give_up()
+                self.name, self.lost = "", _Lost(self)
+        except Exception as error:
+            _log.exception("there is no lease any more")
+            self.name = ""
+            self._trouble = error if isinstance(error, CloudError) else CloudError("begin", "a lease", describe(error))
+            self._there.set()
 
     async def _hold(self) -> None:
-        """Have a lease; returns when it has run out."""
+        """Have a lease; returns when it has run out. Raises CloudError, OSError if none can be begun."""
         if not self.name:
             await self._begin()
         self._there.set()
-        await self._until_it_runs_out()
+        try:
+            await self._until_it_runs_out()
+        except Exception:
+            _log.exception("lease %s: given up by a fault of the agent", self.name)
 
     async def _begin(self) -> None:
         name = new_lease(self._launch_index, secrets.token_hex(4))

@@ -17,6 +17,7 @@ from awsac_async.agent.state import Holding
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.claims import Leases
 from awsac_async.session.claims import Claim
+from awsac_async.session.errors import CloudError, DeniedError
 from awsac_async.session.model import Job
 from tests.agent.account import Session
 from tests.agent.test_departure import agent_of
@@ -143,3 +144,31 @@ async def test_what_was_claimed_on_a_lease_that_ran_out_is_not_gone_on_with(
             assert taken
             assert taken.claim == own.claim
             assert await agent.claims().last([1, 2, 3]) == {3: own.claim}
+
+
+async def test_who_must_not_write_a_lease_says_so_and_does_not_ask_again(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    with proxy_to(embedded.endpoint) as proxy:
+        proxy.fail(lambda asked: "/leases/" in asked.path, error(403, "AccessDenied"))
+        async with connect(endpoint_url=proxy.endpoint) as aws:
+            lease = lease_of(agent_of(session, aws, tmp_path, index=0, **SHARED))
+            lease.start(lambda: asyncio.sleep(0))
+            with pytest.raises(DeniedError):
+                await lease.there()
+            with pytest.raises(DeniedError):
+                await lease.there()
+            await lease.end(within=10)
+        assert len([asked for asked in proxy.asked if "/leases/" in asked.path]) == 1
+
+
+async def test_who_cannot_note_its_lease_has_none(embedded: Embedded, session: Session, tmp_path: Path) -> None:
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
+        (agent.paths.state / "lease").mkdir(parents=True)
+        lease = lease_of(agent)
+        lease.start(lambda: asyncio.sleep(0))
+        with pytest.raises(CloudError, match="Is a directory"):
+            await lease.there()
+        (agent.paths.state / "lease").rmdir()
+        await lease.end(within=10)
