@@ -59,17 +59,14 @@ class Others:
         seen = self._seen.get(lease)
         return seen is not None and seen.changed and not self.lost(lease)
 
-    def enough(self, own: str, holders: Collection[str]) -> bool:
-        """Whether the others can do without this instance, which has no job.
+    def enough(self, own: int, holders: Collection[str]) -> bool:
+        """Whether the others can do without the instance of this launch index, which has no job.
 
         Two of them are to stay until all is done, so that each sees it when the other is lost: those that hold jobs,
-        and of those that do not those with the smaller launch indexes.
+        and of those that do not those with the smaller launch indexes. A lease of its own that ran out is nobody else.
         """
-        alive = [lease for lease in self._seen if lease != own and self.alive(lease)]
-        staying = [lease for lease in alive if lease in holders or _place(lease) < _place(own)]
+        alive = {
+            lease: index for lease in self._seen if self.alive(lease) and (index := lease_index(lease)) is not None
+        }
+        staying = {index for lease, index in alive.items() if index != own and (lease in holders or index < own)}
         return len(staying) >= _ENOUGH
-
-
-def _place(lease: str) -> tuple[int, str]:
-    index = lease_index(lease)
-    return (-1 if index is None else index), lease

@@ -175,7 +175,7 @@ class Pool:
             for number, claim in sorted(last.items())
             if self._may_be_taken(claim, records.get(number))
         ]
-        needed = busy or not self._others.enough(self._lease.name, holders)
+        needed = busy or not self._others.enough(self._launch.launch_index, holders)
         return Outlook(wanted=tuple(wanted), stay=bool(unfinished) and needed)
 
     def _ended(self, record: JobRecord | None) -> bool:

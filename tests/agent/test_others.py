@@ -50,13 +50,21 @@ def test_two_stay_until_all_is_done() -> None:
     after = dict.fromkeys(before, "y")
     holders = ("3-a",)
     others = seen(before, after, holders=holders)
-    assert [lease for lease in ("0-a", "1-a", "2-a") if not others.enough(lease, holders)] == ["0-a"]
+    assert [own for own in range(3) if not others.enough(own, holders)] == [0]
     holders = ("2-a", "3-a")
     others = seen(before, after, holders=holders)
-    assert [lease for lease in ("0-a", "1-a") if not others.enough(lease, holders)] == []
+    assert [own for own in range(2) if not others.enough(own, holders)] == []
 
 
 def test_who_may_be_dead_keeps_nobody_from_staying() -> None:
     before = {"0-a": "x", "1-a": "x", "2-a": "x"}
     others = seen(before, before | {"2-a": "y"}, holders=("2-a",))
-    assert not others.enough("1-a", ("2-a",))
+    assert not others.enough(1, ("2-a",))
+
+
+def test_a_lease_of_ones_own_that_ran_out_is_nobody_who_stays() -> None:
+    """Its jobs were given up, and others have not seen yet that it is not renewed any more."""
+    before = {"1-a": "x", "2-a": "x"}
+    others = seen(before, dict.fromkeys(before, "y"), holders=("1-a", "2-a"))
+    assert not others.enough(1, ("1-a", "2-a"))
+    assert others.enough(3, ("1-a", "2-a"))
