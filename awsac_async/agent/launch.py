@@ -76,7 +76,7 @@ class OwnLaunch:
 
     def beginning(self, job: int) -> Beginning:
         """Return how a job begins that no other instance of this launch has had."""
-        if self.document is None:
+        if self.document is None or not self.document.jobs:  # of ``start``, or beside it: nobody has had the job
             return Beginning()
         attempts = {each.number: each.attempt for each in self.document.jobs}
         return Beginning(attempt=attempts.get(job, 1), log_begin=self.log_begins.get(job, 0), replaces=True)

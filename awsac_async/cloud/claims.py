@@ -58,9 +58,9 @@ class S3Claims:
 
     async def last(self, jobs: Collection[int]) -> Mapping[int, Claim]:
         """Return the last claim on each of these jobs: a list, and one read for each that was not known yet."""
-        counts: dict[int, int] = {}
-        for job, count in await self._counts(sorted(jobs)):
-            if job in jobs:
+        counts, wanted = dict[int, int](), set(jobs)
+        for job, count in await self._counts(sorted(wanted)):
+            if job in wanted:
                 counts[job] = max(count, counts.get(job, 0))
         await self._read({each for each in counts.items() if each not in self._leases})
         return {
