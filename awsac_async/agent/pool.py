@@ -32,7 +32,7 @@ from awsac_async.session.timings import read_attempt
 _log = logging.getLogger(__name__)
 _random = random.SystemRandom()
 _Result = TypeVar("_Result")
-_PATIENCE_SECONDS = 300.0  # how long the cloud may refuse before this instance takes no more jobs
+_PATIENCE_SECONDS = 3600.0  # how long the cloud may fail before this instance takes no more jobs
 _LOOK_SECONDS = 15.0  # at most, between two looks at the others
 _LOOKS_A_LEASE = 6
 # So many instances may be lost with a job; then it may be the job that they are lost by.
