@@ -151,9 +151,11 @@ class Releases:
 
     async def _begin(self) -> None:
         await self._take_over()
-        for name in self._releases():
+        for name, release in self._releases().items():
             if name not in self._users:
                 self._remove_soon(name)
+            elif release.inherited and not self._users[name]:  # nobody has needed it so far
+                self._idle[name] = None
 
     async def _take_over(self) -> None:
         """Find what the launch, or an earlier agent, has made; asks EC2 only if there can be anything."""

@@ -20,10 +20,13 @@ from awsac_async.session.names import NEW_RELEASE
 from awsac_async.session.purpose import Build
 
 
-def releases_of(aws: Aws, where: Sequence[str], needed: Sequence[str], *names: str) -> Releases:
+def releases_of(
+    aws: Aws, where: Sequence[str], needed: Sequence[str], *names: str, possible: Sequence[str] = ()
+) -> Releases:
     """The releases of an instance of the embedded cloud that has no namespaces.
 
-    ``where``: session, instance, folder of the releases, folder of the devices; ``names``: devices of its launch.
+    ``where``: session, instance, folder of the releases, folder of the devices; ``names``: devices of its launch; of
+    what is ``possible`` none stays that no job uses.
     """
     session, instance, directory, devices = where
     place = Place(
@@ -37,7 +40,7 @@ def releases_of(aws: Aws, where: Sequence[str], needed: Sequence[str], *names: s
         bucket=partial(Bucket, aws),
         building=Building(build=Build(name="built", gib=1), snapshots=Snapshots(aws)),
     )
-    return Releases(place, needed)
+    return Releases(place, needed, possible=possible)
 
 
 def live(endpoint: str, *arguments: str) -> None:

@@ -168,6 +168,25 @@ async def test_a_volume_whose_creation_was_never_answered_is_removed(
     assert scene.session.volumes() == []
 
 
+async def test_what_a_predecessor_left_mounted_goes_like_any_other_that_no_job_uses(scene: Scene) -> None:
+    missing = "snap-0123456789abcdef0"
+    async with connect(endpoint_url=scene.endpoint) as aws:
+        async with asyncio.TaskGroup() as group:
+            releases = scene.releases(aws, [scene.snapshot])
+            releases.start(group)
+            await releases.ready(scene.snapshot)
+        where = scene.arguments("")[1:-1]
+        async with asyncio.TaskGroup() as group:
+            releases = release_child.releases_of(aws, where, [], possible=[scene.snapshot, missing])
+            releases.start(group)
+            releases.need(missing)
+            with pytest.raises(ReleaseError):
+                await releases.ready(missing)
+            assert len(scene.session.volumes()) == 1
+            releases.leave(missing)
+    assert scene.session.volumes() == []
+
+
 async def test_a_volume_is_removed_though_nothing_can_be_noted_of_it_any_more(scene: Scene) -> None:
     async with connect(endpoint_url=scene.endpoint) as aws, asyncio.TaskGroup() as group:
         releases = scene.releases(aws, [scene.snapshot])
