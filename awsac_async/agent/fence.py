@@ -94,18 +94,23 @@ def main(arguments: Sequence[str]) -> int:
 def _watch(file: FenceFile, session_id: str) -> int:
     told = None
     while (until := file.read()) is not None:
-        if uptime() >= until.uptime:
+        if _is_over(until):
             if until != told:
                 _tell(f"lease {until.lease} was not renewed in time: killing its jobs")
                 told = until
-            asyncio.run(_kill_all(session_id))
+            asyncio.run(_kill_all(file, session_id))
         time.sleep(_LOOK_SECONDS)
     return 0
 
 
-async def _kill_all(session_id: str) -> None:
+def _is_over(until: Until | None) -> bool:
+    return until is not None and uptime() >= until.uptime
+
+
+async def _kill_all(file: FenceFile, session_id: str) -> None:
     for tree in ProcessTree.of_all(session_id):
-        await tree.kill()
+        # The agent may come back meanwhile, and run a job on its next lease.
+        await tree.kill(as_long_as=lambda: _is_over(file.read()))
 
 
 def _tell(sentence: str) -> None:

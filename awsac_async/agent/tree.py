@@ -11,7 +11,7 @@ import functools
 import logging
 import os
 import signal
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from awsac_async.agent import procfs
@@ -77,11 +77,12 @@ class ProcessTree:
                     asked |= members
                     await _wait_for(members)
 
-    async def kill(self) -> None:
-        """Kill all, also those that are born meanwhile; returns when none is left."""
+    async def kill(self, *, as_long_as: Callable[[], bool] = lambda: True) -> None:
+        """Kill all, also those that are born meanwhile; returns when none is left, or is to be killed any more."""
+        members: frozenset[ProcessId] = frozenset()
         try:
             async with asyncio.timeout(_KILL_SECONDS):
-                while members := await asyncio.to_thread(self.members):
+                while as_long_as() and (members := await asyncio.to_thread(self.members)):
                     if self.cgroup is not None:
                         await asyncio.to_thread(self.cgroup.kill)
                     await asyncio.to_thread(_signal, members, signal.SIGKILL)

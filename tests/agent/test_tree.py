@@ -12,6 +12,7 @@ import pytest
 
 from awsac_async.agent import cgroup, procfs
 from awsac_async.agent.process import ToolError, run_tool
+from awsac_async.agent.tree import ProcessTree
 from tests.agent.shell import Shell, alive
 from tests.waiting import until
 
@@ -87,6 +88,17 @@ async def test_processes_that_fork_while_they_are_killed_are_all_gone(run: Shell
     await child.clear()
     mark = f"AWSAC_SESSION_ID={run.session_id}".encode()
     assert [pid for pid in procfs.processes() if alive(pid) and mark in procfs.environment(pid)] == []
+
+
+async def test_nobody_is_killed_when_there_is_no_reason_any_more(run: Shell) -> None:
+    """An agent came back, and may have begun a job, while its jobs were being killed for it."""
+    job = await run("echo 1; exec sleep 600")
+    await until(lambda: numbers(run) == [1])
+    tree, reasons = ProcessTree(session_id=run.session_id, job=None, cgroup=None), iter([False, True, False])
+    await tree.kill(as_long_as=lambda: next(reasons))
+    assert alive(job.pid)
+    await tree.kill(as_long_as=lambda: next(reasons))
+    assert not alive(job.pid)
 
 
 async def test_the_cgroup_of_a_job_goes_with_it_and_so_do_those_it_made(tmp_path: Path, hierarchy: Path) -> None:
