@@ -9,6 +9,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import BinaryIO
 
 from awsac_async.agent.jobuser import JobUser
@@ -18,6 +19,7 @@ from awsac_async.session import names
 from awsac_async.session.names import InstancePaths
 
 _LAST_BYTES = 4096
+_KEPT = ".awsac"  # beside the jobs' folders: what they are not to touch
 _INHERITED = ("PATH", "HOME", "LANG", "TZ")
 _NOT_BEGUN, _BEGUN = "0\n", "1\n"
 
@@ -76,7 +78,7 @@ class JobFiles:
             directory=directory,
             set_aside=directory.with_name(f"{job}.attempt_{attempt}"),
             output=directory / names.output_file(job),
-            kept_output=paths.atlas_working / ".awsac" / f"{job}-{attempt}.log",
+            kept_output=paths.atlas_working / _KEPT / f"{job}-{attempt}.log",
             claim=state / "pid",
             started=state / "started",
             exit=exit_file(state / "pid"),
@@ -114,6 +116,20 @@ class JobFiles:
         self.kept_output.touch()
         with suppress(FileExistsError):
             self.output.hardlink_to(self.kept_output)
+
+
+def set_all_aside(job: int, paths: InstancePaths) -> None:
+    """Leave nothing of a job where it works, so that it begins in an empty folder should it come back. Blocks.
+
+    What cannot be moved stays. Nothing is removed: a job that is root may have mounted something there.
+    """
+    folder = paths.atlas_working
+    found = [folder / str(job), *folder.glob(f"{job}.attempt_*"), *(folder / _KEPT).glob(f"{job}-*.log*")]
+    with suppress(OSError):
+        aside = Path(mkdtemp(prefix=f"given-up-{job}-", dir=folder / _KEPT))
+        for path in found:
+            with suppress(OSError):
+                path.rename(aside / path.name)
 
 
 def last_line(output: BinaryIO) -> str:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
+from awsac_async.agent.command import set_all_aside
 from awsac_async.agent.context import Agent
 from awsac_async.agent.jobs import run_job, runs_or_will
 from awsac_async.agent.lease import Lease
@@ -81,6 +82,7 @@ async def give_up_rest(agent: Agent) -> None:
     for number in left:
         _log.warning("job %d: given up here, where it was not under way to its end", number)
         await agent.logs.forget(job_log_prefix(agent.user_data.session_id, number))
+        await asyncio.to_thread(set_all_aside, number, agent.paths)
         await asyncio.to_thread(agent.state.drop_job, number)
 
 
@@ -167,6 +169,7 @@ async def _run(
     if ended is None:
         del agent.kept[number], agent.stops[number]
         agent.reporter.forget(number)
+        await asyncio.to_thread(set_all_aside, number, agent.paths)
         await sharing.pool.give_up(number)
     return ended
 

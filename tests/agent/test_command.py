@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from awsac_async.agent.command import JobFiles, job_command, job_environment
+from awsac_async.agent.command import JobFiles, job_command, job_environment, set_all_aside
 from awsac_async.agent.jobuser import JobUserError, find_user
 from awsac_async.agent.mounts import MountKind
 from awsac_async.agent.releases import Provided
@@ -44,6 +44,23 @@ def everybodys() -> Iterator[Path]:
 def paths_below(directory: Path) -> InstancePaths:
     names = ("ATLASDir", "ATLASworkingDir", "AWSACworkingDir")
     return InstancePaths.from_environment({name: str(directory / name) for name in names})
+
+
+def test_a_job_that_comes_back_after_it_was_given_up_begins_in_an_empty_folder(tmp_path: Path) -> None:
+    """Its attempts are counted on from what others know, who may not have heard of the last one."""
+    paths = paths_below(tmp_path)
+    for attempt in (1, 2):
+        files = JobFiles.of(1, attempt, paths)
+        files.prepare(None)
+        (files.directory / "results.tar.bz2").write_text(f"of attempt {attempt}")
+        files.output.write_text("of before")
+    JobFiles.of(11, 1, paths).prepare(None)
+    set_all_aside(1, paths)
+    shutil.rmtree(paths.state / "jobs/1")  # as the state of a job that is given up goes
+    files.prepare(None)
+    assert [each.name for each in files.directory.iterdir()] == [files.output.name]
+    assert files.output.read_text() == ""
+    assert JobFiles.of(11, 1, paths).output.exists()
 
 
 def environment_of(paths: InstancePaths, *, job_user: str) -> dict[str, str]:
