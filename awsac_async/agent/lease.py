@@ -69,6 +69,11 @@ class Lease:
         """Whether the lease that is there has run out, noticed or not: a machine may have slept."""
         return bool(self.name) and uptime() >= self._given_up
 
+    @property
+    def holds(self) -> bool:
+        """Whether jobs can be claimed on the lease that is there, if there is one."""
+        return bool(self.name) and self.lost.state is None and not self.overdue
+
     async def resume(self) -> str:
         """Return the name of the lease that a predecessor held, if its jobs are still this instance's; else ""."""
         found = await asyncio.to_thread(self._file.read)

@@ -18,7 +18,7 @@ from awsac_async.agent.log import describe
 from awsac_async.agent.others import Others
 from awsac_async.agent.retry import Hurry, foreseen, keep_trying, passing
 from awsac_async.agent.state import Holding, State
-from awsac_async.agent.stopping import Stop
+from awsac_async.agent.stopping import Stop, StoppedError
 from awsac_async.agent.timings import uptime
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.claims import Claims, Leases
@@ -119,7 +119,7 @@ class Pool:
 
         None only if none is left, or if there is no lease just now. Raises CloudError, OSError.
         """
-        while self._open and self._lease.name:
+        while self._open and self._lease.holds:
             if self._first:
                 chosen, self._first = self._first[:count], self._first[count:]
             else:
@@ -214,12 +214,17 @@ class Pool:
 
     async def _take(self, wanted: _Wanted) -> Taken | None:
         lease, lost, job = self._lease.name, self._lease.lost, wanted.job
-        if not lease:  # it ran out a moment ago
+        if not self._lease.holds:  # it ran out a moment ago
             return None
         claim = replace(wanted.claim, count=wanted.claim.count + 1, lease=lease)
         holding = self._holding(wanted, claim)
         await asyncio.to_thread(self._state.keep_holding, job.number, holding)
-        won = await self._patiently(f"claim job {job.number}", lambda: self._claims.take(job.number, claim))
+        claiming = self._patiently(f"claim job {job.number}", lambda: self._claims.take(job.number, claim))
+        try:
+            won = await lost.unless(claiming, name=f"claim job {job.number}")
+        except StoppedError:  # whether it is claimed, on a lease that ran out, will show
+            await self.give_up(job.number)
+            return None
         self._settle(job.number)
         if not won:
             await self.give_up(job.number)

@@ -23,6 +23,7 @@ from tests.agent.account import Session
 from tests.agent.test_departure import agent_of
 from tests.cloud.faults import error, proxy_to
 from tests.conftest import Embedded
+from tests.waiting import until
 
 JOBS = tuple(Job(number=number, script="job.sh", release=None) for number in range(1, 6))
 SHARED = {"status": "s3", "schedule": "shared"}
@@ -123,6 +124,26 @@ async def test_a_claim_that_is_refused_does_not_lose_those_that_were_made_beside
                 proxy.fail(lambda asked: asked.path.endswith("/000001/1"), error(403, "AccessDenied"), times=1)
                 assert numbers(await pool.take_free(2)) == [2]
                 assert numbers(await pool.take_free(4)) == [1, 3, 4, 5]
+
+
+async def test_a_lease_that_runs_out_while_a_job_is_claimed_is_claimed_on_no_more(
+    embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the job would wait until others have seen that lease end."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with proxy_to(embedded.endpoint) as proxy:
+        async with connect(endpoint_url=proxy.endpoint) as aws:
+            agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
+            lease = lease_of(agent)
+            pool = pool_of(agent, lease)
+            async with held(lease):
+                proxy.fail(lambda asked: asked.path.endswith("/000001/1"), error(503, "SlowDown"))
+                taking = asyncio.create_task(pool.take_free(1))
+                await until(lambda: any(asked.path.endswith("/000001/1") for asked in proxy.asked))
+                lease.lost.make()
+                assert await taking == []
+                assert await agent.claims().last([1]) == {}
+                assert agent.state.holdings() == {}
 
 
 async def test_what_was_claimed_on_a_lease_that_ran_out_is_not_gone_on_with(
