@@ -90,7 +90,7 @@ async def write_status(agent: Agent, _: str) -> None:
 
 
 async def end_lease(agent: Agent, _: str) -> None:
-    """Let others know at once that this instance has no job any more."""
+    """Let others see at once that this instance is not to be counted on any more."""
     await shared.leave(agent)
 
 

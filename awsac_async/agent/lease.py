@@ -99,7 +99,7 @@ class Lease:
         return self.name
 
     async def end(self, *, within: float) -> None:
-        """Renew it no more: no job is held on it. Others need not wait until it runs out."""
+        """Renew it no more: no job is held on it. Others see at once that nobody is to be counted on there."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
