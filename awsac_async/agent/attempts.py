@@ -114,7 +114,10 @@ class Attempt:
 
     async def clear(self) -> None:
         """Leave nothing of it running, whatever became of it."""
-        if self._process is not None:
+        if self._process is None:
+            await self._tree.kill()
+            await self._tree.remove()
+        else:
             await self._process.clear()
 
     @property

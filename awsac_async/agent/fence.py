@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from awsac_async.agent import procfs
 from awsac_async.agent.timings import uptime
@@ -80,15 +81,29 @@ def start(directory: Path, session_id: str) -> "subprocess.Popen[bytes]":
     )
 
 
+def runs(directory: Path) -> bool:
+    """Whether the program runs for this state directory, whichever agent has started it. Raises OSError. Blocks."""
+    with _lock_file(directory).open("w") as lock:
+        return not _taken(lock)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Watch the file until it is gone; arguments: the state directory, and the session's ID."""
     directory, session_id = Path(arguments[0]), arguments[1]
-    with (directory / "fence.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return 0
-        return _watch(FenceFile(directory), session_id)
+    with _lock_file(directory).open("w") as lock:
+        return _watch(FenceFile(directory), session_id) if _taken(lock) else 0
+
+
+def _lock_file(directory: Path) -> Path:
+    return directory / "fence.lock"
+
+
+def _taken(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _watch(file: FenceFile, session_id: str) -> int:

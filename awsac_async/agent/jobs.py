@@ -160,8 +160,11 @@ class _JobRun:
 
     async def give_away(self) -> None:
         """Leave nothing of it running, nor about to be started, and nothing of its log on the way."""
-        if not await self._attempt.give_up():
-            await self._attempt.adopt()
+        try:
+            if not await self._attempt.give_up():
+                await self._attempt.adopt()
+        except OSError as error:
+            _log.error("job %d: it cannot be noted that it is given up: %s", self._job.number, describe(error))
         await self._attempt.clear()
         self._leave_release()
         await self._place.logs.forget(self._log_prefix)

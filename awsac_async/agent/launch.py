@@ -52,6 +52,11 @@ class OwnLaunch:
     log_begins: Mapping[int, int] = field(default_factory=dict)
 
     @property
+    def first_launch_index(self) -> int:
+        """The launch index, in the session, of its first instance."""
+        return self.document.first_launch_index if self.document else 0
+
+    @property
     def pool(self) -> int:
         """The pool of the jobs that its instances share, where they do."""
         return (self.document.pool if self.document else 0) or FIRST_POOL
@@ -83,7 +88,7 @@ class OwnLaunch:
 
     @property
     def _index(self) -> int:
-        return self.launch_index - (self.document.first_launch_index if self.document else 0)
+        return self.launch_index - self.first_launch_index
 
 
 def first_launch(user_data: UserData, launch_index: int) -> OwnLaunch | None:

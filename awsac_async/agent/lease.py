@@ -8,7 +8,6 @@ ran out is never renewed again: the agent begins another one.
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import secrets
@@ -31,6 +30,7 @@ _log = logging.getLogger(__name__)
 _RENEWED_SHARE, _GIVEN_UP_SHARE, _FENCED_SHARE = 1 / 6, 2 / 3, 3 / 4
 _TRY_SHARE = 1 / 3
 _LEAST_PAUSE_SECONDS = 0.5
+_REMOVE_SECONDS = 2.0  # what cannot be reached is not waited for: the next lease is
 
 
 class Lease:
@@ -105,9 +105,15 @@ class Lease:
             await asyncio.wait({self._keeping})
         await asyncio.to_thread(self._file.remove)  # the fence ends
         if self.name:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(within):
-                    await self._leases.end(self.name)
+            await self._remove(self.name, within=within)
+
+    async def _remove(self, name: str, *, within: float) -> None:
+        """Let others see at once that no job is held on a lease; else it runs out."""
+        try:
+            async with asyncio.timeout(within):
+                await foreseen("remove", f"lease {name}", self._leases.end(name))
+        except (CloudError, TimeoutError) as error:
+            _log.warning("lease %s stays until it has run out for others too: %s", name, describe(error))
 
     async def _keep(self, give_up: Callable[[], Awaitable[None]]) -> None:
         """Have one lease after the other; ends when there can be none: who must not write any asks once."""
@@ -117,6 +123,7 @@ class Lease:
                 self._there.clear()
                 self.lost.make()
                 await give_up()
+                await self._remove(self.name, within=_REMOVE_SECONDS)
                 self.name, self.lost = "", _Lost(self)
         except Exception as error:
             _log.exception("there is no lease any more")
@@ -156,7 +163,8 @@ class Lease:
             pause = usual if await self._renew(self.name) else max(_LEAST_PAUSE_SECONDS, usual / 4)
 
     async def _renew(self, name: str) -> bool:
-        began = uptime()
+        """Renew it; whether that was done, and noted before the fence has lost its patience."""
+        began, fenced = uptime(), self._given_up + (_FENCED_SHARE - _GIVEN_UP_SHARE) * self.seconds
         try:
             await self._write(name, within=max(0.0, self._given_up - began))
         except CloudError as error:
@@ -164,6 +172,10 @@ class Lease:
             _log.warning("lease %s not renewed, %.0f s left: %s", name, left, describe(error))
             return False
         await self._note(name, began)
+        if uptime() >= fenced:
+            _log.warning("lease %s: renewed, and noted too late: its jobs may have been killed", name)
+            self._given_up = 0.0
+            return False
         return True
 
     async def _write(self, name: str, *, within: float = float("inf")) -> None:
@@ -181,7 +193,8 @@ class Lease:
         await asyncio.to_thread(self._file.write, Until.now(lease=name, uptime=began + _FENCED_SHARE * self.seconds))
         if self._fence is None or self._fence.poll() is not None:
             try:
-                self._fence = fence.start(self._directory, self._session_id)
+                if not await asyncio.to_thread(fence.runs, self._directory):
+                    self._fence = fence.start(self._directory, self._session_id)
             except OSError as error:
                 _log.error("nothing ends the jobs of this instance in time if its agent hangs: %s", describe(error))
 

@@ -16,7 +16,7 @@ _ENOUGH = 2
 
 @dataclass(kw_only=True)
 class _Seen:
-    """A lease in the state that it was last seen in, since when it is so, and whether it ever changed."""
+    """A lease in the state that it was last seen in (None: gone), since when it is so, and whether it ever changed."""
 
     version: str | None
     since: float
@@ -50,9 +50,12 @@ class Others:
                 self._seen[lease] = _Seen(version=version, since=ended, changed=version is not None)
 
     def lost(self, lease: str) -> bool:
-        """Whether whoever has this lease has been silent for so long that it does not run its jobs any more."""
+        """Whether whoever has this lease does not run its jobs any more: it removed the lease, or was silent too long.
+
+        A lease is there before any job is claimed on it.
+        """
         seen = self._seen.get(lease)
-        return seen is not None and self._at - seen.since >= self._seconds
+        return seen is not None and (seen.version is None or self._at - seen.since >= self._seconds)
 
     def alive(self, lease: str) -> bool:
         """Whether whoever has this lease was seen to renew it, and not too long ago."""

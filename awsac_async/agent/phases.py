@@ -177,10 +177,13 @@ async def _fetch_data(agent: Agent) -> DataError | None:
     if not agent.shares and not any(kept.record.state is JobState.PENDING for kept in agent.kept.values()):
         return None
     count = number_of_data(agent.user_data)
+    if not count or agent.state.has_data():
+        return None
     try:
         await fetch_data(agent.bucket, session_id=agent.user_data.session_id, count=count, directory=agent.paths.data)
     except DataError as error:
         return error
+    agent.state.keep_data()
     return None
 
 

@@ -35,7 +35,7 @@ _Result = TypeVar("_Result")
 _PATIENCE_SECONDS = 3600.0  # how long the cloud may fail before this instance takes no more jobs
 _LOOK_SECONDS = 15.0  # at most, between two looks at the others
 _LOOKS_A_LEASE = 6
-# So many instances may be lost with a job; then it may be the job that they are lost by.
+# So many instances may be lost with a job; then it may be by the job.
 _MOST_LOSSES = 3
 
 
@@ -216,7 +216,7 @@ class Pool:
         lease, lost, job = self._lease.name, self._lease.lost, wanted.job
         if not self._lease.holds:  # it ran out a moment ago
             return None
-        claim = replace(wanted.claim, count=wanted.claim.count + 1, lease=lease)
+        claim = self._next_claim(wanted, lease)
         holding = self._holding(wanted, claim)
         await asyncio.to_thread(self._state.keep_holding, job.number, holding)
         claiming = self._patiently(f"claim job {job.number}", lambda: self._claims.take(job.number, claim))
@@ -231,10 +231,14 @@ class Pool:
             return None
         _log.info("job %d: claimed%s", job.number, f", after {wanted.claim.lease}" if wanted.claim.count else "")
         taken = await self._taken(job, holding, lost)
-        if claim.count > _MOST_LOSSES and not _interrupted(wanted.claim, wanted.before):
-            reason = f"it was given up: {claim.count - 1} instances were lost or interrupted while they had it"
-            return replace(taken, end=(JobState.FAILED, reason))
+        if claim.losses >= _MOST_LOSSES:
+            return replace(taken, end=(JobState.FAILED, f"{claim.losses} instances were lost while they had it"))
         return taken
+
+    def _next_claim(self, wanted: _Wanted, lease: str) -> Claim:
+        last = wanted.claim
+        lost = last.count > 0 and not _interrupted(last, wanted.before)
+        return replace(last, count=last.count + 1, lease=lease, losses=last.losses + lost)
 
     def _settle(self, job: int) -> None:
         """Know that somebody has claimed a job: until that is certain it may be free."""

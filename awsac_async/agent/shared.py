@@ -21,7 +21,7 @@ from awsac_async.agent.state import KeptJob
 from awsac_async.agent.tree import ProcessTree
 from awsac_async.agent.workplace import Workplace
 from awsac_async.cloud.claims import Leases
-from awsac_async.session.claims import Claim, claim_attribute, claim_of
+from awsac_async.session.claims import Claim, claim_attribute, claim_of, lease_index
 from awsac_async.session.errors import CloudError
 from awsac_async.session.model import Job, JobRecord, JobState
 from awsac_async.session.names import PARTS, X_LOG, X_LOG_BEGIN, job_log_prefix, seconds_attribute
@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 _HURRIED_SECONDS = 10.0  # how long a claim may still be tried when this instance is to stop
 _UNCLAIMED_SECONDS = 60.0
 _END_SECONDS = 10.0
+_SPEAKERS = 3  # two of them may have been lost
 KILLED = (JobState.KILLED, "killed by awsac kill")
 
 
@@ -177,10 +178,10 @@ async def _run(
 async def tell_unclaimed(agent: Agent, trouble: str) -> None:
     """Say of the jobs that nobody has claimed that they end when all are to, or else why they do not here.
 
-    Who claims one of them nevertheless has the last word.
+    Who claims one of them nevertheless has the last word. Of many instances a few say it.
     """
     ends = agent.stop.state is JobState.KILLED
-    if agent.launch is None or not (ends or trouble):
+    if agent.launch is None or not (ends or trouble) or not await _speaks(agent):
         return
     numbers = await _unclaimed(agent)
     nobody = Claim(pool=agent.known_launch.pool, count=0)
@@ -194,6 +195,19 @@ async def tell_unclaimed(agent: Agent, trouble: str) -> None:
                 extra=claim_attribute(nobody),
             )
         )
+
+
+async def _speaks(agent: Agent) -> bool:
+    """Whether this is one of the instances that speak for all: of those that have a lease, the first few."""
+    own = agent.known_launch.launch_index
+    if agent.lease is None:
+        return own < agent.known_launch.first_launch_index + _SPEAKERS
+    try:
+        leases = await Leases(agent.bucket, agent.user_data.session_id, agent.known_launch.pool).read()
+    except CloudError:
+        return True
+    before = {index for lease in leases if (index := lease_index(lease)) is not None and index < own}
+    return len(before) < _SPEAKERS
 
 
 async def _unclaimed(agent: Agent) -> list[int]:
@@ -215,9 +229,5 @@ def _numbers(agent: Agent) -> list[int]:
 
 async def leave(agent: Agent) -> None:
     """Have no lease any more: no job runs here, and what has become of those that did is told."""
-    if agent.lease is None:
-        return
-    try:
+    if agent.lease is not None:
         await agent.lease.end(within=_END_SECONDS)
-    except CloudError as error:
-        _log.warning("the lease stays until it runs out: %s", describe(error))

@@ -1,6 +1,6 @@
 """What the agent keeps on disk so that its successor can go on: how each job stands, and how the agent was called.
 
-Owns ``run.json``, ``launch``, ``unpacked``, ``handed-over``, ``faults`` and each job's ``record.json``,
+Owns ``run.json``, ``launch``, ``unpacked``, ``data``, ``handed-over``, ``faults`` and each job's ``record.json``,
 ``holding.json``, ``told`` and ``manifest.json`` in the state directory; the claims of jobs' processes there are
 ``process``'s. Everything is written atomically and small enough to be written on the loop. A write that fails, on a
 full disk say, is logged and never fails the agent: a successor then knows less.
@@ -178,6 +178,14 @@ class State:
             return None if document is None else float(document["seconds"])
         except (KeyError, TypeError, ValueError):
             return None
+
+    def keep_data(self) -> None:
+        """Keep that the input data are all there."""
+        self._write(self.directory / "data", {})
+
+    def has_data(self) -> bool:
+        """Whether the input data are all there."""
+        return (self.directory / "data").exists()
 
     def keep_handed_over(self) -> None:
         """Keep that the session's own script has its turn, for ``awsac-autorun``: it must not have it twice."""

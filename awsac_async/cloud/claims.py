@@ -49,7 +49,7 @@ class S3Claims:
     def __init__(self, bucket: Bucket, session_id: str, pool: int) -> None:
         self._bucket, self._session_id, self._pool = bucket, session_id, pool
         self._prefix = claims_prefix(session_id, pool)
-        self._leases: dict[tuple[int, int], str] = {}  # by job and count
+        self._known: dict[tuple[int, int], Claim] = {}  # by job and count
 
     async def free(self, jobs: Sequence[int]) -> list[int]:
         """Return those of these jobs that nobody has claimed: a list from the first of them on."""
@@ -62,11 +62,8 @@ class S3Claims:
         for job, count in await self._counts(sorted(wanted)):
             if job in wanted:
                 counts[job] = max(count, counts.get(job, 0))
-        await self._read({each for each in counts.items() if each not in self._leases})
-        return {
-            job: Claim(pool=self._pool, count=count, lease=self._leases.get((job, count), ""))
-            for job, count in counts.items()
-        }
+        await self._read({each for each in counts.items() if each not in self._known})
+        return {job: self._known[job, count] for job, count in counts.items()}
 
     async def take(self, job: int, claim: Claim) -> bool:
         """Create the object of a claim."""
@@ -99,7 +96,7 @@ class S3Claims:
         async def read(claim: tuple[int, int]) -> None:
             content, _ = await self._bucket.read(self._key(*claim))
             found = parse_claim(content.decode(errors="replace"))
-            self._leases[claim] = found.lease if found else ""
+            self._known[claim] = found or Claim(pool=self._pool, count=claim[1])  # nobody's: that lease is not there
 
         await for_each(sorted(claims), read, at_once=_AT_ONCE, name="read claims")
 

@@ -15,28 +15,40 @@ from awsac_async.session.names import X_CLAIM
 
 FIRST_POOL = 1  # of the launch, or launches, of ``start``; that of a retry has the number of its launch
 # ``2.1:0-9f3a…`` is the first claim in pool 2, on the lease of launch index 0; ``2.0`` says that there is none yet.
-_CLAIM = re.compile(r"(?P<pool>[0-9]{1,9})\.(?P<count>[0-9]{1,9})(:(?P<lease>[0-9]{1,9}-[0-9a-z]{1,40}))?", re.ASCII)
+# ``1.4.2:3-c01d…`` is the fourth in pool 1, of which two followed on instances that were lost.
+_CLAIM = re.compile(
+    r"(?P<pool>[0-9]{1,9})\.(?P<count>[0-9]{1,9})(\.(?P<losses>[0-9]{1,9}))?(:(?P<lease>[0-9]{1,9}-[0-9a-z]{1,40}))?",
+    re.ASCII,
+)
 _LEASE = re.compile(r"([0-9]{1,9})-[0-9a-z]{1,40}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """The ``count``-th claim on a job in its pool, by the holder of a lease; 0: nobody has made one yet."""
+    """The ``count``-th claim on a job in its pool, by the holder of a lease; 0: nobody has made one yet.
+
+    ``losses``: how many of those before it were ended by the loss of an instance, and not by a notice.
+    """
 
     pool: int
     count: int
     lease: str = ""
+    losses: int = 0
 
 
 def format_claim(claim: Claim) -> str:
     """Return a claim as the attribute of a job, ``x_claim``."""
-    return f"{claim.pool}.{claim.count}" + (f":{claim.lease}" if claim.lease else "")
+    losses = f".{claim.losses}" if claim.losses else ""
+    return f"{claim.pool}.{claim.count}{losses}" + (f":{claim.lease}" if claim.lease else "")
 
 
 def parse_claim(text: str) -> Claim | None:
     """Read what ``format_claim`` has written; None if it is anything else."""
     found = _CLAIM.fullmatch(text)
-    return Claim(pool=int(found["pool"]), count=int(found["count"]), lease=found["lease"] or "") if found else None
+    if not found:
+        return None
+    pool, count, losses = (int(found[name] or 0) for name in ("pool", "count", "losses"))
+    return Claim(pool=pool, count=count, lease=found["lease"] or "", losses=losses)
 
 
 def claim_attribute(claim: Claim) -> Mapping[str, str]:

@@ -24,9 +24,10 @@ def test_who_did_not_look_for_an_hour_still_knows_what_has_not_changed_since() -
     assert not seen({"1-a": "x"}, {"1-a": "y"}, pause=3600).lost("1-a")
 
 
-def test_a_holder_whose_lease_was_never_there_is_lost_after_the_same_time() -> None:
-    assert not seen({}, {}, {}, holders=("1-a",)).lost("1-a")
-    assert seen({}, {}, {}, {}, holders=("1-a",)).lost("1-a")
+def test_whose_lease_is_gone_has_given_its_jobs_up_before() -> None:
+    assert seen({"1-a": "x"}, {}, holders=("1-a",)).lost("1-a")
+    assert seen({}, holders=("1-a",)).lost("1-a")
+    assert not seen({"1-a": "x"}, {}, {"1-a": "y"}).lost("1-a")
 
 
 def test_a_look_that_took_long_counts_from_its_end_to_the_begin_of_the_next() -> None:

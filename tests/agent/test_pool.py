@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from awsac_async.cloud.aws import connect
 from awsac_async.cloud.claims import Leases
 from awsac_async.session.claims import Claim
 from awsac_async.session.errors import CloudError, DeniedError
-from awsac_async.session.model import Job
+from awsac_async.session.model import Job, JobState
 from tests.agent.account import Session
 from tests.agent.test_departure import agent_of
 from tests.cloud.faults import error, proxy_to
@@ -165,6 +166,44 @@ async def test_what_was_claimed_on_a_lease_that_ran_out_is_not_gone_on_with(
             assert taken
             assert taken.claim == own.claim
             assert await agent.claims().last([1, 2, 3]) == {3: own.claim}
+
+
+async def test_a_job_that_three_instances_were_lost_with_is_not_run_again_but_notices_do_not_count(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    """Of two jobs each has had three claims, on leases that are gone: one by loss, the other with a notice first."""
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, index=9, **SHARED)
+        lost = Claim(pool=1, count=3, lease="3-c", losses=2)
+        noticed = Claim(pool=1, count=3, lease="3-c", losses=1)
+        for job, claim in ((1, lost), (2, noticed)):
+            for count in (1, 2, 3):
+                assert await agent.claims().take(job, replace(claim, count=count))
+        lease = lease_of(agent)
+        pool = pool_of(agent, lease)
+        async with held(lease):
+            outlook = await pool.look(busy=False)
+            taken = {each.job.number: each for each in await pool.take_over(outlook.wanted, 2)}
+            assert taken[1].end == (JobState.FAILED, "3 instances were lost while they had it")
+            assert taken[2].end is None
+            assert {number: each.claim.losses for number, each in taken.items()} == {1: 3, 2: 2}
+
+
+async def test_one_program_at_a_time_watches_the_lease_of_an_instance(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    """A successor finds that of its predecessor, which ends with the lease."""
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
+        first, second = lease_of(agent), lease_of(agent)
+        async with held(first):
+            await until(lambda: fence.runs(agent.paths.state))
+            assert await second.resume() == first.name
+            second.start(lambda: asyncio.sleep(0))
+            await second.there()
+            assert second._fence is None
+            await second.end(within=10)
+        await until(lambda: not fence.runs(agent.paths.state))
 
 
 async def test_who_must_not_write_a_lease_says_so_and_does_not_ask_again(

@@ -18,13 +18,15 @@ from awsac_async.session.statusdocs import StatusDocument, StatusWriter, latest
 EARLIER, LATER = Claim(pool=1, count=1, lease="3-aa"), Claim(pool=1, count=2, lease="0-bb")
 
 
-@pytest.mark.parametrize("claim", [EARLIER, LATER, Claim(pool=2, count=0)])
+@pytest.mark.parametrize(
+    "claim", [EARLIER, LATER, Claim(pool=2, count=0), Claim(pool=1, count=4, lease="3-c", losses=2)]
+)
 def test_a_claim_reads_back(claim: Claim) -> None:
     assert parse_claim(format_claim(claim)) == claim
     assert claim_of(JobRecord(number=1, extra=claim_attribute(claim))) == claim
 
 
-@pytest.mark.parametrize("text", ["", "1", "1.", "1.2:", "1.2:x", "-1.2:0-a", "1.2:0-a b", "1.2:0-a\n"])
+@pytest.mark.parametrize("text", ["", "1", "1.", "1.2:", "1.2:x", "-1.2:0-a", "1.2:0-a b", "1.2:0-a\n", "1.2.:0-a"])
 def test_what_is_no_claim_is_none(text: str) -> None:
     assert parse_claim(text) is None
     assert claim_of(JobRecord(number=1, extra={"x_claim": text})) is None
