@@ -3,8 +3,9 @@
 Owns the rule that keeps a job from running twice at the same time. Others take an instance for lost when its lease has
 not changed for ``seconds`` by their own clock. So this instance stops counting on its lease well before: measured from
 the begin of the last renewal that succeeded, after two thirds of that time its agent gives up the jobs that it holds,
-and after three quarters ``fence``, a program of its own, kills them, should the agent be dead or stopped. A lease that
-ran out is never renewed again: the agent begins another one.
+and after three quarters ``fence``, a program of its own, kills them, should the agent be dead or stopped. Who takes
+jobs over breaks the lease first, and a broken one cannot be renewed: so a machine whose clock stood still meanwhile
+finds out. A lease that ran out is never renewed again: the agent begins another one.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from awsac_async.agent.stopping import Stop
 from awsac_async.agent.timings import uptime
 from awsac_async.cloud.claims import Leases
 from awsac_async.session.claims import new_lease
-from awsac_async.session.errors import CloudError
+from awsac_async.session.errors import CloudError, ConflictError, NotFoundError
 from awsac_async.session.model import JobState
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Lease:
         self._leases, self._launch_index, self._session_id = leases, launch_index, session_id
         self._directory, self._file = directory, FenceFile(directory)
         self._count, self._given_up = 0, 0.0
+        self._version: str | None = None  # as it was written last
         self._there = asyncio.Event()
         self._trouble: CloudError | None = None
         self._fence: subprocess.Popen[bytes] | None = None
@@ -143,7 +145,7 @@ class Lease:
 
     async def _begin(self) -> None:
         name = new_lease(self._launch_index, secrets.token_hex(4))
-        began = uptime()
+        began, self._version = uptime(), None
 
         async def renew() -> None:
             nonlocal began
@@ -160,13 +162,20 @@ class Lease:
         pause = usual if self._count else 0.0  # one that was resumed is renewed at once
         while (left := self._given_up - uptime()) > 0:
             await asyncio.sleep(min(left, pause))
-            pause = usual if await self._renew(self.name) else max(_LEAST_PAUSE_SECONDS, usual / 4)
+            try:
+                renewed = await self._renew(self.name)
+            except _BrokenError:
+                _log.warning("lease %s: others have taken this instance for lost", self.name)
+                return
+            pause = usual if renewed else max(_LEAST_PAUSE_SECONDS, usual / 4)
 
     async def _renew(self, name: str) -> bool:
         """Renew it; whether that was done, and noted before the fence has lost its patience."""
         began, fenced = uptime(), self._given_up + (_FENCED_SHARE - _GIVEN_UP_SHARE) * self.seconds
         try:
             await self._write(name, within=max(0.0, self._given_up - began))
+        except _BrokenError:
+            raise
         except CloudError as error:
             left = max(0.0, self._given_up - uptime())
             _log.warning("lease %s not renewed, %.0f s left: %s", name, left, describe(error))
@@ -179,14 +188,36 @@ class Lease:
         return True
 
     async def _write(self, name: str, *, within: float = float("inf")) -> None:
-        """Write it, in one try of bounded length: a later try counts for longer. Raises CloudError."""
+        """Write it, in one try of bounded length: a later try counts for longer.
+
+        Raises:
+            CloudError: it could not be written.
+            _BrokenError: others have broken it.
+        """
         self._count += 1
         content = json.dumps({"renewed": self._count, "uptime": round(uptime(), 2)}).encode()
         try:
             async with asyncio.timeout(min(within, _TRY_SHARE * self.seconds)):
-                await foreseen("renew", f"lease {name}", self._leases.renew(name, content))
+                self._version = await foreseen("renew", f"lease {name}", self._write_next(name, content))
         except TimeoutError as error:
             raise CloudError("renew", f"lease {name}", "it took too long", temporary=True) from error
+
+    async def _write_next(self, name: str, content: bytes) -> str:
+        if self._version is None and name == self.name:  # a predecessor's
+            self._version = await self._found(name)
+        try:
+            return await self._leases.renew(name, content, self._version)
+        except (ConflictError, NotFoundError) as error:
+            if error.temporary:
+                raise
+        # Either the answer to an earlier try was lost, or it is broken.
+        return await self._leases.renew(name, content, await self._found(name))
+
+    async def _found(self, name: str) -> str:
+        version = await self._leases.find(name)
+        if version is None:
+            raise _BrokenError("renew", f"lease {name}", "others have broken it")
+        return version
 
     async def _note(self, name: str, began: float) -> None:
         self.name, self._given_up = name, began + _GIVEN_UP_SHARE * self.seconds
@@ -197,6 +228,10 @@ class Lease:
                     self._fence = fence.start(self._directory, self._session_id)
             except OSError as error:
                 _log.error("nothing ends the jobs of this instance in time if its agent hangs: %s", describe(error))
+
+
+class _BrokenError(ConflictError):
+    """Others have taken this instance for lost, and may run its jobs."""
 
 
 class _Lost(Stop):

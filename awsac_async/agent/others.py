@@ -57,6 +57,11 @@ class Others:
         seen = self._seen.get(lease)
         return seen is not None and (seen.version is None or self._at - seen.since >= self._seconds)
 
+    def version(self, lease: str) -> str:
+        """Return the version in which a lease was last seen; "" if it was gone."""
+        seen = self._seen.get(lease)
+        return (seen.version if seen else None) or ""
+
     def alive(self, lease: str) -> bool:
         """Whether whoever has this lease was seen to renew it, and not too long ago."""
         seen = self._seen.get(lease)

@@ -55,11 +55,15 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    """A job that may be claimed, by which claim, and what its last holder said of it."""
+    """A job that may be claimed, the last claim on it, and what its holder said of it.
+
+    ``silent``: the version of that claim's lease, if it is to be broken.
+    """
 
     job: Job
     claim: Claim
     before: JobRecord | None = None
+    silent: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +134,15 @@ class Pool:
         return []
 
     async def take_over(self, wanted: Sequence[_Wanted], count: int) -> list[Taken]:
-        """Claim so many of the jobs that were somebody else's; fewer, or none, if others were quicker."""
+        """Claim so many of the jobs that were somebody else's; fewer, or none, if others were quicker.
+
+        Before that their leases are broken: who was only silent, and is not now, keeps his jobs. Raises CloudError.
+        """
         chosen = _random.sample(wanted, min(count, len(wanted)))
-        return await self._take_all(chosen)
+        over = {}
+        for lease, version in {(each.claim.lease, each.silent) for each in chosen if each.silent}:
+            over[lease] = await self._patiently(f"break {lease}", lambda: self._leases.break_up(lease, version))  # noqa: B023
+        return await self._take_all([each for each in chosen if over.get(each.claim.lease, True)])
 
     async def take_if_free(self, numbers: Iterable[int]) -> list[Taken]:
         """Claim those of these jobs that nobody has claimed. Raises CloudError."""
@@ -171,9 +181,9 @@ class Pool:
         versions = await self._leases.read()
         self._others.look(versions, holders, began=began, ended=uptime())
         wanted = [
-            _Wanted(job=self._jobs[number], claim=claim, before=records.get(number))
+            wanted
             for number, claim in sorted(last.items())
-            if self._may_be_taken(claim, records.get(number))
+            if (wanted := self._wanted(self._jobs[number], claim, records.get(number)))
         ]
         needed = busy or not self._others.enough(self._launch.launch_index, holders)
         return Outlook(wanted=tuple(wanted), stay=bool(unfinished) and needed)
@@ -187,9 +197,14 @@ class Pool:
             return True
         return record.state.final and record.state is not JobState.INTERRUPTED
 
-    def _may_be_taken(self, claim: Claim, record: JobRecord | None) -> bool:
+    def _wanted(self, job: Job, claim: Claim, record: JobRecord | None) -> _Wanted | None:
+        """Return a job that may be taken over; else None."""
         # On ones own lease: a claim that nobody knew to have succeeded.
-        return claim.lease == self._lease.name or _interrupted(claim, record) or self._others.lost(claim.lease)
+        if claim.lease == self._lease.name or _interrupted(claim, record):
+            return _Wanted(job=job, claim=claim, before=record)
+        if self._others.lost(claim.lease):
+            return _Wanted(job=job, claim=claim, before=record, silent=self._others.version(claim.lease))
+        return None
 
     # --- claiming ---
 

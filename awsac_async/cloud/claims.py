@@ -13,11 +13,12 @@ from awsac_async.cloud.bucket import Bucket, ObjectInfo
 from awsac_async.cloud.simpledb import SimpleDbClaims
 from awsac_async.cloud.waiting import for_each
 from awsac_async.session.claims import Claim, format_claim, parse_claim
-from awsac_async.session.errors import ConflictError
+from awsac_async.session.errors import ConflictError, NotFoundError
 from awsac_async.session.model import StatusKind
 from awsac_async.session.names import claim_key, claims_prefix, lease_key, leases_prefix
 
 _AT_ONCE = 16
+_BROKEN = b"broken\n"
 
 
 class Claims(Protocol):
@@ -102,20 +103,51 @@ class S3Claims:
 
 
 class Leases:
-    """The leases of those who share a pool of jobs, one object each: that it changes is all that it says."""
+    """The leases of those who share a pool of jobs, one object each: that it changes is all that it says.
+
+    Each is written by its holder, and only as it has left it: so who breaks one can be sure that the holder sees it.
+    """
 
     def __init__(self, bucket: Bucket, session_id: str, pool: int) -> None:
         self._bucket, self._session_id, self._pool = bucket, session_id, pool
 
-    async def renew(self, lease: str, content: bytes) -> None:
-        """Write a lease; ``content`` is another one each time."""
-        await self._bucket.put(lease_key(self._session_id, self._pool, lease), content)
+    async def renew(self, lease: str, content: bytes, version: str | None) -> str:
+        """Write a lease (None: which is not there yet), and return its version; ``content`` is another one each time.
+
+        Raises:
+            ConflictError, NotFoundError: it is not as it was left. An answer may have been lost: ``find`` tells.
+        """
+        return await self._bucket.write(self._key(lease), content, etag=version)
+
+    async def find(self, lease: str) -> str | None:
+        """Return the version of a lease, as its holder has left it; None: it is broken, or was removed."""
+        try:
+            content, version = await self._bucket.read(self._key(lease))
+        except NotFoundError:
+            return None
+        return None if content == _BROKEN else version
+
+    async def break_up(self, lease: str, version: str) -> bool:
+        """Keep the holder of a lease, who was silent since this version, from renewing it; whether it is over."""
+        try:
+            await self._bucket.write(self._key(lease), _BROKEN, etag=version)
+        except NotFoundError:
+            return True
+        except ConflictError as error:
+            if error.temporary:
+                raise
+            return False
+        await self.end(lease)
+        return True
 
     async def read(self) -> Mapping[str, str]:
-        """Return what tells one state of each lease from the next, by lease: one list."""
+        """Return the version of each lease that is there, by lease: one list."""
         prefix = leases_prefix(self._session_id, self._pool)
         return {each.key.removeprefix(prefix): each.etag for each in await self._bucket.list(prefix)}
 
     async def end(self, lease: str) -> None:
-        """Remove a lease whose holder has no job any more."""
-        await self._bucket.delete([lease_key(self._session_id, self._pool, lease)])
+        """Remove a lease on which no job is held any more."""
+        await self._bucket.delete([self._key(lease)])
+
+    def _key(self, lease: str) -> str:
+        return lease_key(self._session_id, self._pool, lease)

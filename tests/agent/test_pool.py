@@ -22,7 +22,7 @@ from awsac_async.session.errors import CloudError, DeniedError
 from awsac_async.session.model import Job, JobState
 from tests.agent.account import Session
 from tests.agent.test_departure import agent_of
-from tests.cloud.faults import error, proxy_to
+from tests.cloud.faults import Fault, error, proxy_to
 from tests.conftest import Embedded
 from tests.waiting import until
 
@@ -187,6 +187,53 @@ async def test_a_job_that_three_instances_were_lost_with_is_not_run_again_but_no
             assert taken[1].end == (JobState.FAILED, "3 instances were lost while they had it")
             assert taken[2].end is None
             assert {number: each.claim.losses for number, each in taken.items()} == {1: 3, 2: 2}
+
+
+async def test_who_was_taken_for_lost_finds_out_though_its_own_clock_says_otherwise(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    """As after a pause of the whole machine, in which its clock stood still."""
+    gave_up = asyncio.Event()
+
+    async def give_up() -> None:
+        gave_up.set()
+
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
+        lease, leases = lease_of(agent, seconds=10.0), Leases(agent.bucket, agent.user_data.session_id, 1)
+        lease.start(give_up)
+        try:
+            first, lost = await lease.there(), lease.lost
+            assert await leases.break_up(first, (await leases.read())[first])
+            async with asyncio.timeout(60):
+                await gave_up.wait()
+                assert lost.state is JobState.INTERRUPTED
+                while first in {"", lease.name}:
+                    await lease.there()
+                    await asyncio.sleep(0.05)
+        finally:
+            await lease.end(within=10)
+
+
+async def test_the_answer_to_a_renewal_may_be_lost(
+    embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with proxy_to(embedded.endpoint) as proxy:
+        async with connect(endpoint_url=proxy.endpoint) as aws:
+            lease = lease_of(agent_of(session, aws, tmp_path, index=0, **SHARED), seconds=10.0)
+
+            def written() -> int:
+                return len([each for each in proxy.asked if each.method == "PUT" and "/leases/" in each.path])
+
+            proxy.fail(lambda asked: asked.method == "PUT" and "/leases/" in asked.path, Fault(cut=0), times=1)
+            async with held(lease):  # the first answer is lost, and that to a renewal
+                first = lease.name
+                proxy.fail(lambda asked: asked.method == "PUT" and "/leases/" in asked.path, Fault(cut=0), times=1)
+                before = written()
+                await until(lambda: written() >= before + 3)
+                assert lease.name == first
+                assert lease.holds
 
 
 async def test_one_program_at_a_time_watches_the_lease_of_an_instance(

@@ -11,6 +11,7 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.claims import Claims, Leases, claims_of
 from awsac_async.cloud.status import status_store
 from awsac_async.session.claims import Claim, claim_attribute
+from awsac_async.session.errors import ConflictError, NotFoundError
 from awsac_async.session.model import JobRecord, JobState, StatusKind
 from awsac_async.session.statusdocs import StatusWriter
 from tests.cloud.faults import Fault, Proxy
@@ -124,13 +125,28 @@ async def test_what_a_lost_holder_says_late_does_not_count(
 
 async def test_a_lease_changes_whenever_it_is_renewed(bucket: Bucket) -> None:
     leases = Leases(bucket, "261128_1646--leases--0000", 1)
-    await Leases(bucket, "261128_1646--leases--0000", 2).renew("7-cc", b"1")  # of a retry: no business of these
-    await leases.renew(ONE, b"1")
-    await leases.renew(OTHER, b"1")
+    await Leases(bucket, "261128_1646--leases--0000", 2).renew("7-cc", b"1", None)  # of a retry: no business of these
+    version = await leases.renew(ONE, b"1", None)
+    await leases.renew(OTHER, b"1", None)
     before = await leases.read()
-    await leases.renew(ONE, b"2")
+    version = await leases.renew(ONE, b"2", version)
     after = await leases.read()
+    assert await leases.find(ONE) == after[ONE] == version
     assert before.keys() == after.keys() == {ONE, OTHER}
     assert {lease for lease in after if after[lease] != before[lease]} == {ONE}
     await leases.end(ONE)
     assert (await leases.read()).keys() == {OTHER}
+
+
+async def test_of_who_renews_a_lease_and_who_breaks_it_one_is_refused(bucket: Bucket) -> None:
+    leases = Leases(bucket, "261128_1646--leases--0001", 1)
+    seen = await leases.renew(ONE, b"1", None)
+    renewed = await leases.renew(ONE, b"2", seen)
+    assert not await leases.break_up(ONE, seen)
+    assert await leases.find(ONE) == renewed
+    assert await leases.break_up(ONE, renewed)
+    with pytest.raises((ConflictError, NotFoundError)):
+        await leases.renew(ONE, b"3", renewed)
+    assert await leases.find(ONE) is None
+    assert await leases.read() == {}
+    assert await leases.break_up(ONE, renewed)  # somebody else has
