@@ -58,7 +58,7 @@ class Shared:
     folder: Path
     n_jobs: int
 
-    def launch(self, *, instances: int, cores: int = 2, lease: int = 10, faults: str = "", spot: bool = False) -> None:
+    def launch(self, *, instances: int, cores: int = 2, lease: int = 120, faults: str = "", spot: bool = False) -> None:
         """Start its instances in a cloud with these faults."""
         account, session = self.session.account, self.session
         cloud.set_faults(self.cloud.directory, faults)
@@ -181,7 +181,7 @@ def agent_that_runs(session_id: str, job: int) -> int:
 def test_the_jobs_of_an_agent_that_hangs_end_before_others_run_them(troubled: Embedded, folder: Path) -> None:
     """It is stopped as if it hung, and goes on when somebody else has its job."""
     with shared(troubled, folder, n_jobs=2, work=ENDLESS) as running:
-        running.launch(instances=2, cores=1)
+        running.launch(instances=2, cores=1, lease=20)
         wait_until(lambda: (folder / "journal").exists() and running.journal()["begin 1"] == 1)
         agent = agent_that_runs(running.session.id, 1)
         os.kill(agent, signal.SIGSTOP)
@@ -247,7 +247,7 @@ def test_jobs_keep_their_release_from_one_to_the_next_and_begin_while_the_one_be
     with session_of(Account(troubled)) as session:
         jobs = f"{snapshot_id};show.sh;2\n-;none.sh;2\n{snapshot_id};show.sh;2\nsnap-0123456789abcdef0;show.sh;1\n"
         session.upload_archive({"jobs.cfg": jobs, "show.sh": 'cat "$ATLASDir/name"\n', "none.sh": "true\n"})
-        session.run(cores=1, more=";n_jobs=7;max_hours=1;status=s3;schedule=shared;lease=20")
+        session.run(cores=1, more=";n_jobs=7;max_hours=1;status=s3;schedule=shared;lease=120")
         assert [session.output(job) for job in (1, 2, 5, 6)] == ["release\n"] * 4
         states = {name: item.status for name, item in session.items().items()}
         assert states == {f"job{job}": "finished" for job in range(1, 7)} | {"job7": "failed"}

@@ -16,7 +16,7 @@ WITH_RELEASE = Job(
 )
 NOT_RUN = {"code": "", "output": None, "result": None}
 
-SHARED = ";status=s3;schedule=shared;lease=10"
+SHARED = ";status=s3;schedule=shared;lease=20"
 # What another instance had begun, and could not end.
 AGAIN = Job(script=FIRST_ENDLESS, output=digest(b"attempt 2\n" + OUTPUT.encode()))
 
@@ -342,7 +342,7 @@ service = "s3"
 instance = 0
 kind = "drop"
 after = 12
-for = 15
+for = 25
 """,
         jobs=(AGAIN, GOOD),
         instances=2,
