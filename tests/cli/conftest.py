@@ -74,10 +74,21 @@ def interrupt(process: "subprocess.Popen[str]") -> tuple[str, str]:
 
 
 def environment_for(embedded: Embedded) -> dict[str, str]:
-    """Return the variables of a workstation whose AWS is the embedded cloud."""
+    """Return the variables of a workstation whose AWS is the embedded cloud.
+
+    Its temporary files go with the cloud: a process that a test kills removes nothing.
+    """
     ours = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     no_files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    return ours | no_files | embedded.environment | {"AWSAC_LOCAL_DIR": str(embedded.directory)}
+    return (
+        ours
+        | no_files
+        | embedded.environment
+        | {
+            "AWSAC_LOCAL_DIR": str(embedded.directory),
+            "TMPDIR": str(embedded.directory.parent),
+        }
+    )
 
 
 @pytest.fixture
