@@ -6,6 +6,7 @@ What claims and leases mean is said in ``session.claims``.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from awsac_async.cloud.aws import Aws
@@ -13,7 +14,7 @@ from awsac_async.cloud.bucket import Bucket, ObjectInfo
 from awsac_async.cloud.simpledb import SimpleDbClaims
 from awsac_async.cloud.waiting import for_each
 from awsac_async.session.claims import Claim, format_claim, parse_claim
-from awsac_async.session.errors import ConflictError, NotFoundError
+from awsac_async.session.errors import ConflictError, DeniedError, NotFoundError
 from awsac_async.session.model import StatusKind
 from awsac_async.session.names import claim_key, claims_prefix, lease_key, leases_prefix
 
@@ -136,8 +137,11 @@ class Leases:
         except ConflictError as error:
             if error.temporary:
                 raise
-            return False
-        await self.end(lease)
+            # It may be broken: an answer was lost, or whoever broke it died before it was removed.
+            if await self.find(lease) is not None:
+                return False
+        with suppress(DeniedError):  # a role that may not remove it: it is broken all the same
+            await self.end(lease)
         return True
 
     async def read(self) -> Mapping[str, str]:

@@ -11,10 +11,10 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.claims import Claims, Leases, claims_of
 from awsac_async.cloud.status import status_store
 from awsac_async.session.claims import Claim, claim_attribute
-from awsac_async.session.errors import ConflictError, NotFoundError
+from awsac_async.session.errors import CloudError, ConflictError, NotFoundError
 from awsac_async.session.model import JobRecord, JobState, StatusKind
 from awsac_async.session.statusdocs import StatusWriter
-from tests.cloud.faults import Fault, Proxy
+from tests.cloud.faults import Fault, Proxy, error
 
 JOBS = tuple(range(1, 12))
 ONE, OTHER = "0-aa", "1-bb"
@@ -150,3 +150,32 @@ async def test_of_who_renews_a_lease_and_who_breaks_it_one_is_refused(bucket: Bu
     assert await leases.find(ONE) is None
     assert await leases.read() == {}
     assert await leases.break_up(ONE, renewed)  # somebody else has
+
+
+@pytest.mark.parametrize(("method", "fault"), [("PUT", Fault(cut=0)), ("POST", error(503, "SlowDown"))])
+async def test_a_lease_of_which_it_is_not_known_that_it_was_broken_is_over(
+    bucket: Bucket, faulty_bucket: Bucket, proxy: Proxy, method: str, fault: Fault
+) -> None:
+    """The answer was lost, or it could not be removed. Else it would be taken for one that was just renewed."""
+    leases, broken = (
+        Leases(bucket, "261128_1646--leases--0002", 1),
+        Leases(faulty_bucket, "261128_1646--leases--0002", 1),
+    )
+    seen = await leases.renew(ONE, b"1", None)
+    proxy.fail(lambda asked: asked.method == method, fault)
+    with pytest.raises(CloudError):
+        await broken.break_up(ONE, seen)
+    assert (await leases.read())[ONE] != seen
+    assert await leases.break_up(ONE, seen)
+    assert await leases.read() == {}
+
+
+async def test_who_may_remove_no_lease_can_break_one(bucket: Bucket, faulty_bucket: Bucket, proxy: Proxy) -> None:
+    leases, broken = (
+        Leases(bucket, "261128_1646--leases--0003", 1),
+        Leases(faulty_bucket, "261128_1646--leases--0003", 1),
+    )
+    seen = await leases.renew(ONE, b"1", None)
+    proxy.fail(lambda asked: asked.method == "POST", error(403, "AccessDenied"))
+    assert await broken.break_up(ONE, seen)
+    assert await leases.find(ONE) is None
