@@ -157,10 +157,11 @@ class Lease:
         _log.info("lease %s: others run this instance's jobs when it is silent for %.0f s", name, self.seconds)
 
     async def _until_it_runs_out(self) -> None:
-        """Renew it again and again; returns when that has not succeeded for too long."""
+        """Renew it again and again; returns when that has not succeeded for too long, or its jobs are given up."""
         usual = _RENEWED_SHARE * self.seconds
         pause = usual if self._count else 0.0  # one that was resumed is renewed at once
-        while (left := self._given_up - uptime()) > 0:
+        # A job may have seen before us that it ran out, and a renewal that was under way came through all the same.
+        while self.lost.state is None and (left := self._given_up - uptime()) > 0:
             await asyncio.sleep(min(left, pause))
             try:
                 renewed = await self._renew(self.name)

@@ -215,6 +215,19 @@ async def test_who_was_taken_for_lost_finds_out_though_its_own_clock_says_otherw
             await lease.end(within=10)
 
 
+async def test_a_lease_whose_jobs_were_given_up_is_not_renewed_any_more(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    """A job was the first to see that it had run out, and a renewal under way came through all the same."""
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        lease = lease_of(agent_of(session, aws, tmp_path, index=0, **SHARED), seconds=10.0)
+        async with held(lease):
+            first = lease.name
+            lease.lost.make()
+            await until(lambda: lease.holds)
+            assert lease.name != first
+
+
 async def test_the_answer_to_a_renewal_may_be_lost(
     embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
