@@ -142,11 +142,16 @@ async def work(agent: Agent, group: asyncio.TaskGroup, place: Workplace, *, bega
 
 
 def _new(agent: Agent, taken: Taken, began: Mapping[str, float]) -> KeptJob:
-    record = agent.new_record(taken.job.number, str(agent.paths.awsac_working / taken.job.script))
+    record = agent.new_record(taken.job.number, _script(agent, taken.job.script))
     # In SimpleDB what the last holder has said stays as long as nothing else is.
     nothing = dict.fromkeys([*map(seconds_attribute, PARTS), X_LOG, X_LOG_BEGIN], "") if taken.claim.count > 1 else {}
     attributes = timing_attributes(began, attempt=taken.begin.attempt)
     return KeptJob(record=replace(record, extra={**nothing, **attributes, **claim_attribute(taken.claim)}))
+
+
+def _script(agent: Agent, name: str) -> str:
+    """Return the script of a job as its record says it; "" if nobody knows its name."""
+    return str(agent.paths.awsac_working / name) if name else ""
 
 
 async def _run(
@@ -184,11 +189,12 @@ async def tell_unclaimed(agent: Agent, trouble: str) -> None:
     if agent.launch is None or not (ends or trouble) or not await _speaks(agent):
         return
     numbers = await _unclaimed(agent)
-    nobody = Claim(pool=agent.known_launch.pool, count=0)
+    nobody, scripts = Claim(pool=agent.known_launch.pool, count=0), {job.number: job.script for job in agent.jobs}
     for number in numbers:
         agent.reporter.report(
             JobRecord(
                 number=number,
+                script=_script(agent, scripts.get(number, "")),
                 state=JobState.KILLED if ends else JobState.PENDING,
                 launch_index=agent.known_launch.launch_index,
                 reason=agent.stop.reason if ends else f"instance {agent.instance.instance_id} cannot run it: {trouble}",

@@ -228,6 +228,7 @@ def test_jobs_that_nobody_has_begun_are_killed_when_that_is_asked(troubled: Embe
         assert running.journal() == Counter({"begin 1": 1})
         records = running.records()
         assert [record.state for record in records] == [JobState.KILLED] * 4
+        assert len({record.script for record in records}) == 1
         assert [record.reason for record in records] == [
             "stopped by awsac stop",
             "stopped by awsac stop",
