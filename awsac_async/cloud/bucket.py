@@ -5,7 +5,7 @@ Owns the control plane of S3 (aioboto3). Large or many bytes go through ``transf
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -55,17 +55,20 @@ class Bucket:
         if region != self._aws.region:
             raise InputError(f"the bucket {self.name} is in {region}, the session is to run in {self._aws.region}")
 
-    async def check_writable(self) -> None:
-        """Return if objects may be written here; nothing is written.
+    async def check_writable(self) -> bool:
+        """Return, if objects may be written here, whether conditions are heeded; nothing is written.
 
         S3 looks at the rights first, and then refuses to replace a version of an object that there cannot be.
 
         Raises:
             DeniedError: they may not.
         """
-        with suppress(NotFoundError, ConflictError):
+        try:
             await self.write(WRITE_CHECK_KEY, b"", etag=_NO_ETAG)
-            await self.delete([WRITE_CHECK_KEY])  # a server that knows no conditions has written it
+        except (NotFoundError, ConflictError):
+            return True
+        await self.delete([WRITE_CHECK_KEY])  # a server that knows no conditions has written it
+        return False
 
     async def list(self, prefix: str, *, after: str = "") -> list[ObjectInfo]:
         """Return all objects whose keys begin with ``prefix`` and sort after ``after``, sorted by key."""

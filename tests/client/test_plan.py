@@ -16,6 +16,7 @@ from awsac_async.client.plan.scripts import check_scripts
 from awsac_async.local import cloud
 from awsac_async.session.errors import AwsacError, DeniedError, InputError, ProblemsError
 from tests.cli.conftest import BUCKET, Account, write_ini, write_jobs
+from tests.cloud.faults import Fault, proxy_to
 from tests.conftest import Embedded
 
 DENIED = """[[fault]]
@@ -247,6 +248,18 @@ async def test_a_bucket_that_cannot_be_written_is_said_with_the_rights_that_are_
 ) -> None:
     with faults(embedded, NO_WRITING), pytest.raises(DeniedError, match="not for you; a session needs s3:PutObject"):
         await client.plan(ini=write_ini(tmp_path), archive=write_jobs(tmp_path))
+
+
+async def test_jobs_are_not_shared_by_a_server_that_lets_two_write_the_same_claim(
+    tmp_path: Path, account: Account, embedded: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with proxy_to(embedded.endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        proxy.fail(lambda asked: asked.method == "PUT", Fault(unheeding=True))
+        with pytest.raises(InputError, match="schedule: found shared, expected fixed: the server of this bucket does"):
+            await client.plan(ini=write_ini(tmp_path, more="schedule = shared\n"), archive=write_jobs(tmp_path))
+        await client.plan(ini=write_ini(tmp_path), archive=write_jobs(tmp_path))
+    assert account.keys("awsac/write-check") == []
 
 
 async def test_volumes_may_be_left_only_where_a_release_or_a_script_of_the_sessions_own_makes_some(

@@ -25,12 +25,13 @@ class Fault:
     """What to do instead of passing a request on and its answer back.
 
     An answer of its own (``status``, ``body``), or, with no status, the real answer ``cut`` after some bytes: a cut of
-    0 closes the connection without a word.
+    0 closes the connection without a word. ``unheeding``: it is passed on without its conditions.
     """
 
     status: int = 0
     body: bytes = b""
     cut: int = 0
+    unheeding: bool = False
 
 
 @dataclass(kw_only=True)
@@ -111,9 +112,12 @@ def proxy_to(target: str, *, one_at_a_time: bool = False) -> Iterator[Proxy]:
             if fault and fault.status:
                 self._send(fault.status, {"Content-Length": str(len(fault.body))}, fault.body)
                 return
+            if fault and fault.unheeding:
+                for name in [name for name in self.headers if name.lower().startswith("if-")]:
+                    del self.headers[name]
             with turn:
                 status, headers, content = self._forwarded(body)
-            if fault:
+            if fault and not fault.unheeding:
                 self._send(status, headers, content[: fault.cut]) if fault.cut else None
                 self.close_connection = True
                 self.wfile.flush()

@@ -31,7 +31,7 @@ from awsac_async.session.errors import (
     NotFoundError,
     ProblemsError,
 )
-from awsac_async.session.model import StartInfo, StatusKind
+from awsac_async.session.model import Schedule, StartInfo, StatusKind
 from awsac_async.session.names import JOBS_FILE, NO_SESSION
 from awsac_async.session.places import Place, instances_at, places_of, types_of
 from awsac_async.session.releases import is_snapshot, need_volumes
@@ -215,10 +215,13 @@ class CloudChecks:
         except NotFoundError as error:
             raise self._unknown("sessionsbucket", bucket.name, "a bucket that exists; awsac setup makes one") from error
         try:
-            await bucket.check_writable()
+            heeds_conditions = await bucket.check_writable()
         except DeniedError as error:
             rights = "a session needs s3:PutObject and s3:GetObject on its bucket"
             raise DeniedError(error.operation, error.resource, f"{error.cause}; {rights}", code=error.code) from error
+        if self._startinfo.schedule is Schedule.SHARED and not heeds_conditions:
+            expected = "fixed: the server of this bucket does not heed If-Match, by which instances agree who runs what"
+            raise FormatError(file=self._ini, field="schedule", found=Schedule.SHARED, expected=expected)
 
     async def _check_profile(self, remarks: list[str]) -> None:
         name = self._startinfo.instance_profile
