@@ -221,8 +221,8 @@ class Lease:
         return version
 
     async def _note(self, name: str, began: float) -> None:
-        self.name, self._given_up = name, began + _GIVEN_UP_SHARE * self.seconds
         await asyncio.to_thread(self._file.write, Until.now(lease=name, uptime=began + _FENCED_SHARE * self.seconds))
+        self.name, self._given_up = name, began + _GIVEN_UP_SHARE * self.seconds  # after the fence knows of it
         if self._fence is None or self._fence.poll() is not None:
             try:
                 if not await asyncio.to_thread(fence.runs, self._directory):

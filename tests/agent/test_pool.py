@@ -11,6 +11,7 @@ import pytest
 
 from awsac_async.agent import fence
 from awsac_async.agent.context import Agent
+from awsac_async.agent.fence import FenceFile, Until
 from awsac_async.agent.lease import Lease
 from awsac_async.agent.pool import Pool, Taken
 from awsac_async.agent.retry import Hurry
@@ -280,6 +281,24 @@ async def test_who_must_not_write_a_lease_says_so_and_does_not_ask_again(
                 await lease.there()
             await lease.end(within=10)
         assert len([asked for asked in proxy.asked if "/leases/" in asked.path]) == 1
+
+
+async def test_a_lease_that_is_not_noted_yet_is_not_claimed_on(
+    embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the program beside the agent knows the one before, and kills what runs."""
+    holds, write = list[bool](), FenceFile.write
+
+    def look_and_write(file: FenceFile, until: Until) -> None:
+        holds.append(lease.holds)
+        write(file, until)
+
+    monkeypatch.setattr(FenceFile, "write", look_and_write)
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        lease = lease_of(agent_of(session, aws, tmp_path, index=0, **SHARED))
+        async with held(lease):
+            assert lease.holds
+            assert not holds[0]
 
 
 async def test_who_cannot_note_its_lease_has_none(embedded: Embedded, session: Session, tmp_path: Path) -> None:
