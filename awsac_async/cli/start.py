@@ -135,7 +135,7 @@ class Shown:
                 self._show(f"no room:      {event.place}: {event.reason}")
             case events.LessRoom():
                 fewer = f"{counted(event.n_instances, 'instance')} and {event.n_cores} of {event.wanted} cores"
-                self._show(f"less room:    the session goes on with {fewer}: there is no room for more")
+                self._show(f"less room:    the session goes on with {fewer}: no room for more within its limits")
             case events.Completed():
                 self.values["started"] = True
                 self._fate = f"the session was started, its file is {event.session_file}"

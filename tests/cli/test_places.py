@@ -212,7 +212,8 @@ def test_a_shared_session_goes_on_with_what_there_is_room_for_and_no_start_of_it
     )
     assert document["reservation_id"] == ""
     assert (completed["n_instances"], completed["client_token"]) == (2, document["client_token"])
-    assert "less room:    the session goes on with 3 instances and 4 of 8 cores: there is no room for more" in shown
+    fewer = "the session goes on with 3 instances and 4 of 8 cores"
+    assert f"less room:    {fewer}: no room for more within its limits" in shown
     assert sorted(each["InstanceType"] for each in launched) == ["c1.medium", "m1.small", "m1.small"]
     assert {each["Reservation"] for each in launched} == {record.ec2_reservation_id, completed["reservation_id"]}
     assert (record.n_instances, record.unused_cores, len(record.reservations)) == (3, 0, 2)

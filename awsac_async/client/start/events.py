@@ -84,7 +84,7 @@ class NoRoom:
 
 @dataclass(frozen=True, kw_only=True)
 class LessRoom:
-    """No place has room for more: the session, whose jobs are shared, goes on with fewer cores than were wanted."""
+    """No place has room for more within the limits: the session, whose jobs are shared, has fewer cores than wanted."""
 
     n_instances: int
     n_cores: int
