@@ -238,10 +238,10 @@ def _is_gone(job: JobRecord, instances: Mapping[int | None, InstanceInfo]) -> bo
 
 
 def _falls_to_others(job: JobRecord, instances: Mapping[int | None, InstanceInfo]) -> bool:
-    """Say whether another instance runs a shared job, as long as there is one."""
-    if job.state.final:
-        return job.state is JobState.INTERRUPTED
-    return _is_gone(job, instances)
+    """Say whether another instance runs a shared job, of a session that is not over."""
+    left_by_own = job.state is JobState.INTERRUPTED if job.state.final else _is_gone(job, instances)
+    running = [each.launch_index for each in instances.values() if each.state in _RUNNING]
+    return left_by_own and running != [job.launch_index]  # EC2 may not show the others yet
 
 
 def _shown_shared(job: JobRecord, instances: Mapping[int | None, InstanceInfo], over: bool) -> JobRecord:

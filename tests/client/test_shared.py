@@ -104,6 +104,15 @@ async def test_when_all_instances_are_gone_what_they_left_is_lost_with_its_reaso
     assert status.jobs[3].reason == "the spot instance is interrupted"
 
 
+async def test_what_the_only_instance_has_not_ended_when_it_is_taken_away_falls_to_nobody() -> None:
+    status = await looked_at((replace(INTERRUPTED, number=1), unclaimed(2)), instance(0, "running"))
+
+    assert not status.over
+    assert [(each.number, each.reason) for each in status.failed] == [(1, "the spot instance is interrupted")]
+    assert [status.ended(each) for each in status.jobs] == [True, False]
+    assert outcome(status) is Outcome.INFRASTRUCTURE
+
+
 @pytest.mark.parametrize(("age", "over"), [(5.0, False), (3600.0, True)])
 async def test_a_session_of_which_ec2_shows_no_instance_is_over_only_after_some_minutes(age: float, over: bool) -> None:
     started = format_time(now() - timedelta(seconds=age))
