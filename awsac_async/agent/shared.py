@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 _HURRIED_SECONDS = 10.0  # how long a claim may still be tried when this instance is to stop
 _UNCLAIMED_SECONDS = 60.0
 _END_SECONDS = 10.0
-_SPEAKERS = 3  # two of them may have been lost
+_SPEAKERS = 3  # two of them may have been lost a moment ago
 KILLED = (JobState.KILLED, "killed by awsac kill")
 
 
@@ -204,15 +204,16 @@ async def tell_unclaimed(agent: Agent, trouble: str) -> None:
 
 
 async def _speaks(agent: Agent) -> bool:
-    """Whether this is one of the instances that speak for all: of those that have a lease, the first few."""
+    """Whether this is one of the instances that speak for all: of those that renew a lease, the first few."""
     own = agent.known_launch.launch_index
     if agent.lease is None:
         return own < agent.known_launch.first_launch_index + _SPEAKERS
     try:
-        leases = await Leases(agent.bucket, agent.user_data.session_id, agent.known_launch.pool).read()
+        leases = Leases(agent.bucket, agent.user_data.session_id, agent.known_launch.pool)
+        recent = await leases.recent(agent.lease.seconds)
     except CloudError:
         return True
-    before = {index for lease in leases if (index := lease_index(lease)) is not None and index < own}
+    before = {index for lease in recent if (index := lease_index(lease)) is not None and index < own}
     return len(before) < _SPEAKERS
 
 

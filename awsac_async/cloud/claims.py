@@ -7,6 +7,7 @@ What claims and leases mean is said in ``session.claims``.
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Protocol
 
 from awsac_async.cloud.aws import Aws
@@ -146,8 +147,17 @@ class Leases:
 
     async def read(self) -> Mapping[str, str]:
         """Return the version of each lease that is there, by lease: one list."""
+        return {lease: info.etag for lease, info in (await self._list()).items()}
+
+    async def recent(self, within: float) -> list[str]:
+        """Return the leases renewed at most so many seconds before the last renewal of any, by S3's clock: one list."""
+        found = await self._list()
+        last = max((info.modified for info in found.values()), default=None)
+        return [lease for lease, info in found.items() if last and last - info.modified <= timedelta(seconds=within)]
+
+    async def _list(self) -> Mapping[str, ObjectInfo]:
         prefix = leases_prefix(self._session_id, self._pool)
-        return {each.key.removeprefix(prefix): each.etag for each in await self._bucket.list(prefix)}
+        return {each.key.removeprefix(prefix): each for each in await self._bucket.list(prefix)}
 
     async def end(self, lease: str) -> None:
         """Remove a lease on which no job is held any more."""

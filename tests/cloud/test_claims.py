@@ -138,6 +138,17 @@ async def test_a_lease_changes_whenever_it_is_renewed(bucket: Bucket) -> None:
     assert (await leases.read()).keys() == {OTHER}
 
 
+async def test_a_lease_that_is_renewed_no_more_is_not_among_the_recent_ones(bucket: Bucket) -> None:
+    """Its instance was lost without a job: nobody breaks it, and it stays."""
+    leases = Leases(bucket, "261128_1646--leases--0004", 1)
+    assert await leases.recent(1) == []
+    await leases.renew(ONE, b"1", None)
+    await asyncio.sleep(2.1)  # S3 tells whole seconds
+    await leases.renew(OTHER, b"1", None)
+    assert await leases.recent(1) == [OTHER]
+    assert await leases.recent(60) == [ONE, OTHER]
+
+
 async def test_of_who_renews_a_lease_and_who_breaks_it_one_is_refused(bucket: Bucket) -> None:
     leases = Leases(bucket, "261128_1646--leases--0001", 1)
     seen = await leases.renew(ONE, b"1", None)
