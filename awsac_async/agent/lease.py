@@ -166,7 +166,7 @@ class Lease:
             try:
                 renewed = await self._renew(self.name)
             except _BrokenError:
-                _log.warning("lease %s: others have taken this instance for lost", self.name)
+                self.lost.make("others have taken this instance for lost")
                 return
             pause = usual if renewed else max(_LEAST_PAUSE_SECONDS, usual / 4)
 
@@ -242,10 +242,10 @@ class _Lost(Stop):
         super().__init__()
         self._lease = lease
 
-    def make(self) -> None:
-        """Make it."""
-        silent = _GIVEN_UP_SHARE * self._lease.seconds
-        self.request(JobState.INTERRUPTED, f"the lease could not be renewed for {silent:.0f} s", grace=0)
+    def make(self, reason: str = "") -> None:
+        """Make it; unless another reason is given, it is that the lease has run out."""
+        silent = f"the lease could not be renewed for {_GIVEN_UP_SHARE * self._lease.seconds:.0f} s"
+        self.request(JobState.INTERRUPTED, reason or silent, grace=0)
 
     def check(self) -> None:
         """Raise StoppedError if it was made, or is due."""

@@ -252,7 +252,7 @@ class Pool:
 
     def _next_claim(self, wanted: _Wanted, lease: str) -> Claim:
         last = wanted.claim
-        lost = last.count > 0 and not _interrupted(last, wanted.before)
+        lost = last.count > 0 and last.lease != lease and not _interrupted(last, wanted.before)
         return replace(last, count=last.count + 1, lease=lease, losses=last.losses + lost)
 
     def _settle(self, job: int) -> None:
