@@ -117,4 +117,5 @@ def _running(status: SessionStatus, job: JobRecord, session: Path) -> InstanceIn
     gone = f"{own.instance_id} is {own.state}: {own.reason}" if own else "EC2 does not show it any more"
     printed = f"awsac console -c {session} {own.launch_index} shows what it printed, " if own else ""
     written = f"awsac logs -c {session} --job {job.number} shows what the job wrote"
-    raise InputError(f"the instance of job {job.number} cannot be entered, {gone}; {printed}{written}")
+    others = "; another one takes the job over" if job.number in status.taken_over else ""
+    raise InputError(f"the instance of job {job.number} cannot be entered, {gone}{others}; {printed}{written}")

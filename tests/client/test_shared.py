@@ -191,6 +191,11 @@ async def test_kill_asks_for_jobs_that_nobody_has_and_a_retry_lets_its_jobs_wait
         )
         with pytest.raises(InputError, match="no instance has taken up job 6 yet: it waits for a core that is free"):
             await client.way_in(file, 6)
+        with pytest.raises(
+            InputError, match="EC2 does not show it any more; another one takes the job over; awsac logs"
+        ):
+            await client.way_in(file, 4)
+        fetched = await client.get_results(file, tmp_path, on_existing=proceed, jobs=[4])
         killed = await client.kill(file, [1, 4, 6])
         with faults(embedded, MISMATCH), pytest.raises(ConflictError):
             await client.retry(file, proceed=proceed)
@@ -202,6 +207,9 @@ async def test_kill_asks_for_jobs_that_nobody_has_and_a_retry_lets_its_jobs_wait
         documents = await read_launches(Bucket(aws, BUCKET), session_id)
     await client.cleanup(file, confirm=proceed, force=True)
 
+    (missing,) = fetched.missing
+    taken_over = "interrupted: the spot instance is interrupted; another one takes it over"
+    assert (missing.status, missing.reason) == ("interrupted", taken_over)
     assert (killed.asked, [each.number for each in killed.ended]) == ((4, 6), [1])
     assert [(each.state, each.launch_index, each.extra) for each in reset] == [
         (JobState.PENDING, 2, {"x_attempt": "2", "x_claim": "2.0"})

@@ -56,7 +56,11 @@ async def find_missing(
     for number, kinds in lacking.items():
         job = jobs.get(number, JobRecord(number=number))
         saved = number in with_manifest or (Kind.OUTPUT not in kinds and status.ended(job))
-        reason = _reason(job, lost=number in status.lost_numbers, saved=saved)
+        reason = (
+            f"{job.state.value}: {job.reason}"  # which says that others take it over
+            if number in status.taken_over
+            else _reason(job, lost=number in status.lost_numbers, saved=saved)
+        )
         found.append(_missing(number, kinds, status.shown_state(job), reason))
     return tuple(found)
 
