@@ -12,14 +12,14 @@ from pathlib import Path
 from awsac_async.agent.deadline import Deadline
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.launch import OwnLaunch, first_launch
-from awsac_async.agent.lease import Lease
 from awsac_async.agent.logs import LogShipper
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.release import Building
 from awsac_async.agent.releases import Place, Releases
 from awsac_async.agent.reporter import StatusReporter
 from awsac_async.agent.results import Saver
-from awsac_async.agent.sharing import Sharing
+from awsac_async.agent.shared.lease import Lease
+from awsac_async.agent.shared.sharing import Sharing
 from awsac_async.agent.state import KeptJob, State
 from awsac_async.agent.stopping import Stop
 from awsac_async.agent.timings import uptime

@@ -10,13 +10,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from awsac_async.agent import shared
 from awsac_async.agent.boot import read_user_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.log import flush_log, log_files, step
 from awsac_async.agent.metadata import Metadata
 from awsac_async.agent.process import ToolError, run_tool
 from awsac_async.agent.retry import always, foreseen, keep_trying
+from awsac_async.agent.shared import phases as shared
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.instances import Instances
 from awsac_async.session.claims import claim_of

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from awsac_async.agent import launch, shared
+from awsac_async.agent import launch
 from awsac_async.agent.boot import fetch_archive, keep_user_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.data import DataError, fetch_data
@@ -17,6 +17,7 @@ from awsac_async.agent.jobs import run_job, runs_or_will
 from awsac_async.agent.logfiles import LogFile
 from awsac_async.agent.products import Product, archive_in, snapshot_of
 from awsac_async.agent.releases import Releases
+from awsac_async.agent.shared import phases as shared
 from awsac_async.agent.shield import shield_metadata
 from awsac_async.agent.state import KeptJob
 from awsac_async.agent.timings import uptime

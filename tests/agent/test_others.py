@@ -1,6 +1,6 @@
 """What follows from the leases of others: whose jobs may be taken over, and who may leave."""
 
-from awsac_async.agent.others import Others
+from awsac_async.agent.shared.others import Others
 
 SECONDS = 30.0
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from awsac_async.agent import fence
 from awsac_async.agent.context import Agent
-from awsac_async.agent.fence import FenceFile, Until
-from awsac_async.agent.lease import Lease
-from awsac_async.agent.pool import Pool, Taken
 from awsac_async.agent.retry import Hurry
+from awsac_async.agent.shared import fence
+from awsac_async.agent.shared.fence import FenceFile, Until
+from awsac_async.agent.shared.lease import Lease
+from awsac_async.agent.shared.pool import Pool, Taken
 from awsac_async.agent.state import Holding
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.claims import Leases

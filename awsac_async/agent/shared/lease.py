@@ -16,10 +16,10 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from awsac_async.agent import fence
-from awsac_async.agent.fence import FenceFile, Until
 from awsac_async.agent.log import describe
 from awsac_async.agent.retry import foreseen, keep_trying, passing
+from awsac_async.agent.shared import fence
+from awsac_async.agent.shared.fence import FenceFile, Until
 from awsac_async.agent.stopping import Stop
 from awsac_async.agent.timings import uptime
 from awsac_async.cloud.claims import Leases

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from awsac_async.agent.launch import Beginning, OwnLaunch, find_log_end
-from awsac_async.agent.lease import Lease
 from awsac_async.agent.log import describe
-from awsac_async.agent.others import Others
 from awsac_async.agent.retry import Hurry, foreseen, keep_trying, passing
+from awsac_async.agent.shared.lease import Lease
+from awsac_async.agent.shared.others import Others
 from awsac_async.agent.state import Holding, State
 from awsac_async.agent.stopping import Stop, StoppedError
 from awsac_async.agent.timings import uptime

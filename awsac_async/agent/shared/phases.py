@@ -12,11 +12,11 @@ from dataclasses import replace
 from awsac_async.agent.command import set_all_aside
 from awsac_async.agent.context import Agent
 from awsac_async.agent.jobs import run_job, runs_or_will
-from awsac_async.agent.lease import Lease
 from awsac_async.agent.log import describe
-from awsac_async.agent.pool import Pool, Taken
 from awsac_async.agent.retry import Hurry, keep_trying, passing
-from awsac_async.agent.sharing import OnRan, Sharing
+from awsac_async.agent.shared.lease import Lease
+from awsac_async.agent.shared.pool import Pool, Taken
+from awsac_async.agent.shared.sharing import OnRan, Sharing
 from awsac_async.agent.state import KeptJob
 from awsac_async.agent.tree import ProcessTree
 from awsac_async.agent.workplace import Workplace

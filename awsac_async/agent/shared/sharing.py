@@ -9,10 +9,10 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
-from awsac_async.agent.lease import Lease
 from awsac_async.agent.log import describe
-from awsac_async.agent.pool import Pool, Taken
 from awsac_async.agent.retry import pauses
+from awsac_async.agent.shared.lease import Lease
+from awsac_async.agent.shared.pool import Pool, Taken
 from awsac_async.agent.stopping import Stop, StoppedError
 from awsac_async.session.errors import CloudError
 from awsac_async.session.model import JobState
