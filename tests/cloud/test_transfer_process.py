@@ -19,9 +19,13 @@ CHILD = Path(__file__).parent / "transfer_child.py"
 async def transfer(
     endpoint: str, bucket: Bucket, verb: str, path: Path
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.StreamReader]]:
-    """Start a transfer, which must end within a minute and does not outlive the test; give it and its output."""
+    """Start a transfer, which must end within a minute and does not outlive the test; give it and its output.
+
+    It tries longer than that what fails: what a test waits for is to come first, also on a busy machine.
+    """
+    environment = os.environ | {"AWS_MAX_ATTEMPTS": "20"}
     child = await asyncio.create_subprocess_exec(
-        sys.executable, CHILD, endpoint, bucket.name, verb, path, stdout=asyncio.subprocess.PIPE
+        sys.executable, CHILD, endpoint, bucket.name, verb, path, stdout=asyncio.subprocess.PIPE, env=environment
     )
     assert child.stdout is not None
     try:
