@@ -35,8 +35,8 @@ demo-eventgen: $(USER) ## real Pythia 8 jobs from a mounted release snapshot
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/eventgen/demo
 
 test: $(DEV) ## all tests, against the embedded cloud
-	@# Four at a time, file by file: the tests wait for processes more than they compute. The longest file comes first.
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	@# Three at a time, file by file: the tests wait for processes more than they compute. The longest file comes first.
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: $(DEV) ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

@@ -18,8 +18,11 @@ from tests.waiting import wait_until
 EARLY = ("phase fetch: done", ": create volume in us-east-1a: done", "job 3: waitforsave")
 LATE = ("phase select: done", "job 1: running", "departure remove_releases: start")
 DIED = "the boot script ended with status -9"
-# Appended to its output, a second run of a job would show. Job 1 runs through most deaths.
-LONG = 'echo "$AWSAC_JOB.$AWSAC_ATTEMPT $(cat "$ATLASDir/setup.sh")"\nsleep 5\necho over\n'
+# Appended to its output, a second run of a job would show. Job 1 runs through most deaths, and ends after them.
+LONG = """echo "$AWSAC_JOB.$AWSAC_ATTEMPT $(cat "$ATLASDir/setup.sh")"
+until [ -e {go} ]; do sleep 0.1; done
+echo over
+"""
 RETRIED = 'echo "$AWSAC_JOB.$AWSAC_ATTEMPT"\nsleep 1\nexit $((4 - AWSAC_ATTEMPT))\n'
 RESULTS = 'echo "$AWSAC_JOB.$AWSAC_ATTEMPT"\nmkdir results\necho result >results/result\n'
 
@@ -33,15 +36,18 @@ def snapshot(embedded: Embedded, account: Account, tmp_path: Path) -> Iterator[s
 
 
 def test_sessions_come_to_their_end_though_their_agents_are_killed_at_every_step_and_at_random_times(
-    embedded: Embedded, account: Account, snapshot: str
+    embedded: Embedded, account: Account, snapshot: str, tmp_path: Path
 ) -> None:
     seed = time.time_ns() % 1_000_000
     print(f"{seed=}")  # pytest shows this beside the failure
     chance = random.Random(seed)  # noqa: S311  nobody is to guess a key from it
     with ExitStack() as stack:
         victims = [
-            Victim(embedded=embedded, session=started(stack, account, snapshot), moments=moments)
-            for moments in ((*EARLY, chance.uniform(0, 6)), (*LATE[:2], chance.uniform(0, 6), LATE[2]))
+            Victim(embedded=embedded, session=started(stack, account, snapshot, go), moments=moments, go=go)
+            for go, moments in (
+                (tmp_path / "early", (*EARLY, chance.uniform(0, 6))),
+                (tmp_path / "late", (*LATE[:2], chance.uniform(0, 6), LATE[2])),
+            )
         ]
         wait_until(lambda: sum(victim.over() for victim in victims) == len(victims))
         for victim in victims:
@@ -49,21 +55,27 @@ def test_sessions_come_to_their_end_though_their_agents_are_killed_at_every_step
             assert_all_is_there(victim.session)
 
 
-def started(stack: ExitStack, account: Account, snapshot: str) -> Session:
+def started(stack: ExitStack, account: Account, snapshot: str, go: Path) -> Session:
     session = stack.enter_context(session_of(account))
     jobs = f"{snapshot};long.sh;1\n-;retried.sh;1\n-;results.sh;1\n"
-    session.upload_archive({"jobs.cfg": jobs, "long.sh": LONG, "retried.sh": RETRIED, "results.sh": RESULTS})
+    session.upload_archive(
+        {"jobs.cfg": jobs, "long.sh": LONG.format(go=go), "retried.sh": RETRIED, "results.sh": RESULTS}
+    )
     session.start(cores=3, more=";n_jobs=3;max_hours=1;retries=3")
     return session
 
 
 @dataclass(kw_only=True)
 class Victim:
-    """A session whose agent is killed at each moment: a text on its console, or so many seconds after it last died."""
+    """A session whose agent is killed at each moment: a text on its console, or so many seconds after it last died.
+
+    ``go`` is the file with which its first job ends: before the last of them.
+    """
 
     embedded: Embedded
     session: Session
     moments: Sequence[str | float]
+    go: Path
     deaths: int = 0
     since: float = field(default_factory=time.monotonic)
 
@@ -74,6 +86,8 @@ class Victim:
         if (deaths := console.count(DIED)) > self.deaths:
             self.deaths, self.since = deaths, time.monotonic()
         left = self.moments[deaths:]
+        if len(left) <= 1:
+            self.go.touch()
         if states == {"running"} and left and self._has_come(left[0], console):
             cloud.instance_event(self.embedded.directory, self.session.instance_ids[0], "agent-killed")
         return states == {"terminated"}
