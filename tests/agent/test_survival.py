@@ -69,13 +69,13 @@ def started(stack: ExitStack, account: Account, snapshot: str, go: Path) -> Sess
 class Victim:
     """A session whose agent is killed at each moment: a text on its console, or so many seconds after it last died.
 
-    ``go`` is the file with which its first job ends: before the last of them.
+    ``go`` is the file for which its first job waits, if it does: that comes before the last of them.
     """
 
     embedded: Embedded
     session: Session
     moments: Sequence[str | float]
-    go: Path
+    go: Path | None = None
     deaths: int = 0
     since: float = field(default_factory=time.monotonic)
 
@@ -86,7 +86,7 @@ class Victim:
         if (deaths := console.count(DIED)) > self.deaths:
             self.deaths, self.since = deaths, time.monotonic()
         left = self.moments[deaths:]
-        if len(left) <= 1:
+        if self.go and len(left) <= 1:
             self.go.touch()
         if states == {"running"} and left and self._has_come(left[0], console):
             cloud.instance_event(self.embedded.directory, self.session.instance_ids[0], "agent-killed")
