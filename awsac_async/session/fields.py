@@ -7,6 +7,7 @@ A reader takes the text of a field and returns its value, or raises ValueError w
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from awsac_async.session.model import MAX_JOBS, Schedule, StatusKind
 from awsac_async.session.times import parse_time
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 Reader = Callable[[str], str]
 
 # A text file of a session is typed by a person; this is a hundred times what any of them needs.
@@ -97,25 +99,23 @@ def time(text: str) -> datetime:
     return found
 
 
-def status_store(text: str) -> StatusKind:
-    """Read where the status of the jobs is to be kept."""
-    try:
-        return StatusKind(text)
-    except ValueError:
-        raise ValueError(" or ".join(StatusKind)) from None
+def one_of(kind: type[E]) -> Callable[[str], E]:
+    """Return a reader of the members of an enumeration."""
 
+    def read(text: str) -> E:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(" or ".join(kind)) from None
 
-def schedule(text: str) -> Schedule:
-    """Read how jobs come to instances."""
-    try:
-        return Schedule(text)
-    except ValueError:
-        raise ValueError(" or ".join(Schedule)) from None
+    return read
 
 
 # The characters of a SimpleDB domain name, which are safe in S3 keys, file names and tags as well.
 _DOMAIN = "[A-Za-z0-9_.-]"
 
+status_store = one_of(StatusKind)
+schedule = one_of(Schedule)
 positive_integer = integer(least=1, most=10**9, expected="a positive integer")
 number_of_jobs = integer(least=1, most=MAX_JOBS, expected=f"a number of jobs from 1 to {MAX_JOBS}")
 natural_number = integer(least=0, most=10**9, expected="0 or a positive integer")
