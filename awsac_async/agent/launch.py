@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from awsac_async.agent.retry import keep_trying, passing
 from awsac_async.agent.state import State
@@ -83,8 +84,11 @@ class OwnLaunch:
         """Return how a job begins that no other instance of this launch has had."""
         if self.document is None or not self.document.jobs:  # of ``start``, or beside it: nobody has had the job
             return Beginning()
-        attempts = {each.number: each.attempt for each in self.document.jobs}
-        return Beginning(attempt=attempts.get(job, 1), log_begin=self.log_begins.get(job, 0), replaces=True)
+        return Beginning(attempt=self._attempts.get(job, 1), log_begin=self.log_begins.get(job, 0), replaces=True)
+
+    @cached_property
+    def _attempts(self) -> Mapping[int, int]:
+        return {each.number: each.attempt for each in self.document.jobs} if self.document else {}
 
     @property
     def _index(self) -> int:
