@@ -25,7 +25,7 @@ from awsac_async.agent.stopping import Stop
 from awsac_async.agent.timings import uptime
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.bucket import Bucket
-from awsac_async.cloud.claims import Claims, claims_of
+from awsac_async.cloud.claims import Claims, Leases, claims_of
 from awsac_async.cloud.snapshots import Snapshots
 from awsac_async.cloud.status import StatusStore, status_store
 from awsac_async.cloud.volumes import Volumes
@@ -136,6 +136,10 @@ class Agent:
             kind=status_kind(self.user_data),
             bucket=self.user_data.bucket,
         )
+
+    def leases(self) -> Leases:
+        """Return the leases of the instances that share these jobs."""
+        return Leases(self.bucket, self.user_data.session_id, self.known_launch.pool)
 
     @property
     def interrupt_at(self) -> Path:

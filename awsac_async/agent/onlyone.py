@@ -28,9 +28,9 @@ async def only_agent(file: Path) -> AsyncIterator[None]:
         yield
         return
     with lock:
-        if not _taken(lock):
+        if not taken(lock):
             _log.warning("another agent is at work on this instance: waiting for its end")
-            while not _taken(lock):  # noqa: ASYNC110  it is another process that frees it
+            while not taken(lock):  # noqa: ASYNC110  it is another process that frees it
                 await asyncio.sleep(_PAUSE_SECONDS)
         yield
 
@@ -40,7 +40,8 @@ def _open(file: Path) -> TextIO:
     return file.open("w")
 
 
-def _taken(lock: TextIO) -> bool:
+def taken(lock: TextIO) -> bool:
+    """Whether a lock file is held by this process from now on, since nobody else holds it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

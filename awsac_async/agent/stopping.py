@@ -13,6 +13,7 @@ from awsac_async.session.model import JobState
 
 _Result = TypeVar("_Result")
 GRACE_SECONDS = 15.0
+KILLED = (JobState.KILLED, "killed by awsac kill")  # how a job ends whose end clients have asked for, and why
 
 
 class StoppedError(Exception):

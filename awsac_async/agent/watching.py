@@ -15,6 +15,7 @@ from awsac_async.agent.control import watch_control
 from awsac_async.agent.deadline import watch_deadline
 from awsac_async.agent.metadata import Metadata
 from awsac_async.agent.spot import watch_spot
+from awsac_async.agent.stopping import KILLED
 from awsac_async.session.control import Control
 from awsac_async.session.model import JobState
 
@@ -46,7 +47,7 @@ def _obey(agent: Agent, control: Control) -> None:
     """Do what clients ask; what was asked before is done already."""
     agent.killed = control.kill
     for number in control.kill & agent.stops.keys():
-        agent.stops[number].request(JobState.KILLED, "killed by awsac kill")
+        agent.stops[number].request(*KILLED)
     if agent.sharing:
         agent.sharing.kill(control.kill - agent.stops.keys())
     if control.stop:

@@ -6,7 +6,6 @@ Owns that file. One at a time runs on an instance, found by a lock that goes wit
 """
 
 import asyncio
-import fcntl
 import os
 import subprocess
 import sys
@@ -14,9 +13,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from awsac_async.agent import procfs
+from awsac_async.agent.onlyone import taken
 from awsac_async.agent.timings import uptime
 from awsac_async.agent.tree import ProcessTree
 
@@ -84,26 +83,18 @@ def start(directory: Path, session_id: str) -> "subprocess.Popen[bytes]":
 def runs(directory: Path) -> bool:
     """Whether the program runs for this state directory, whichever agent has started it. Raises OSError. Blocks."""
     with _lock_file(directory).open("w") as lock:
-        return not _taken(lock)
+        return not taken(lock)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Watch the file until it is gone; arguments: the state directory, and the session's ID."""
     directory, session_id = Path(arguments[0]), arguments[1]
     with _lock_file(directory).open("w") as lock:
-        return _watch(FenceFile(directory), session_id) if _taken(lock) else 0
+        return _watch(FenceFile(directory), session_id) if taken(lock) else 0
 
 
 def _lock_file(directory: Path) -> Path:
     return directory / "fence.lock"
-
-
-def _taken(lock: TextIO) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _watch(file: FenceFile, session_id: str) -> int:

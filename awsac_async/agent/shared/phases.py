@@ -18,9 +18,9 @@ from awsac_async.agent.shared.lease import Lease
 from awsac_async.agent.shared.pool import Pool, Taken
 from awsac_async.agent.shared.sharing import OnRan, Sharing
 from awsac_async.agent.state import KeptJob
+from awsac_async.agent.stopping import KILLED
 from awsac_async.agent.tree import ProcessTree
 from awsac_async.agent.workplace import Workplace
-from awsac_async.cloud.claims import Leases
 from awsac_async.session.claims import Claim, claim_attribute, claim_of, lease_index
 from awsac_async.session.errors import CloudError
 from awsac_async.session.model import Job, JobRecord, JobState
@@ -33,12 +33,11 @@ _HURRIED_SECONDS = 10.0  # how long a claim may still be tried when this instanc
 _UNCLAIMED_SECONDS = 60.0
 _END_SECONDS = 10.0
 _SPEAKERS = 3  # two of them may have been lost a moment ago
-KILLED = (JobState.KILLED, "killed by awsac kill")
 
 
 async def join(agent: Agent) -> None:
     """Have a lease from now on, and a part in the jobs of the pool, which ``agent.jobs`` are."""
-    leases = Leases(agent.bucket, agent.user_data.session_id, agent.known_launch.pool)
+    leases = agent.leases()
     lease = Lease(
         leases,
         seconds=read_settings(agent.user_data).lease,
@@ -209,8 +208,7 @@ async def _speaks(agent: Agent) -> bool:
     if agent.lease is None:
         return own < agent.known_launch.first_launch_index + _SPEAKERS
     try:
-        leases = Leases(agent.bucket, agent.user_data.session_id, agent.known_launch.pool)
-        recent = await leases.recent(agent.lease.seconds)
+        recent = await agent.leases().recent(agent.lease.seconds)
     except CloudError:
         return True
     before = {index for lease in recent if (index := lease_index(lease)) is not None and index < own}
