@@ -17,7 +17,6 @@ from awsac_async.agent.shared.lease import Lease
 from awsac_async.agent.shared.pool import Pool, Taken
 from awsac_async.agent.state import Holding
 from awsac_async.cloud.aws import connect
-from awsac_async.cloud.claims import Leases
 from awsac_async.session.claims import Claim
 from awsac_async.session.errors import CloudError, DeniedError
 from awsac_async.session.model import Job, JobState
@@ -49,7 +48,7 @@ def fences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def lease_of(agent: Agent, *, seconds: float = 300.0) -> Lease:
     """A lease that has not begun; nothing is claimed on it that would have to be given up."""
     return Lease(
-        Leases(agent.bucket, agent.user_data.session_id, 1),
+        agent.leases(),
         seconds=seconds,
         launch_index=agent.instance.launch_index,
         session_id=agent.user_data.session_id,
@@ -74,7 +73,7 @@ def pool_of(agent: Agent, lease: Lease) -> Pool:
         had=(),
         launch=agent.known_launch,
         claims=agent.claims(),
-        leases=Leases(agent.bucket, agent.user_data.session_id, 1),
+        leases=agent.leases(),
         lease=lease,
         store=agent.store,
         bucket=agent.bucket,
@@ -84,6 +83,17 @@ def pool_of(agent: Agent, lease: Lease) -> Pool:
     )
 
 
+@asynccontextmanager
+async def member(
+    endpoint: str, session: Session, directory: Path, *, index: int = 0
+) -> AsyncIterator[tuple[Agent, Lease, Pool]]:
+    """One of the instances that share the jobs, with a lease that has not begun."""
+    async with connect(endpoint_url=endpoint) as aws:
+        agent = agent_of(session, aws, directory, index=index, **SHARED)
+        lease = lease_of(agent)
+        yield agent, lease, pool_of(agent, lease)
+
+
 def numbers(taken: list[Taken]) -> list[int]:
     return [each.job.number for each in taken]
 
@@ -91,10 +101,7 @@ def numbers(taken: list[Taken]) -> list[int]:
 async def test_what_could_not_be_claimed_for_want_of_a_lease_is_claimed_when_there_is_one(
     embedded: Embedded, session: Session, tmp_path: Path
 ) -> None:
-    async with connect(endpoint_url=embedded.endpoint) as aws:
-        agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
-        lease = lease_of(agent)
-        pool = pool_of(agent, lease)
+    async with member(embedded.endpoint, session, tmp_path) as (_, lease, pool):
         assert numbers(await pool.take_free(2)) == []
         assert numbers(await pool.take_if_free([4])) == []
         async with held(lease):
@@ -104,13 +111,9 @@ async def test_what_could_not_be_claimed_for_want_of_a_lease_is_claimed_when_the
 async def test_what_was_claimed_to_be_killed_is_not_claimed_once_more(
     embedded: Embedded, session: Session, tmp_path: Path
 ) -> None:
-    async with connect(endpoint_url=embedded.endpoint) as aws:
-        agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
-        lease = lease_of(agent)
-        pool = pool_of(agent, lease)
-        async with held(lease):
-            assert numbers(await pool.take_if_free([1])) == [1]
-            assert [numbers(await pool.take_free(2)) for _ in range(3)] == [[2], [3, 4], [5]]
+    async with member(embedded.endpoint, session, tmp_path) as (_, lease, pool), held(lease):
+        assert numbers(await pool.take_if_free([1])) == [1]
+        assert [numbers(await pool.take_free(2)) for _ in range(3)] == [[2], [3, 4], [5]]
 
 
 async def test_a_claim_that_is_refused_does_not_lose_those_that_were_made_beside_it(
@@ -118,14 +121,10 @@ async def test_a_claim_that_is_refused_does_not_lose_those_that_were_made_beside
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with proxy_to(embedded.endpoint) as proxy:
-        async with connect(endpoint_url=proxy.endpoint) as aws:
-            agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
-            lease = lease_of(agent)
-            pool = pool_of(agent, lease)
-            async with held(lease):
-                proxy.fail(lambda asked: asked.path.endswith("/000001/1"), error(403, "AccessDenied"), times=1)
-                assert numbers(await pool.take_free(2)) == [2]
-                assert numbers(await pool.take_free(4)) == [1, 3, 4, 5]
+        async with member(proxy.endpoint, session, tmp_path) as (_, lease, pool), held(lease):
+            proxy.fail(lambda asked: asked.path.endswith("/000001/1"), error(403, "AccessDenied"), times=1)
+            assert numbers(await pool.take_free(2)) == [2]
+            assert numbers(await pool.take_free(4)) == [1, 3, 4, 5]
 
 
 async def test_a_lease_that_runs_out_while_a_job_is_claimed_is_claimed_on_no_more(
@@ -134,54 +133,43 @@ async def test_a_lease_that_runs_out_while_a_job_is_claimed_is_claimed_on_no_mor
     """Else the job would wait until others have seen that lease end."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with proxy_to(embedded.endpoint) as proxy:
-        async with connect(endpoint_url=proxy.endpoint) as aws:
-            agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
-            lease = lease_of(agent)
-            pool = pool_of(agent, lease)
-            async with held(lease):
-                proxy.fail(lambda asked: asked.path.endswith("/000001/1"), error(503, "SlowDown"))
-                taking = asyncio.create_task(pool.take_free(1))
-                await until(lambda: any(asked.path.endswith("/000001/1") for asked in proxy.asked))
-                lease.lost.make()
-                assert await taking == []
-                assert await agent.claims().last([1]) == {}
-                assert agent.state.holdings() == {}
+        async with member(proxy.endpoint, session, tmp_path) as (agent, lease, pool), held(lease):
+            proxy.fail(lambda asked: asked.path.endswith("/000001/1"), error(503, "SlowDown"))
+            taking = asyncio.create_task(pool.take_free(1))
+            await until(lambda: any(asked.path.endswith("/000001/1") for asked in proxy.asked))
+            lease.lost.make()
+            assert await taking == []
+            assert await agent.claims().last([1]) == {}
+            assert agent.state.holdings() == {}
 
 
 async def test_what_was_claimed_on_a_lease_that_ran_out_is_not_gone_on_with(
     embedded: Embedded, session: Session, tmp_path: Path
 ) -> None:
     """Its agent died while it claimed, and had another lease by then: whoever saw the first one end may have it."""
-    async with connect(endpoint_url=embedded.endpoint) as aws:
-        agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
-        lease = lease_of(agent)
-        pool = pool_of(agent, lease)
-        async with held(lease):
-            old, own = (
-                Holding(claim=Claim(pool=1, count=1, lease=each), attempt=1, log_begin=0, replaces=False)
-                for each in ("0-ranout", lease.name)
-            )
-            assert await pool.take_again(1, old, certain=False) is None
-            assert await pool.take_again(2, old, certain=True) is None
-            taken = await pool.take_again(3, own, certain=False)
-            assert taken
-            assert taken.claim == own.claim
-            assert await agent.claims().last([1, 2, 3]) == {3: own.claim}
+    async with member(embedded.endpoint, session, tmp_path) as (agent, lease, pool), held(lease):
+        old, own = (
+            Holding(claim=Claim(pool=1, count=1, lease=each), attempt=1, log_begin=0, replaces=False)
+            for each in ("0-ranout", lease.name)
+        )
+        assert await pool.take_again(1, old, certain=False) is None
+        assert await pool.take_again(2, old, certain=True) is None
+        taken = await pool.take_again(3, own, certain=False)
+        assert taken
+        assert taken.claim == own.claim
+        assert await agent.claims().last([1, 2, 3]) == {3: own.claim}
 
 
 async def test_a_job_that_three_instances_were_lost_with_is_not_run_again_but_notices_do_not_count(
     embedded: Embedded, session: Session, tmp_path: Path
 ) -> None:
     """Of two jobs each has had three claims, on leases that are gone: one by loss, the other with a notice first."""
-    async with connect(endpoint_url=embedded.endpoint) as aws:
-        agent = agent_of(session, aws, tmp_path, index=9, **SHARED)
+    async with member(embedded.endpoint, session, tmp_path, index=9) as (agent, lease, pool):
         lost = Claim(pool=1, count=3, lease="3-c", losses=2)
         noticed = Claim(pool=1, count=3, lease="3-c", losses=1)
         for job, claim in ((1, lost), (2, noticed)):
             for count in (1, 2, 3):
                 assert await agent.claims().take(job, replace(claim, count=count))
-        lease = lease_of(agent)
-        pool = pool_of(agent, lease)
         async with held(lease):
             outlook = await pool.look(busy=False)
             taken = {each.job.number: each for each in await pool.take_over(outlook.wanted, 2)}
@@ -201,7 +189,7 @@ async def test_who_was_taken_for_lost_finds_out_though_its_own_clock_says_otherw
 
     async with connect(endpoint_url=embedded.endpoint) as aws:
         agent = agent_of(session, aws, tmp_path, index=0, **SHARED)
-        lease, leases = lease_of(agent, seconds=10.0), Leases(agent.bucket, agent.user_data.session_id, 1)
+        lease, leases = lease_of(agent, seconds=10.0), agent.leases()
         lease.start(give_up)
         try:
             first, lost = await lease.there(), lease.lost
