@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from awsac_async.cli import main as command_line
 from awsac_async.cli import streams
-from awsac_async.session.errors import InputError
+from awsac_async.session.errors import EXIT_OK, InputError
 
 _VERBS = ("start", "check", "getresults", "cleanup")
 _CHOICE = "--start, --check, --getresults or --cleanup"
@@ -46,7 +46,7 @@ def main() -> NoReturn:
     if "--help" in sys.argv[1:]:
         streams.secure()
         print(HELP, end="")
-        sys.exit()
+        command_line.leave(EXIT_OK)
     command_line.main(lambda: translated(sys.argv[1:]))
 
 

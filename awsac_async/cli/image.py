@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from awsac_async.cli.common import Json, Local, Yes, ask, print_json, run, use_local
+from awsac_async.cli.options import Verbs
 from awsac_async.cli.remarks import quiet, say, warn
 from awsac_async.session.durations import parse_hours
 from awsac_async.session.errors import InputError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from awsac_async.client import BuildEvent, OwnImage
 
 image = typer.Typer(
+    cls=Verbs,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="Images with the agent in them. Example: awsac image list",

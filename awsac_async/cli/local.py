@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from awsac_async.cli.common import Json, interruptible, print_json
+from awsac_async.cli.options import Verbs
 from awsac_async.local.faults.plan import EventKind
 from awsac_async.session.errors import InputError
 
 local = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="The cloud on this machine. Example: awsac local up"
+    cls=Verbs, rich_markup_mode=None, no_args_is_help=True, help="The cloud on this machine. Example: awsac local up"
 )
 
 

@@ -20,6 +20,7 @@ EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130
 DEBUG_VARIABLE = "AWSAC_DEBUG"
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000  # some ten MB of them
+_SHOWN = 250  # characters of what is quoted
 
 
 def main(words: Callable[[], list[str]] = lambda: sys.argv[1:]) -> NoReturn:
@@ -29,23 +30,37 @@ def main(words: Callable[[], list[str]] = lambda: sys.argv[1:]) -> NoReturn:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     _end_as_by_ctrl_c()
     try:
+        code = _run(words)
+    finally:
+        gc.freeze()  # else Python looks at every object of the SDK before it ends: a tenth of a second
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Leave with an exit code, or, if all is well but what was printed could not be written, with that of bad input."""
+    if fault := streams.fault():
+        code = _say(f"standard output: {fault.strerror}, what was printed is not all there", code or EXIT_INPUT)
+    sys.exit(code)
+
+
+def _run(words: Callable[[], list[str]]) -> int:
+    """Run the command line, and return its exit code."""
+    try:
         from awsac_async.cli.app import app
 
         app(words(), prog_name="awsac")
     except KeyboardInterrupt:
-        sys.exit(_say("interrupted: nothing was done", EXIT_INTERRUPTED))
+        return _say("interrupted: nothing was done", EXIT_INTERRUPTED)
     except SystemExit as leaving:
         # typer's own way to leave on Ctrl-C, before a verb had begun: a verb itself raises UserInterruptError.
         if leaving.code == EXIT_INTERRUPTED:
-            _say("interrupted: nothing was done", EXIT_INTERRUPTED)
-        raise
+            return _say("interrupted: nothing was done", EXIT_INTERRUPTED)
+        return leaving.code if isinstance(leaving.code, int) else EXIT_OK
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             _print(traceback.format_exc())
-        sys.exit(_say(*_explained(error)))
-    finally:
-        gc.freeze()  # else Python looks at every object of the SDK before it ends: a tenth of a second
-    sys.exit(EXIT_OK)
+        return _say(*_explained(error))
+    return EXIT_OK
 
 
 def _end_as_by_ctrl_c() -> None:
@@ -66,9 +81,15 @@ def _explained(error: Exception) -> tuple[str, int]:
             return "; ".join(filter(None, [str(error), error.next_step])), error.exit_code
         case LocalCloudError():
             return str(error), EXIT_CLOUD
+        case ExceptionGroup():  # of tasks that ran together
+            said = [_explained(each) for each in error.exceptions]
+            return "\n".join(dict.fromkeys(sentence for sentence, _ in said)), max(code for _, code in said)
         case OSError():  # a file that cannot be read or written, a full disk
             return f"{error.filename or 'the system'}: {error.strerror or error}", EXIT_INPUT
-    return f"awsac itself failed, {type(error).__name__}: {error} (awsac --traceback … shows where)", EXIT_FAULT
+        case UnicodeEncodeError():  # the name of a file, or an argument, in another encoding
+            return f"{error.object[:_SHOWN]!r} is not text in {error.encoding}", EXIT_INPUT
+    what = f"{type(error).__name__}: {str(error)[:_SHOWN]}"
+    return f"awsac itself failed, {what} (awsac --traceback … shows where)", EXIT_FAULT
 
 
 def _say(sentence: str, code: int) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from awsac_async.cli.common import Json, interruptible, print_json
-from awsac_async.session.names import ARCHIVE_SUFFIX
+from awsac_async.session.names import archive_name
 
 
 def pack(
@@ -25,7 +25,7 @@ def pack(
     """
     from awsac_async.client import pack as pack_archive
 
-    archive = output or Path(directory.resolve().name + ARCHIVE_SUFFIX)
+    archive = output or Path(archive_name(directory.resolve().name))
     with interruptible(lambda: "no archive was written"):
         pack_archive(directory, archive)
     size = archive.stat().st_size

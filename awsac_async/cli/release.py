@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from awsac_async.cli.common import Json, Yes, ask, print_json, run, say_trying_again, use_local
-from awsac_async.cli.options import given_region
+from awsac_async.cli.options import Verbs, given_region
 from awsac_async.cli.plan import Ini, Local, MaxCost
 from awsac_async.cli.releasetext import made_values, release_values, releases_text
 from awsac_async.cli.remarks import say, warn
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from awsac_async.client import Made, MakingEvent, Plan, ReleaseSnapshot
 
 release = typer.Typer(
+    cls=Verbs,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="Build releases, the software that jobs need. Example: awsac release list",

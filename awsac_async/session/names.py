@@ -5,6 +5,7 @@ writes one of them asks here; nothing here knows what is done with a name.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,11 @@ def setup_policy(bucket: str) -> str:
 def seconds_attribute(part: str) -> str:
     """Attribute with the seconds that a job spent in one of ``PARTS``."""
     return f"{X_PREFIX}seconds_{part}"
+
+
+def archive_name(folder: str) -> str:
+    """Name of the archive that a folder of this name becomes: what user data drop, white space and ``;``, becomes _."""
+    return (re.sub(r"[\s;]+", "_", folder) or "jobs") + ARCHIVE_SUFFIX
 
 
 # --- S3 keys. What begins with "<session_id>" belongs to 2008: its client fetches and deletes that by base name. ---

@@ -10,8 +10,10 @@ from typer.testing import CliRunner, Result
 
 from awsac_async.cli.app import app
 from awsac_async.cli.remarks import Volume, say, say_step, set_volume
+from awsac_async.session.archive import read_archive
 from awsac_async.session.errors import InputError
 from tests.cli.conftest import Awsac, write_ini, write_jobs
+from tests.cli.document import commands
 
 NAMES = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
@@ -68,6 +70,14 @@ def test_an_option_of_the_command_line_may_stand_before_a_verb_and_behind_it(
     }
 
 
+@pytest.mark.parametrize("words", [[*words] for words in commands() if words])
+def test_the_options_of_the_command_line_stand_behind_every_verb_and_group(words: list[str]) -> None:
+    options = ["-q", "--region", "eu-west-1", "--traceback", "--endpoint-url", "http://127.0.0.1:1"]
+
+    assert awsac_in_process(*words, *options, "--help").exit_code == 0
+    assert awsac_in_process(words[0], *options, *words[1:], "--help").exit_code == 0
+
+
 def test_the_environment_wins_over_the_configuration_and_the_command_line_over_both(
     seen: dict[str, str | None], tmp_path: Path
 ) -> None:
@@ -100,6 +110,18 @@ def test_a_verbs_options_have_their_defaults_in_its_table(tmp_path: Path) -> Non
     assert done.exit_code == 0, done.output
     assert (tmp_path / "mine.tar.bz2").exists()
     assert done.stdout.startswith("{")
+
+
+def test_a_folder_whose_name_user_data_cannot_carry_is_packed_under_one_that_they_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_jobs(tmp_path).rename(tmp_path / "my jobs;  old")
+
+    done = awsac_in_process("pack", "my jobs;  old")
+
+    assert done.exit_code == 0, done.output
+    assert read_archive(tmp_path / "my_jobs_old.tar.bz2", file="").members == ("job.sh", "jobs.cfg")
 
 
 def test_local_in_the_configuration_is_the_default_of_every_verb_that_has_it(tmp_path: Path) -> None:

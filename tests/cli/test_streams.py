@@ -1,5 +1,6 @@
 """Standard streams that are closed, and readers that go away: the work is done all the same."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -21,12 +22,14 @@ def file(tmp_path: Path, account: Account) -> Path:
     return file
 
 
-def with_closed(stream: str, awsac: Awsac, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+def with_closed(
+    stream: str, awsac: Awsac, *arguments: str | Path, **variables: str
+) -> "subprocess.CompletedProcess[str]":
     """Run awsac as ``awsac … <&-`` does."""
     return subprocess.run(
         ["sh", "-c", f'exec "$0" "$@" {stream}', AWSAC, *map(str, arguments)],
         cwd=awsac.folder,
-        env=awsac.environment,
+        env=awsac.environment | variables,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -85,3 +88,28 @@ def test_start_and_watching_go_on_when_nobody_reads_their_lines(awsac: Awsac, tm
     assert started == (0, "jobs:         2\n", "")
     assert (watched[0], watched[2]) == (1, "")
     assert "is over" in over.stdout
+
+
+def test_a_full_disk_under_standard_output_is_said_and_what_was_asked_for_is_done(awsac: Awsac, file: Path) -> None:
+    version = with_closed(">/dev/full", awsac, "--version")
+    checked = with_closed(">/dev/full", awsac, "check", "-c", file)
+    cleaned = with_closed(">/dev/full", awsac, "cleanup", "--yes", "-c", file)
+    silent = with_closed(">/dev/full 2>/dev/full", awsac, "--version")
+
+    said = "awsac: standard output: No space left on device, what was printed is not all there\n"
+    assert (version.returncode, version.stderr) == (2, said)
+    assert (checked.returncode, checked.stderr) == (1, said)
+    assert (cleaned.returncode, cleaned.stderr) == (2, said)
+    assert not file.exists()
+    assert silent.returncode == 2
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1"])
+def test_what_the_encoding_of_a_terminal_cannot_show_is_replaced(encoding: str, awsac: Awsac) -> None:
+    odd = os.fsdecode(b"caf\xe9\xe2\x80\xa6.ini")  # a name in Latin-1, and one character beyond it
+    helped = with_closed("", awsac, "image", "build", "--help", PYTHONIOENCODING=encoding)
+    refused = with_closed("2>&1", awsac, "plan", "-i", odd, "-a", "nowhere", PYTHONIOENCODING=encoding)
+
+    assert (helped.returncode, helped.stderr) == (0, "")  # an ellipsis in it
+    assert refused.returncode == 2
+    assert refused.stdout.startswith(r"awsac: caf\xe9?.ini: found no such file")

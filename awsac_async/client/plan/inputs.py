@@ -7,7 +7,6 @@ start that died finds its own session file again.
 import asyncio
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -20,7 +19,7 @@ from awsac_async.client.wheel import AgentPackage, agent_package
 from awsac_async.session.archive import ArchiveContents, check_number_of_jobs, read_archive, read_scripts
 from awsac_async.session.errors import AwsacError, FormatError, InputError, ProblemsError
 from awsac_async.session.model import StartInfo
-from awsac_async.session.names import ARCHIVE_SUFFIX, BOOTSTRAP_CLOUD_INIT, JOBS_FILE, session_file
+from awsac_async.session.names import BOOTSTRAP_CLOUD_INIT, JOBS_FILE, archive_name, session_file
 from awsac_async.session.packing import write_archive
 from awsac_async.session.purpose import Purpose, fit_for, purpose_fields
 from awsac_async.session.startinfo import read_startinfo
@@ -173,8 +172,7 @@ def _packed(folder: Path, made: Path) -> Path:
     """
     if not (folder / JOBS_FILE).is_file():
         raise FormatError(file=str(folder), found=f"no {JOBS_FILE}", expected="one, beside the job scripts")
-    name = re.sub(r"[\s;]+", "_", folder.resolve().name) or "jobs"
-    packed = made / (name + ARCHIVE_SUFFIX)
+    packed = made / archive_name(folder.resolve().name)
     try:
         write_archive(folder, packed, leave_out={path.absolute() for path in folder.glob(session_file("*"))})
     except OSError as error:
