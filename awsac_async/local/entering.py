@@ -11,7 +11,8 @@ from pathlib import Path
 from awsac_async.local import processes
 from awsac_async.local.settings import Isolation
 
-_NAMESPACES = ("--mount", "--pid", "--uts", "--ipc")
+# Of a mount namespace alone one would see its first root: with a cloud that runs in a chroot, the machine's own.
+_NAMESPACES = ("--mount", "--root", "--pid", "--uts", "--ipc")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
