@@ -42,7 +42,7 @@ def read_section(text: str, *, file: str, section: str, interpolation: bool, alo
     except configparser.NoSectionError:
         raise FormatError(file=file, found=_sections(parser), expected=f"a section [{section}]") from None
     except configparser.Error as error:
-        raise _format_error(error, file=file, lines=lines) from None
+        raise _format_error(error, text, file=file, lines=lines) from None
 
 
 def _lines_of_keys(text: str, section: str) -> dict[str, int]:
@@ -61,8 +61,8 @@ def _sections(parser: configparser.ConfigParser) -> str:
     return ", ".join(f"[{name}]" for name in found[:3]) if found else "no section"
 
 
-def _format_error(error: configparser.Error, *, file: str, lines: dict[str, int]) -> FormatError:
-    """Say in our words what configparser objects to."""
+def _format_error(error: configparser.Error, text: str, *, file: str, lines: dict[str, int]) -> FormatError:
+    """Say in our words what configparser objects to: its own differ from one Python to the next."""
     expected = "lines like 'key = value' below a line like '[section]'"
     match error:
         case configparser.MissingSectionHeaderError():
@@ -70,7 +70,8 @@ def _format_error(error: configparser.Error, *, file: str, lines: dict[str, int]
                 file=file, line=error.lineno, found=shown(error.line.strip()), expected="a [section] first"
             )
         case configparser.ParsingError() if error.errors:
-            line, found = error.errors[0]
+            line, _ = error.errors[0]
+            found = shown(text.split("\n")[line - 1].strip())
             return FormatError(file=file, line=line, found=found, expected=expected)
         case configparser.DuplicateOptionError():
             found = "the same key a second time"
@@ -81,4 +82,4 @@ def _format_error(error: configparser.Error, *, file: str, lines: dict[str, int]
         case configparser.InterpolationError():
             place, expected = lines.get(error.option), "'%' doubled, as in 100%%"
             return FormatError(file=file, line=place, field=error.option, found="a single '%'", expected=expected)
-    return FormatError(file=file, found=shown(str(error)), expected=expected)
+    return FormatError(file=file, found="what is no ini file", expected=expected)

@@ -191,7 +191,7 @@ def test_all_missing_keys_are_named_at_once():
         ("n_jobs = 4\n", 1, "'n_jobs = 4'"),
         (OF_2008 + "n_jobs = 5\n", 8, "the same key a second time"),
         (OF_2008 + "[startinfo]\n", 8, "[startinfo] a second time"),
-        (OF_2008 + "nonsense\n", 8, r"'nonsense\n'"),
+        (OF_2008 + "nonsense\n", 8, "'nonsense'"),
     ],
 )
 def test_what_is_no_ini_file_is_refused_where_it_goes_wrong(text, line, found):
