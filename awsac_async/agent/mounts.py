@@ -17,9 +17,9 @@ from awsac_async.agent.retry import pauses
 
 _log = logging.getLogger(__name__)
 _UNMOUNT_SECONDS = 15.0
-# https://docs.kernel.org/filesystems/ext4/super.html: s_state, two bytes, of the superblock at 1024
-_EXT_STATE, _EXT_ERRORS = 1024 + 0x3A, 0x2
-
+# https://docs.kernel.org/filesystems/ext4/super.html: s_magic and s_state, two bytes each, of the superblock at 1024
+_EXT_MAGIC, _EXT_ERRORS = b"\x53\xef", 0x2
+_EXT_MAGIC_PLACE = 1024 + 0x38
 
 # How an empty file system is made, without a question, and which option gives its label of how many bytes at most.
 _MAKE = {
@@ -152,25 +152,38 @@ async def _file_system(device: Path) -> str:
     """Return the type of a device's file system, as mount(8) would find it, after a look at its state.
 
     Raises:
-        DeviceError: there is none, or it has recorded errors.
+        DeviceError: there is none, or it is damaged.
     """
+    is_ext, has_errors = await asyncio.to_thread(_ext_state, device)
     try:
         found = await run_tool("blkid", "--probe", "--output", "export", str(device))
     except ToolError as error:
+        if is_ext:  # from version 2.41 on blkid overlooks one whose checksum is wrong
+            raise _damaged(device, has_errors=has_errors) from error
         raise DeviceError(f"{device} has no file system that is known: {error}") from error
     values = dict(line.split("=", 1) for line in found.splitlines() if "=" in line)
     if values.get("USAGE") != "filesystem":
         what = values.get("TYPE") or f"{values.get('PTTYPE', 'unknown')} partitions"
         raise DeviceError(f"{device} has no file system: what is on it is {what}")
-    if values["TYPE"].startswith("ext") and await asyncio.to_thread(_has_errors, device):
-        raise DeviceError(f"the file system of {device} has recorded errors: mend it, and make another snapshot")
+    if values["TYPE"].startswith("ext") and has_errors:
+        raise _damaged(device, has_errors=True)
     return values["TYPE"]
 
 
-def _has_errors(device: Path) -> bool:
-    with device.open("rb") as file:
-        file.seek(_EXT_STATE)
-        return bool(int.from_bytes(file.read(2), "little") & _EXT_ERRORS)
+def _damaged(device: Path, *, has_errors: bool) -> DeviceError:
+    what = "has recorded errors" if has_errors else "is damaged: the checksum of its superblock is wrong"
+    return DeviceError(f"the file system of {device} {what}; mend it, and make another snapshot")
+
+
+def _ext_state(device: Path) -> tuple[bool, bool]:
+    """Return whether a device has the superblock of an ext file system, and whether that has recorded errors."""
+    try:
+        with device.open("rb") as file:
+            file.seek(_EXT_MAGIC_PLACE)
+            magic, state = file.read(2), int.from_bytes(file.read(2), "little")
+    except OSError:  # blkid tells why
+        return False, False
+    return magic == _EXT_MAGIC, bool(state & _EXT_ERRORS)
 
 
 def _remove_place(target: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from awsac_async.agent.devicenames import DeviceNames
 from awsac_async.agent.devices import Devices
 from awsac_async.agent.mounts import DeviceError, MountKind
+from awsac_async.agent.process import ToolError
 from awsac_async.local.volumes import loop_devices_work
 
 VOLUME, OTHER = "vol-0123456789abcdef0", "vol-0fedcba9876543210"
@@ -159,18 +160,31 @@ async def test_a_device_is_mounted_once_and_never_over_another(
             (target / "written").unlink()
 
 
+def with_errors(disk: Path) -> Path:
+    """Write what the kernel does when it finds an error, with the checksum that belongs to it."""
+    subprocess.run(["debugfs", "-w", "-R", "set_super_value state 3", disk], check=True, capture_output=True)
+    return disk
+
+
+def overwritten(disk: Path, place: int, content: bytes) -> Path:
+    with disk.open("r+b") as file:
+        file.seek(place)
+        file.write(content)
+    return disk
+
+
 async def test_what_cannot_be_mounted_is_said_before_it_is_tried(
     disks: Callable[[str], Path], machine: Machine, tmp_path: Path
 ) -> None:
     async def refusal(disk: Path) -> str:
-        with unmounted(tmp_path / "state" / "snap-1") as target, pytest.raises(DeviceError) as raised:
+        with unmounted(tmp_path / "state" / "snap-1") as target, pytest.raises((DeviceError, ToolError)) as raised:
             await machine.devices.mount(disk, target, read_only=False)
         return str(raised.value)
 
     assert "has no file system that is known" in await refusal(disks("true"))
     assert "has no file system: what is on it is swap" in await refusal(disks("mkswap"))
-    damaged = disks("mkfs.ext4 -q")
-    with damaged.open("r+b") as disk:
-        disk.seek(0x43A)
-        disk.write(b"\x03\x00")  # what the kernel writes when it finds an error
-    assert "has recorded errors" in await refusal(damaged)
+    assert "has recorded errors" in await refusal(with_errors(disks("mkfs.ext4 -q")))
+    # The same, and another label, with the checksum that was right before: not every blkid knows such a file system.
+    assert "has recorded errors" in await refusal(overwritten(disks("mkfs.ext4 -q"), 0x43A, b"\x03\x00"))
+    told = await refusal(overwritten(disks("mkfs.ext4 -q -O metadata_csum"), 0x478, b"label"))
+    assert "checksum of its superblock is wrong" in told or told.startswith("mount -t ext4")
