@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import pkgutil
+import select
 import signal
 import socket
 import subprocess
@@ -42,17 +43,25 @@ class Forks:
             given.write(answers.encode())
             given.seek(0)
             call = json.dumps({"command": command, "folder": str(folder), "environment": dict(environment)})
-            code = self._call(call.encode(), [stream.fileno() for stream in (given, printed, said)], timeout)
+            files = [stream.fileno() for stream in (given, printed, said)]
+            code = self._call(call.encode(), files, timeout)
             texts = [_text(stream.fileno()) for stream in (printed, said)]
+            if code is None:
+                sentence = f"did not end within {timeout:.0f} s, and was killed; it printed {''.join(texts)[-1000:]!r}"
+                raise TimeoutError(f"{' '.join(command)} {sentence}")
         return subprocess.CompletedProcess([*command], code, *texts)
 
-    def _call(self, call: bytes, streams: list[int], timeout: float) -> int:
+    def _call(self, call: bytes, streams: list[int], timeout: float) -> int | None:
+        """Return the exit code; None if it did not end in time, and is ended: whoever waits for it sees us gone."""
         answer, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with answer:
             with theirs:
                 socket.send_fds(self.server, [call], [*streams, theirs.fileno()])
             answer.settimeout(timeout)
-            return int(answer.recv(LONGEST))
+            try:
+                return int(answer.recv(LONGEST))
+            except TimeoutError:
+                return None
 
     def close(self) -> None:
         self.server.close()
@@ -109,8 +118,14 @@ def _run(call: bytes, files: list[int]) -> NoReturn:
     """Be a command in a fork, and its waiting parent in this process."""
     *streams, answer = files
     if child := os.fork():
+        poller = select.poll()
+        poller.register(os.pidfd_open(child), select.POLLIN)
+        poller.register(answer, 0)  # its end alone is of interest: nobody waits any more
+        if answer in dict(poller.poll()):
+            os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        os.write(answer, str(os.waitstatus_to_exitcode(status)).encode())
+        with contextlib.suppress(BrokenPipeError):
+            os.write(answer, str(os.waitstatus_to_exitcode(status)).encode())
         os._exit(0)
     for number, file in enumerate(streams):
         os.dup2(file, number)

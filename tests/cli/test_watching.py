@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from awsac_async.local.hypervisor import detect_isolation
+from awsac_async.local.settings import Isolation
 from tests.cli.conftest import AWSAC, Account, Awsac, environment_for, write_ini, write_jobs
 from tests.cli.terminal import ENTER_SCREEN, LEAVE_SCREEN, SHOW_CURSOR, Terminal
 from tests.conftest import Embedded
@@ -40,6 +42,7 @@ class Story:
     left_code: int
     waited: Done
     notice: dict[str, str]
+    isolation: Isolation
 
 
 def notice_of(file: Path) -> dict[str, str]:
@@ -74,7 +77,8 @@ def story(embedded: Embedded, account: Account, tmp_path_factory: pytest.TempPat
         console = awsac("console", "-c", file, "0")
         entering = ("ssh", "--local", "-c", file, "--run", "2", "--")
         entered = awsac(*entering, "tr", "'\\0'", "' '", "<", "/proc/1/cmdline;", "touch", "$ATLASworkingDir/go")
-        waited = awsac(*ask, "env > notice", "--json")
+        assert (entered.returncode, entered.stderr) == (0, "")  # or the jobs wait for ever, as wait does
+        waited = awsac(*ask, "env > notice", "--json", "--timeout", "60s")
         yield Story(
             awsac=awsac,
             file=file,
@@ -90,6 +94,7 @@ def story(embedded: Embedded, account: Account, tmp_path_factory: pytest.TempPat
             left_code=left_code,
             waited=waited,
             notice=notice_of(folder / "notice"),
+            isolation=detect_isolation(),
         )
     finally:
         for each in terminals:
@@ -176,8 +181,8 @@ def test_without_a_key_pair_the_way_into_an_instance_is_session_manager(story: S
 
 
 def test_an_instance_of_the_embedded_cloud_can_really_be_entered(story: Story) -> None:
-    assert (story.entered.returncode, story.entered.stderr) == (0, "")
-    assert "awsac_async.local.guest" in story.entered.stdout
+    if story.isolation is not Isolation.PLAIN:  # else an instance has no processes of its own to be seen
+        assert "awsac_async.local.guest" in story.entered.stdout
     assert story.waited.returncode == 1  # what was done in there ended the jobs
 
 
