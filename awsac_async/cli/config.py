@@ -5,6 +5,7 @@ error, since a typing error must not silently change nothing.
 """
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ import typer
 from typer.core import TyperGroup
 
 from awsac_async.session.errors import FormatError
+from awsac_async.session.fields import shown, shown_value
+from awsac_async.session.wording import clipped
 
 VARIABLE = "AWSAC_CONFIG"
 _TOP: Mapping[str, type] = {
@@ -26,6 +29,7 @@ _TOP: Mapping[str, type] = {
     "verbose": bool,
 }
 _EVERY_VERB = {"bucket", "local"}  # keys of the top level that are the default of an option of every verb that has it
+_LONGEST_KEY = 64  # characters that are compared with the keys that there are
 _KINDS: Mapping[type, str] = {
     str: "a text in quotes",
     bool: "true or false",
@@ -72,8 +76,13 @@ def _parse(path: Path) -> dict[str, Any]:
     text = read_text(path, expected=f"the configuration file that {VARIABLE} names")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FormatError(file=str(path), found=str(error), expected="lines like 'key = value', in TOML") from None
+    except (ValueError, RecursionError) as error:  # of numbers of 5,000 digits, of 3,000 brackets
+        # Each Python has words of its own for what is wrong.
+        line = int(place[1]) if (place := re.search(r"at line (\d+)", str(error))) else None
+        found = shown(text.split("\n")[line - 1].strip()) if line else "no TOML that can be read"
+        raise FormatError(
+            file=str(path), line=line, found=found, expected="lines like 'key = value', in TOML"
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +119,15 @@ class _File:
             if type(value) is not (kind := bool if option.is_flag else list):
                 raise self._wrong(key, value, _KINDS[kind])
             return value
+        if not isinstance(value, bool | int | float | str):
+            raise self._wrong(key, value, "a text or a number")
         try:
             read = option.process_value(self.ctx, str(value))
         except typer.BadParameter as error:
-            raise self._wrong(key, value, f"what {option.opts[-1]} takes ({error.message})") from None
+            expected = f"what {option.opts[-1]} takes ({clipped(error.message, 200)})"
+            raise self._wrong(key, value, expected) from None
+        except ValueError:  # of a number that has no text
+            raise self._wrong(key, value, f"what {option.opts[-1]} takes") from None
         number = isinstance(read, int | float)
         if isinstance(value, bool) or not isinstance(value, int | float if number else str):
             raise self._wrong(key, value, _KINDS[float if number else str])
@@ -124,14 +138,14 @@ class _File:
             return key
         import difflib
 
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+        nearest = difflib.get_close_matches(key[:_LONGEST_KEY], known, n=1, cutoff=0.0)
         expected = f"a key that awsac knows; the nearest is {nearest[0]}"
-        found = f"unknown key {f'{verb}.{key}' if verb else key!r}"
+        found = f"unknown key {shown(f'{verb}.{key}' if verb else key)}"
         raise FormatError(file=str(self.path), found=found, expected=expected)
 
     def _wrong(self, key: str, value: Any, expected: str) -> FormatError:
-        shown = str(value).lower() if isinstance(value, bool) else repr(value)
-        return FormatError(file=str(self.path), field=key, found=shown, expected=expected)
+        found = str(value).lower() if isinstance(value, bool) else shown_value(value)
+        return FormatError(file=str(self.path), field=clipped(key, 80), found=found, expected=expected)
 
 
 def _plain(option: str) -> str:

@@ -35,11 +35,12 @@ def _read_faults(file: Path) -> str:
         InputError: it does not say what to do.
     """
     from awsac_async.local.faults.file import FaultsError, read_plan
+    from awsac_async.session.fields import read_text
 
+    text = read_text(file, expected="a file of faults")
     try:
-        text = file.read_text()
         read_plan(text)
-    except (FaultsError, UnicodeDecodeError) as error:
+    except FaultsError as error:
         raise InputError(f"{file}: {error}") from error
     return text
 

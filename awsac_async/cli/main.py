@@ -14,11 +14,13 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from awsac_async.cli import streams
-from awsac_async.session.errors import EXIT_CLOUD, EXIT_INPUT, EXIT_OK, AwsacError
+from awsac_async.session.errors import EXIT_CLOUD, EXIT_INPUT, EXIT_OK, AwsacError, ProblemsError
 
 EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130
 DEBUG_VARIABLE = "AWSAC_DEBUG"
+_PREFIX = "awsac: "
+_MOST_PROBLEMS = 20  # lines
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000  # some ten MB of them
 _SHOWN = 250  # characters of what is quoted
 
@@ -77,23 +79,39 @@ def _explained(error: Exception) -> tuple[str, int]:
     from awsac_async.local.cloud import LocalCloudError
 
     match error:
-        case AwsacError():
-            return "; ".join(filter(None, [str(error), error.next_step])), error.exit_code
-        case LocalCloudError():
-            return str(error), EXIT_CLOUD
+        case ProblemsError():
+            lines = [_line(str(each), each.next_step) for each in error.problems]
+            more = [f"and {len(lines) - _MOST_PROBLEMS} more"] if len(lines) > _MOST_PROBLEMS else []
+            return "\n".join(lines[:_MOST_PROBLEMS] + more), error.exit_code
         case ExceptionGroup():  # of tasks that ran together
             said = [_explained(each) for each in error.exceptions]
             return "\n".join(dict.fromkeys(sentence for sentence, _ in said)), max(code for _, code in said)
+        case AwsacError():
+            return _line(str(error), error.next_step), error.exit_code
+    what = f"{type(error).__name__}: {error}"
+    sentence, code = f"awsac itself failed, {what} (awsac --traceback … shows where)", EXIT_FAULT
+    match error:
+        case LocalCloudError():
+            sentence, code = str(error), EXIT_CLOUD
         case OSError():  # a file that cannot be read or written, a full disk
-            return f"{error.filename or 'the system'}: {error.strerror or error}", EXIT_INPUT
+            sentence, code = f"{error.filename or 'the system'}: {error.strerror or error}", EXIT_INPUT
         case UnicodeEncodeError():  # the name of a file, or an argument, in another encoding
-            return f"{error.object[:_SHOWN]!r} is not text in {error.encoding}", EXIT_INPUT
-    what = f"{type(error).__name__}: {str(error)[:_SHOWN]}"
-    return f"awsac itself failed, {what} (awsac --traceback … shows where)", EXIT_FAULT
+            sentence, code = f"{error.object[:_SHOWN]!r} is not text in {error.encoding}", EXIT_INPUT
+    return _line(sentence), code
+
+
+def _line(sentence: str, next_step: str = "") -> str:
+    """Return what is printed of an error: one line that is not too long, whatever it quotes."""
+    from awsac_async.session.redaction import secrets
+    from awsac_async.session.wording import MOST_SENTENCE, clipped, printable
+
+    end = f"; {next_step}" if next_step else ""
+    # Without secrets before it is cut: a part of one would not be recognized.
+    return clipped(printable(secrets.redact(sentence)), MOST_SENTENCE - len(_PREFIX) - len(end)) + end
 
 
 def _say(sentence: str, code: int) -> int:
-    _print(f"awsac: {sentence}\n")
+    _print(f"{_PREFIX}{sentence}\n")
     return code
 
 

@@ -7,7 +7,8 @@ them, through the environment.
 
 import copy
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,8 @@ from typer.core import TyperGroup
 from awsac_async.cli.main import DEBUG_VARIABLE
 from awsac_async.cli.remarks import Volume, set_volume
 from awsac_async.session.errors import AwsacError, InputError
+from awsac_async.session.redaction import secrets
+from awsac_async.session.wording import clipped, printable
 
 # What the command line itself says, by the option's name: it wins over a file of the user's, and contradicts --local.
 given: dict[str, str | bool] = {}
@@ -25,8 +28,22 @@ _THIS_MACHINE = ("http://127.", "http://localhost")  # as far as `awsac local en
 _REGIONS = ("AWS_DEFAULT_REGION", "AWS_REGION")
 
 
+_UsageError: Any = typer.BadParameter.__base__  # which typer has under no name of its own
+_MOST_REFUSAL = 300  # characters: typer puts the name of the option before it
+
+
 class Verbs(TyperGroup):
     """A group of verbs, listed in sections, that take the options of the command line as a whole as well."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Let no word of the command line make a refusal long or unreadable: here for the options before the verb."""
+        with _short_refusals():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do the same for the verb and what follows it."""
+        with _short_refusals():
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Begin with nothing given if this is the command line itself."""
@@ -57,6 +74,15 @@ class Verbs(TyperGroup):
         for section, rows in sections.items():
             with formatter.section(section):
                 formatter.write_dl(rows)
+
+
+@contextmanager
+def _short_refusals() -> Iterator[None]:
+    try:
+        yield
+    except _UsageError as error:
+        error.message = clipped(printable(secrets.redact(error.message)), _MOST_REFUSAL)
+        raise
 
 
 def _adopt(command: Any, options: Iterable[Any]) -> None:

@@ -9,6 +9,8 @@ import os
 import sys
 from enum import IntEnum
 
+_MOST = 393  # characters: with the name of the program as many as an error may have
+
 
 class Volume(IntEnum):
     """How much is said, as a level of the log."""
@@ -22,9 +24,12 @@ class _Stderr(logging.Handler):
     """Writes to whatever is stderr now: a live display of a terminal takes its place while it draws."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from awsac_async.session.redaction import secrets  # most commands have nothing to say
+        # Most commands have nothing to say.
+        from awsac_async.session.redaction import secrets
+        from awsac_async.session.wording import clipped, printable
 
-        print(secrets.redact(f"awsac: {record.getMessage()}"), file=sys.stderr)
+        said = printable(secrets.redact(record.getMessage()))
+        print(f"awsac: {clipped(said, _MOST)}", file=sys.stderr)
 
 
 _logger = logging.getLogger("awsac_async")

@@ -36,6 +36,15 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...") if text else "nothing"
 
 
+def shown_value(value: object) -> str:
+    """Quote any value of a file for an error message: one that is nested too deep or too large has no text."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return "a value that is too large or nested too deep"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def read_field(reader: Callable[[str], T], text: str, *, file: str, field: str, line: int | None = None) -> T:
     """Read one field; what does not pass becomes a FormatError that says where it stands."""
     try:
@@ -173,12 +182,13 @@ def decode(content: bytes, *, file: str, most_bytes: int = MAX_TEXT) -> str:
 
 
 def _read_bytes(path: Path, expected: str) -> bytes:
-    if path.is_dir():
-        raise FormatError(file=str(path), found="a directory", expected="a text file")
     try:
+        if path.is_dir():
+            raise FormatError(file=str(path), found="a directory", expected="a text file")
         with path.open("rb") as file:
             return file.read(MAX_TEXT + 1)
     except FileNotFoundError:
         raise FormatError(file=str(path), found="no such file", expected=expected) from None
     except (OSError, ValueError) as error:
-        raise FormatError(file=str(path), found=str(error), expected="a text file that can be read") from None
+        found = (error.strerror or "an error") if isinstance(error, OSError) else str(error)
+        raise FormatError(file=str(path), found=found.lower(), expected="a text file that can be read") from None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from awsac_async.session.errors import FormatError
-from awsac_async.session.fields import MAX_TEXT, decode, shown
+from awsac_async.session.fields import MAX_TEXT, decode, shown, shown_value
 
 _MOST = 10**9  # of a number, unless told
 
@@ -55,4 +55,9 @@ def is_text(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    return "nothing" if value is None else shown(json.dumps(value))
+    if value is None:
+        return "nothing"
+    try:
+        return shown(json.dumps(value))
+    except (ValueError, RecursionError):
+        return shown_value(value)

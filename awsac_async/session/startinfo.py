@@ -16,6 +16,8 @@ from awsac_async.session.model import Schedule, StartInfo
 from awsac_async.session.startkeys import KEYS
 
 SECTION = "startinfo"
+_LONGEST_KEY = 64  # characters that are compared with the keys that there are
+_MOST_PROBLEMS = 20  # after which a file is no session.ini with mistakes
 
 
 def read_startinfo(path: Path) -> StartInfo:
@@ -39,6 +41,8 @@ def parse_startinfo(text: str, *, file: str) -> StartInfo:
             values[field] = value
         except FormatError as error:
             problems.append(error)
+        if len(problems) == _MOST_PROBLEMS:
+            break
     problems += _meant_for_shared(entries, values, file=file)
     if problems := [*problems, *_missing(entries, file=file)]:
         raise problems[0] if len(problems) == 1 else ProblemsError(problems)
@@ -69,13 +73,14 @@ def _meant_for_shared(entries: Mapping[str, Entry], values: Mapping[str, Any], *
 
 
 def _nearest(key: str) -> str:
-    return str(difflib.get_close_matches(key, KEYS, n=1, cutoff=0.0)[0])
+    return str(difflib.get_close_matches(key[:_LONGEST_KEY], KEYS, n=1, cutoff=0.0)[0])
 
 
 def _missing(entries: Mapping[str, Entry], *, file: str) -> Iterator[FormatError]:
     """Name the required keys that are not there, but for those that a typing error has made unknown ones of."""
     required = [name for name, key in KEYS.items() if key.required]
-    misspelt = {_nearest(key) for key in entries if key not in KEYS}
+    unknown = [key for key in entries if key not in KEYS]
+    misspelt = {_nearest(key) for key in unknown[:_MOST_PROBLEMS]}
     if missing := [key for key in required if key not in entries and key not in misspelt]:
         found = "no such key" if len(missing) == 1 else "no such keys"
         expected = f"[{SECTION}] to have all of {', '.join(required)}"

@@ -1,4 +1,7 @@
-"""Words that depend on a number, for sentences that a person reads."""
+"""How texts are put for a person: words that depend on a number, texts of strangers made harmless, long ones cut."""
+
+MOST_SENTENCE = 400  # characters of a sentence about what went wrong
+_CUT = " … "
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -12,3 +15,30 @@ def shown_size(size: int) -> str:
         if size >= 1000**power:
             return f"{size / 1000**power:.1f} {unit}"
     return counted(size, "byte")
+
+
+def printable(text: str) -> str:
+    r"""Return a text of a stranger as one line that a terminal shows and does not obey.
+
+    Characters that are not printable, the marks of writing direction and line ends among them, become ``\x1b`` or
+    ``\u202e``; bytes of names that are no UTF-8, ``\xff``.
+    """
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python spells a byte that is no UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def clipped(text: str, most: int = MOST_SENTENCE) -> str:
+    """Return a text that is cut in its middle if it is longer: both ends say more than what is between them."""
+    if len(text) <= most:
+        return text
+    kept = most - len(_CUT)
+    tail = kept // 3
+    return text[: kept - tail] + _CUT + text[len(text) - tail :]

@@ -73,6 +73,14 @@ NOBODY = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
 NO_SIMPLEDB = {"AWS_ENDPOINT_URL_SIMPLEDB": "https://sdb.eu-central-1.amazonaws.com"}
 SESSION = "session-081215_1646--test--1816.cfg"
 
+OWNED = "\x1b]0;owned\x07"
+TOO_MUCH = [
+    ("a number of 5,000 digits", 5000 * "9", "no TOML that can be read"),
+    ("a number that has no text", "0x" + 6000 * "f", "a value that is too large"),
+    ("3,000 brackets", 3000 * "[" + 3000 * "]", "no TOML that can be read"),
+    ("a text of 5,000 letters that is no TOML", 5000 * "x", "'region = xxx"),
+]
+
 BAD = [
     Bad(what="no ini", says=r"nowhere\.ini: found no such file", command=(*START[:3], "nowhere.ini", *START[4:])),
     Bad(what="not an ini", says=r"session\.ini, line 1", spoil=file("session.ini", "hello\n")),
@@ -190,6 +198,29 @@ BAD = [
         command=("local", "env"),
         variables={"AWSAC_LOCAL_DIR": "/nowhere"},
     ),
+    Bad(what="a ten-thousand-word option", says="No such option: --", command=("check", "--" + 5000 * "x")),
+    Bad(what="a job of 5,000 digits", says="job numbers: found '9", command=("kill", "-c", SESSION, 5000 * "9")),
+    Bad(what="a name with escapes", says=r"\\x1b\]0;owned\\x07: found no such file", command=("check", "-c", OWNED)),
+    Bad(what="a file name of 5,000 characters", says="found file name too long", command=("check", "-c", 5000 * "x")),
+    *(
+        Bad(
+            what=f"a configuration with {what}",
+            says=f"config.toml.*: found {found}",
+            spoil=file("config.toml", f"region = {value}\n"),
+            command=("check", "-c", SESSION),
+            variables={"AWSAC_CONFIG": "config.toml"},
+        )
+        for what, value, found in TOO_MUCH
+    ),
+    *(
+        Bad(
+            what=f"faults with {what}",
+            says="faults.toml",
+            spoil=file("faults.toml", f"seed = {value}\n"),
+            command=("local", "faults", "faults.toml"),
+        )
+        for what, value, _ in TOO_MUCH
+    ),
     Bad(what="no verb", says="Usage: awsac", command=()),
     Bad(what="unknown option", says="No such option: --fast", command=("check", "--fast")),
 ]
@@ -211,6 +242,7 @@ def test_bad_input_gets_one_sentence_and_the_right_exit_code_and_starts_nothing(
     assert "Traceback" not in done.stdout + done.stderr
     assert account.everything() == before
     assert not list(tmp_path.glob("session-*"))
+    assert all(len(line) <= 400 and line.isprintable() for line in done.stderr.split("\n"))
     if "Usage" not in done.stderr:
         assert len(re.findall(r"^awsac: .+$", done.stderr, re.MULTILINE)) == 1
 

@@ -166,7 +166,7 @@ def test_a_profile_is_not_used_where_the_environment_is_that_of_the_cloud_on_thi
         ("[logs]\ntail = '3'\n", r"logs\.tail: found '3', expected a number"),
         ("[logs]\njob = 3\n", r"logs\.job: found 3, expected a list of texts"),
         ("[pack]\noutput = 3\n", r"pack\.output: found 3, expected a text in quotes"),
-        ("region = \n", "config.toml: found .*line 1.*in TOML"),
+        ("region = \n", "config.toml, line 1: found 'region =', expected .*in TOML"),
         ("quiet = true\nverbose = true\n", "only one of quiet and verbose"),
     ],
 )

@@ -12,6 +12,7 @@ Whatever is wrong is told in one sentence with the number of the table, from 1, 
 """
 
 import math
+import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from typing import Any
 
 from awsac_async.local.faults.operations import AWS_SERVICES, METADATA, SERVICES, exists
 from awsac_async.local.faults.plan import Event, EventKind, Fault, Kind, Order, Plan
+
+_MOST_WHOLE = 10**18
+_MOST_SECONDS = 10**9  # what no clock waits for
+_MOST_SHOWN = 80  # characters of a value in a sentence
 
 
 class FaultsError(ValueError):
@@ -33,8 +38,10 @@ def read_plan(text: str) -> Plan:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FaultsError(f"it is not TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # of numbers of 5,000 digits, of 3,000 brackets
+        # Each Python has words of its own for what is wrong.
+        place = re.search(r"at line \d+", str(error))
+        raise FaultsError(f"it is not TOML that can be read{f', {place[0]}' if place else ''}") from None
     _refuse_others(document, ("seed", "latency", "fault", "event"), "the file")
     return Plan(
         seed=_WHOLE.of(document, "seed", "the file", 0),
@@ -74,7 +81,7 @@ def _fault(table: dict[str, Any], place: str) -> Fault:
     fault = Fault(**values)
     _check_kind(fault, table, place)
     if not exists(fault.service, fault.operation):
-        raise FaultsError(f"{place}: operation: {fault.service} has no operation {fault.operation!r}")
+        raise FaultsError(f"{place}: operation: {fault.service} has no operation {_shown(fault.operation)}")
     return fault
 
 
@@ -104,14 +111,14 @@ def _event(table: dict[str, Any], place: str) -> Event:
     if not event.on and (stray := [name for name in ("nth", "order") if name in table]):
         raise FaultsError(f"{place}: {stray[0]}: it belongs to on, which is not there")
     if event.on and not any(exists(service, event.on) for service in AWS_SERVICES):
-        raise FaultsError(f"{place}: on: no service has an operation {event.on!r}")
+        raise FaultsError(f"{place}: on: no service has an operation {_shown(event.on)}")
     return event
 
 
 def _refuse_others(table: Mapping[str, Any], known: Collection[str], place: str) -> None:
     for key in table:
         if key not in known:
-            raise FaultsError(f"{place}: {key}: there is no such key, only {', '.join(sorted(known))}")
+            raise FaultsError(f"{place}: {_named(key)}: there is no such key, only {', '.join(sorted(known))}")
 
 
 def _require(table: Mapping[str, Any], keys: Collection[str], place: str) -> None:
@@ -121,6 +128,19 @@ def _require(table: Mapping[str, Any], keys: Collection[str], place: str) -> Non
 
 
 # --- the values ---
+
+
+def _named(key: str) -> str:
+    return key if key.isprintable() and len(key) <= _MOST_SHOWN else _shown(key)
+
+
+def _shown(value: object) -> str:
+    """Quote a value of the file; one that is nested too deep or too large has no text."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return "a value that is too large or nested too deep"
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
 
 
 @dataclass(frozen=True)
@@ -137,7 +157,7 @@ class _Check:
             return default
         value = table[key]
         if not self.good(value):
-            raise FaultsError(f"{place}: {key}: {value!r} is not {self.words}")
+            raise FaultsError(f"{place}: {key}: {_shown(value)} is not {self.words}")
         return self.made(value)
 
 
@@ -161,9 +181,9 @@ def _one_of(choices: Collection[str], made: Callable[[str], Any] = str) -> _Chec
     return _Check(f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices, made)
 
 
-_WHOLE = _Check("a whole number from 0", lambda value: _whole(value, 0))
-_FROM_1 = _Check("a whole number from 1", lambda value: _whole(value, 1))
-_SECONDS = _Check("a number of seconds", lambda value: _number(value, 0) and math.isfinite(value), float)
+_WHOLE = _Check("a whole number from 0", lambda value: _whole(value, 0, _MOST_WHOLE))
+_FROM_1 = _Check("a whole number from 1", lambda value: _whole(value, 1, _MOST_WHOLE))
+_SECONDS = _Check("a number of seconds", lambda value: _number(value, 0, _MOST_SECONDS), float)
 _TEXT = _Check("a text", _text)
 _TEXTS = _Check(
     "a text or a list of texts", _texts, lambda value: tuple(value) if isinstance(value, list) else (value,)
