@@ -4,22 +4,20 @@ One directory is one cloud. ``up`` starts a daemon (``daemon``) that lives until
 removes whatever is left of it, so that it does the same after the daemon was killed by somebody else.
 """
 
-import contextlib
-import fcntl
 import http.client
 import json
 import os
+import re
 import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from awsac_async.local import cgroups, processes
-from awsac_async.local.daemon import STATE_FILE
+from awsac_async.local import cgroups, place, processes, trees
 from awsac_async.local.entering import entering_command
 from awsac_async.local.faults.file import read_plan
 from awsac_async.local.hypervisor import CONTROL_GROUP
@@ -32,17 +30,13 @@ from awsac_async.local.settings import (
     Isolation,
     Settings,
 )
-from awsac_async.local.volumes import loop_devices, release_loop_devices, remove_tree
+from awsac_async.local.volumes import loop_devices, release_loop_devices
 
+LocalCloudError = place.LocalCloudError
 START_TIMEOUT = 60.0  # s
 END_TIMEOUT = 15.0  # s
-_LOCK = "embedded-cloud.lock"  # also the mark of a directory that is ours to empty
 _LOG = "log"
 _DAEMON = "daemon"  # the folder, which there is not, whose mark the daemon carries
-
-
-class LocalCloudError(Exception):
-    """The embedded cloud cannot be started, is not running, or cannot be removed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,23 +71,25 @@ def up(directory: Path, settings: Settings | None = None) -> dict[str, str]:
 
     Raises LocalCloudError with the last lines of the daemon's log when it does not start.
     """
-    directory = directory.resolve()
-    with _locked(directory):
+    directory = place.located(directory)
+    with place.held(directory, make=True) as cloud_id:
         if _state(directory) is None:
-            _sweep(directory)
-            _start(directory, settings or Settings())
+            _sweep(directory, cloud_id)
+            _start(directory, cloud_id, settings or Settings())
         return environment(directory)
 
 
 def down(directory: Path) -> None:
-    """Take the cloud of this directory down, and remove the directory with all that is left of it."""
-    directory = directory.resolve()
-    if not directory.exists():
-        return
-    with _locked(directory):
-        _sweep(directory)
-        (directory / _LOCK).unlink()
-        directory.rmdir()
+    """Take the cloud of this directory down, and remove the directory with all that is left of it.
+
+    Raises LocalCloudError, with nothing ended or removed, if the directory or its records are not a cloud's.
+    """
+    directory = place.located(directory)
+    with place.held(directory, make=False) as cloud_id:
+        if cloud_id:
+            _sweep(directory, cloud_id)
+            (directory / place.MARKER).unlink()
+            directory.rmdir()
 
 
 def environment(directory: Path, *, administrator: bool = False) -> dict[str, str]:
@@ -101,7 +97,7 @@ def environment(directory: Path, *, administrator: bool = False) -> dict[str, st
 
     Where policies are not enforced, the user may do everything, and there is no administrator.
     """
-    state = _require(directory.resolve())
+    state = _require(place.located(directory))
     keys = state["keys"]
     key = keys.get(ADMINISTRATOR, keys[USER]) if administrator else keys[USER]
     return {
@@ -115,7 +111,7 @@ def environment(directory: Path, *, administrator: bool = False) -> dict[str, st
 
 def status(directory: Path) -> Status:
     """Return what there is, on this machine and in the account."""
-    directory = directory.resolve()
+    directory = place.located(directory)
     traces: dict[str, Any] = {
         "processes": processes.belonging_to(directory / "instances"),
         "mounts": _mounts(directory),
@@ -133,13 +129,13 @@ def import_snapshot(directory: Path, source: Path, *, description: str) -> str:
     if not source.is_dir():
         raise LocalCloudError(f"{source}: not a folder")
     order = {"source": str(source.absolute()), "description": description}
-    snapshot_id = _ask(_require(directory.resolve()), "POST", "snapshots", order)
+    snapshot_id = _ask(_require(place.located(directory)), "POST", "snapshots", order)
     return str(snapshot_id)
 
 
 def instance_event(directory: Path, instance_id: str, event: str) -> None:
     """Let an instance suffer ``spot-notice``, ``lost`` or ``agent-killed``. Raises LocalCloudError if it cannot."""
-    _ask(_require(directory.resolve()), "POST", "instance-events", {"instance_id": instance_id, "event": event})
+    _ask(_require(place.located(directory)), "POST", "instance-events", {"instance_id": instance_id, "event": event})
 
 
 def entering(directory: Path, instance_id: str, command: Sequence[str] = ()) -> list[str]:
@@ -147,7 +143,7 @@ def entering(directory: Path, instance_id: str, command: Sequence[str] = ()) -> 
 
     Raises LocalCloudError if the instance does not run.
     """
-    state = _require(directory.resolve())
+    state = _require(place.located(directory))
     door = _ask(state, "POST", "doors", {"instance_id": instance_id})
     return entering_command(
         Isolation(state["isolation"]),
@@ -165,12 +161,12 @@ def set_faults(directory: Path, text: str) -> None:
         FaultsError: the text does not say what to do; nothing has changed.
     """
     read_plan(text)
-    _ask(_require(directory.resolve()), "POST", "faults", text)
+    _ask(_require(place.located(directory)), "POST", "faults", text)
 
 
 def faults(directory: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the faults and events in force, with how often each has happened and which instances it has struck."""
-    answer: dict[str, list[dict[str, Any]]] = _ask(_require(directory.resolve()), "GET", "faults")
+    answer: dict[str, list[dict[str, Any]]] = _ask(_require(place.located(directory)), "GET", "faults")
     return answer
 
 
@@ -180,57 +176,32 @@ def access(directory: Path) -> list[dict[str, Any]]:
     Each is a user or role (``who``), an ``action``, whether it was ``allowed`` and by which ``statement`` (its Sid),
     how many ``times``, and the ``resource`` of the last time.
     """
-    answer: list[dict[str, Any]] = _ask(_require(directory.resolve()), "GET", "access")
+    answer: list[dict[str, Any]] = _ask(_require(place.located(directory)), "GET", "access")
     return answer
-
-
-# --- one at a time ---
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory, made if missing, against every other ``up`` and ``down``."""
-    while True:
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _check_ours(directory)
-            descriptor = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        except FileNotFoundError:  # removed by a down, just now
-            continue
-        except OSError as error:
-            raise LocalCloudError(f"{directory}: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_still(directory / _LOCK, descriptor):
-                yield
-                return
-        finally:
-            os.close(descriptor)
-
-
-def _check_ours(directory: Path) -> None:
-    """Refuse a directory that holds anything else than an embedded cloud: it would be removed."""
-    names = {entry.name for entry in directory.iterdir()}
-    if names and _LOCK not in names:
-        raise LocalCloudError(f"{directory} is not empty, and does not belong to an embedded cloud")
-
-
-def _is_still(file: Path, descriptor: int) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(file.stat(), os.fstat(descriptor))
-    return False
 
 
 # --- the daemon ---
 
 
 def _state(directory: Path) -> dict[str, Any] | None:
-    """Return what a living daemon wrote about itself, else None."""
-    try:
-        state: dict[str, Any] = json.loads((directory / STATE_FILE).read_text())
-    except FileNotFoundError:
+    """Return what a living daemon of the cloud in this directory wrote about itself, else None.
+
+    Raises LocalCloudError if others may have written it.
+    """
+    if not directory.exists():
         return None
-    return state if processes.start_time(state["pid"]) == state["started"] else None
+    place.check_way(directory)
+    try:
+        state = json.loads((directory / place.STATE_FILE).read_text())
+        pid, started = state["pid"], state["started"]
+        known = re.fullmatch(r"http://127\.0\.0\.1:\d{1,5}", state["endpoint"]) and Isolation(state["isolation"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # there is none, or it is damaged
+        return None
+    cloud_id = place.identity(directory)
+    if not (known and cloud_id and isinstance(pid, int) and pid > 0):
+        return None
+    alive = processes.start_time(pid) == started and processes.carries(pid, directory / _DAEMON, cloud_id)
+    return state if alive else None
 
 
 def _require(directory: Path) -> dict[str, Any]:
@@ -240,7 +211,7 @@ def _require(directory: Path) -> dict[str, Any]:
     return state
 
 
-def _start(directory: Path, settings: Settings) -> None:
+def _start(directory: Path, cloud_id: str, settings: Settings) -> None:
     """Start the daemon and wait until it answers."""
     (directory / "tmp").mkdir(mode=0o700)
     readable, writable = os.pipe()
@@ -250,7 +221,7 @@ def _start(directory: Path, settings: Settings) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=_daemon_environment(directory),
+            env=_daemon_environment(directory, cloud_id),
             cwd="/",
             start_new_session=True,
             pass_fds=[writable],
@@ -266,15 +237,12 @@ def _start(directory: Path, settings: Settings) -> None:
         raise LocalCloudError("\n".join(["the embedded cloud does not start:", *lines]))
 
 
-def _daemon_environment(directory: Path) -> dict[str, str]:
+def _daemon_environment(directory: Path, cloud_id: str) -> dict[str, str]:
     """Return this process' environment without its AWS settings."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
     packages = [str(Path(__file__).resolve().parents[2]), *filter(None, [ours.get("PYTHONPATH")])]
-    return ours | {
-        "PYTHONPATH": os.pathsep.join(packages),
-        "TMPDIR": str(directory / "tmp"),
-        processes.MARK: str(directory / _DAEMON),
-    }
+    mark = processes.mark(directory / _DAEMON, cloud_id)
+    return ours | {"PYTHONPATH": os.pathsep.join(packages), "TMPDIR": str(directory / "tmp")} | mark
 
 
 def _ask(state: dict[str, Any], method: str, operation: str, order: object = None) -> Any:
@@ -297,25 +265,46 @@ def _ask(state: dict[str, Any], method: str, operation: str, order: object = Non
 # --- removing what is left ---
 
 
-def _sweep(directory: Path) -> None:
-    """End every process, release every device and remove every file of the cloud; only the lock stays."""
-    processes.end_marked(directory / _DAEMON)  # first, so that it starts nothing meanwhile
-    if not processes.end_marked(directory, patience=END_TIMEOUT):
-        raise LocalCloudError(f"processes of {directory} do not end: {processes.marked(directory)}")
-    _remove_control_group(directory / CONTROL_GROUP)
+def _sweep(directory: Path, cloud_id: str) -> None:
+    """End every process, release every device and remove every file of the cloud; only the marker stays."""
+    group = _control_group(directory, cloud_id)
+    processes.end_marked(directory / _DAEMON, cloud_id)  # first, so that it starts nothing meanwhile
+    if group and not cgroups.remove(group, patience=END_TIMEOUT):
+        raise LocalCloudError(f"{group}: the processes in this control group do not end")
+    if not processes.end_marked(directory, cloud_id, patience=END_TIMEOUT):
+        raise LocalCloudError(f"processes of {directory} do not end: {processes.marked(directory, cloud_id)}")
     _release_devices(directory)
     if mounts := _mounts(directory):
         raise LocalCloudError(f"something is mounted, unmount it first: {', '.join(mounts)}")
     for entry in directory.iterdir():
-        if entry.name != _LOCK:
-            remove_tree(entry)
+        if entry.name != place.MARKER:
+            try:
+                trees.remove(entry)
+            except OSError as error:
+                raise LocalCloudError(f"{entry} cannot be removed: {error.strerror}") from error
 
 
-def _remove_control_group(record: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):  # there is none everywhere
-        group = Path(record.read_text())
-        if not cgroups.remove(group, patience=END_TIMEOUT):
-            raise LocalCloudError(f"{group}: the processes in this control group do not end")
+def _control_group(directory: Path, cloud_id: str) -> Path | None:
+    """Return the cloud's control group, which holds no process but its own.
+
+    Raises LocalCloudError if the record names another, or another process is in it.
+    """
+    record = directory / CONTROL_GROUP
+    try:
+        group = cgroups.recorded(record, cloud_id)
+    except ValueError as error:
+        raise LocalCloudError(f"{record} cannot be believed: {error}; nothing was removed") from error
+    if group is None:
+        return None
+    strangers = _strangers(group, directory, cloud_id)
+    if strangers and (strangers := strangers & _strangers(group, directory, cloud_id)):  # some may just have ended
+        numbers = " ".join(map(str, sorted(strangers)[:10]))
+        raise LocalCloudError(f"{group} holds processes that are not this cloud's ({numbers}); nothing was removed")
+    return group
+
+
+def _strangers(group: Path, directory: Path, cloud_id: str) -> set[int]:
+    return cgroups.members(group) - set(processes.belonging_to(directory, cloud_id))
 
 
 def _release_devices(directory: Path) -> None:
@@ -330,6 +319,6 @@ def _release_devices(directory: Path) -> None:
 
 def _mounts(directory: Path) -> list[str]:
     """Return the mount points below the directory, as this process sees them."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    points = [Path(line.split()[4].encode().decode("unicode_escape")) for line in lines]
-    return [str(point) for point in points if point.is_relative_to(directory)]
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    points = [re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in lines]
+    return [os.fsdecode(point) for point in points if Path(os.fsdecode(point)).is_relative_to(directory)]

@@ -11,10 +11,8 @@ import resource
 import sys
 from pathlib import Path
 
-from awsac_async.local import processes
+from awsac_async.local import place, processes
 from awsac_async.local.settings import Settings
-
-STATE_FILE = "cloud.json"
 
 # Before moto is imported, which reads them then.
 ENVIRONMENT = {
@@ -50,7 +48,9 @@ def serve(directory: Path, settings: Settings, ready: int) -> None:
     keys = api.provision(settings)
     isolation = settings.isolation or hypervisor.detect_isolation()
     storage = volumes.open_storage(directory, isolation)
-    machines = hypervisor.Hypervisor(directory, settings, isolation, backend.machine_ended)
+    machines = hypervisor.Hypervisor(
+        directory, settings, isolation, backend.machine_ended, cloud_id=place.identity(directory)
+    )
     backend.images = directory / "images"
     backend.endpoint = f"http://127.0.0.1:{server.server_port}"
     backend.run_on(ebs.Hardware(settings=settings, storage=storage, hypervisor=machines))
@@ -63,7 +63,7 @@ def serve(directory: Path, settings: Settings, ready: int) -> None:
         "storage": storage.kind,
         "keys": {name: dataclasses.asdict(key) for name, key in keys.items()},
     }
-    _write(directory / STATE_FILE, json.dumps(state, indent=2))
+    _write(directory / place.STATE_FILE, json.dumps(state, indent=2))
     _tell(ready)
     server.serve_forever()
 

@@ -9,9 +9,10 @@ import contextlib
 import ctypes
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+
+from awsac_async.local import trees
 
 # Beside what is the instance's own there, what the machine has is seen, too, but cannot be written.
 _SHARED = ("opt", "usr/local/bin")
@@ -117,9 +118,4 @@ def _placeholders(disk: Path) -> set[str]:
 
 def copy_of(disk: Path, target: Path) -> None:
     """Copy what an instance has written and a boot keeps, without what only stands for something of the machine."""
-    placeholders = {"run", "tmp", *_placeholders(disk)}
-
-    def passed_over(folder: str, names: list[str]) -> list[str]:
-        return [name for name in names if str(Path(folder, name).relative_to(disk)) in placeholders]
-
-    shutil.copytree(disk, target, symlinks=True, ignore=passed_over)
+    trees.copy(disk, target, without={"run", "tmp", *_placeholders(disk)})

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from awsac_async.local import processes
 from awsac_async.local.settings import Isolation
 
 # Of a mount namespace alone one would see its first root: with a cloud that runs in a chroot, the machine's own.
@@ -28,8 +27,7 @@ def entering_command(
         variables: of the instance, for what runs there.
         command: what to run instead of a shell; its words are joined by spaces and read by a shell, as ``ssh`` does.
     """
-    # The mark lets the instance's end take along what was left running there.
-    environment = {"PATH": _PATH, "TERM": os.environ.get("TERM", "dumb"), **variables, processes.MARK: str(folder)}
+    environment = {"PATH": _PATH, "TERM": os.environ.get("TERM", "dumb"), **variables}
     clean = ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
     shell = ["/bin/sh", "-c", " ".join(command)] if command else ["/bin/sh", "-i"]
     if isolation is Isolation.PLAIN:

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import itertools
 import json
+import logging
 import os
 import shutil
 import signal
@@ -21,11 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from awsac_async.local import cgroups, power, processes, stock
+from awsac_async.local import cgroups, power, processes, stock, trees
 from awsac_async.local.disk import FILES
 from awsac_async.local.settings import Isolation, Settings
-from awsac_async.local.volumes import remove_tree
 
+log = logging.getLogger(__name__)
 CONTROL_GROUP = "cgroup"  # the file that says where this cloud's control group is
 DISK = "disk"  # the folder of an instance's own disk, in the instance's
 ROOT_VARIABLE = "AWSAC_ROOT"
@@ -39,6 +40,7 @@ _COMMANDS = {
     Isolation.USER_NAMESPACES: _USER_NAMESPACES,
     Isolation.PLAIN: (),
 }
+_REMOVAL_TIMEOUT = 600.0  # s: from an instance's death to its files being gone
 _START_TIMEOUT = 20.0  # s: from starting an instance's init to its being furnished
 
 
@@ -86,7 +88,13 @@ class Hypervisor:
     """All instances of one embedded cloud."""
 
     def __init__(
-        self, directory: Path, settings: Settings, isolation: Isolation, on_end: Callable[[str, bool], None]
+        self,
+        directory: Path,
+        settings: Settings,
+        isolation: Isolation,
+        on_end: Callable[[str, bool], None],
+        *,
+        cloud_id: str,
     ) -> None:
         """``on_end`` is called in a thread when an instance has no process left: its ID, and whether it had booted."""
         self._directory = directory / "instances"
@@ -95,8 +103,9 @@ class Hypervisor:
         self._on_end = on_end
         self._machines: dict[str, Machine] = {}
         self._isolation = isolation
+        self._cloud_id = cloud_id
         self._making = threading.Lock()
-        self._group = cgroups.make_for_cloud(directory / CONTROL_GROUP)
+        self._group = cgroups.make_for_cloud(directory / CONTROL_GROUP, cloud_id)
 
     def start(
         self,
@@ -117,7 +126,7 @@ class Hypervisor:
         (folder / "home").mkdir(exist_ok=True)
         if disk is not None and not (folder / DISK).exists():
             (folder / DISK).mkdir()
-            shutil.copytree(disk, folder / DISK / FILES, symlinks=True)
+            trees.copy(disk, folder / DISK / FILES)
         switch = power.PowerSwitch(folder)
         group = cgroups.make(self._group / instance_id) if self._group else None
         environment = {**environment, power.VARIABLE: str(switch.command)}
@@ -171,7 +180,7 @@ class Hypervisor:
                 stdout=console,
                 stderr=console,
                 cwd="/",
-                env={"PATH": os.defpath, processes.MARK: str(folder), "PYTHONPATH": _package_parent()},
+                env={"PATH": os.defpath, "PYTHONPATH": _package_parent(), **self._mark(folder)},
                 start_new_session=True,
                 pass_fds=[channel],
             )
@@ -188,12 +197,15 @@ class Hypervisor:
             **wanted,
         }
         if self._isolation is Isolation.PLAIN:
-            environment |= {processes.MARK: str(folder)} | plain_paths(folder)
+            environment |= self._mark(folder) | plain_paths(folder)
         if disk:
             environment |= stock.environment(self._packages())
         if root:
             environment[ROOT_VARIABLE] = root
         return environment
+
+    def _mark(self, folder: Path) -> dict[str, str]:
+        return processes.mark(folder, self._cloud_id)
 
     def _root(self, disk: Path | None) -> str:
         """Return what stands before the paths of an instance's own disk, where it cannot be mounted; else ""."""
@@ -224,7 +236,7 @@ class Hypervisor:
         """Wait for the end of an instance, remove what is left of it, and tell."""
         machine = self._machines[instance_id]
         machine.switch.follow(machine.process, lambda: self._power_off(instance_id))
-        processes.end_marked(machine.folder)
+        processes.end_marked(machine.folder, self._cloud_id)
         if machine.group:
             cgroups.remove(machine.group)
         booted = machine.usable
@@ -232,7 +244,7 @@ class Hypervisor:
             machine.close()
         for entry in machine.folder.iterdir():
             if entry.name not in _KEPT:
-                remove_tree(entry)
+                _discard(entry)
         del self._machines[instance_id]
         machine.ended.set()
         self._on_end(instance_id, booted)
@@ -252,15 +264,16 @@ class Hypervisor:
             self._signal(instance_id, signum)
             if machine.ended.wait(self._settings.shutdown_grace + 5.0):
                 return
+        machine.ended.wait(_REMOVAL_TIMEOUT)
 
     def discard(self, instance_id: str) -> None:
         """Remove the disk of an instance that will not boot again."""
-        remove_tree(self._directory / instance_id / DISK)
+        _discard(self._directory / instance_id / DISK)
 
     def disk(self, instance_id: str) -> Path | None:
         """Return the files on an instance's own disk; None if it has none."""
         files = self._directory / instance_id / DISK / FILES
-        return files if files.exists() else None
+        return files if files.is_dir() and not (files.is_symlink() or files.parent.is_symlink()) else None
 
     def runs(self, instance_id: str) -> bool:
         """Say whether an instance has a machine now, so that something can happen to it."""
@@ -308,7 +321,8 @@ class Hypervisor:
                 own = image_paths(Path("/mnt"))
                 variables = plain_paths(machine.folder) if self._isolation is Isolation.PLAIN else own
                 home = {"HOME": str(machine.folder / "home")}
-                return {"init": init, "folder": str(machine.folder), "variables": variables | home}
+                mark = self._mark(machine.folder)  # lets the instance's end take along what was left running there
+                return {"init": init, "folder": str(machine.folder), "variables": variables | home | mark}
         raise LookupError(f"instance {instance_id} does not run")
 
     def console(self, instance_id: str) -> bytes:
@@ -318,6 +332,14 @@ class Hypervisor:
             console.seek(max(0, size - CONSOLE_LIMIT))
             return console.read()
         return b""
+
+
+def _discard(path: Path) -> None:
+    """Remove what an instance has left. What cannot be removed now goes with the cloud, and keeps no instance up."""
+    try:
+        trees.remove(path)
+    except OSError:
+        log.exception("cannot remove %s", path)
 
 
 def _show_volume(machine: Machine, volume_id: str, source: Path) -> None:

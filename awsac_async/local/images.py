@@ -7,7 +7,6 @@ on it when an instance boots first. Owns these folders.
 """
 
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from moto.ec2.models.elastic_block_store import EBSBackend, Snapshot, Volume
 from moto.ec2.models.instances import Instance
 from moto.ec2.utils import random_ami_id
 
-from awsac_async.local import disk
+from awsac_async.local import disk, trees
 from awsac_async.local.ebs import after
 from awsac_async.local.ec2 import InstanceBackend
 from awsac_async.local.settings import ACCOUNT, IMAGE, STOCK_IMAGE
-from awsac_async.local.volumes import remove_tree
 
 log = logging.getLogger(__name__)
 ROOT_DEVICE = "/dev/sda1"
@@ -128,14 +126,14 @@ class ImageBackend(InstanceBackend):
         try:
             if source is not None:
                 disk.copy_of(source, unfinished)
-        except (OSError, shutil.Error):
+        except OSError:
             log.exception("cannot make %s of %s", image.id, instance.id)
-            remove_tree(unfinished)
+            trees.remove(unfinished)
             image.state = "failed"
             return
         with self.lock:
             if image.id not in self.amis:  # deregistered meanwhile
-                remove_tree(unfinished)
+                trees.remove(unfinished)
             elif source is not None:
                 unfinished.rename(self._folder(image.id))
             image.state = "available"
@@ -144,4 +142,4 @@ class ImageBackend(InstanceBackend):
         """Remove an image. Its snapshot stays, and its instances have what they have."""
         with self.lock:
             super().deregister_image(ami_id)
-            remove_tree(self._folder(ami_id))
+            trees.remove(self._folder(ami_id))

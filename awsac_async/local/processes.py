@@ -1,8 +1,8 @@
 """Finds and ends processes that belong to an embedded cloud, and no others.
 
-A process belongs to an instance when its environment carries ``MARK`` with the instance's folder, or when it descends
-from such a process; the daemon carries the mark of a folder of its own. Signals go through a pidfd, opened before the
-process is checked, so that a number that the kernel has given to somebody else is never hit.
+A process belongs to an instance when its environment carries ``MARK`` with the instance's folder and its cloud's ID, or
+when it descends from such a process; the daemon carries the mark of a folder of its own. Signals go through a pidfd,
+opened before the process is checked, so that a number that the kernel has given to somebody else is never hit.
 """
 
 import os
@@ -16,8 +16,14 @@ MARK = "AWSAC_LOCAL_INSTANCE"
 _PARENT, _START = 1, 19  # fields of /proc/<pid>/stat, counted after the command's name
 
 
-def _stat(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+def mark(folder: Path, cloud_id: str) -> dict[str, str]:
+    """Return the variable that marks a process as one of a cloud, there for a folder of an instance or the daemon's."""
+    return {MARK: f"{folder}:{cloud_id}"}
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Return the fields after the command's name, which its process chooses and may be any bytes."""
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
 
 
 def start_time(pid: int) -> int | None:
@@ -26,7 +32,7 @@ def start_time(pid: int) -> int | None:
         fields = _stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] == "Z" else int(fields[_START])
+    return None if fields[0] == b"Z" else int(fields[_START])
 
 
 def _parents() -> dict[int, int]:
@@ -52,24 +58,34 @@ def descendants(ancestors: Iterable[int]) -> set[int]:
     return family - eldest
 
 
-def marked(folder: Path) -> list[int]:
-    """Return the processes that carry the mark of this folder or of one below it."""
-    return [pid for pid in _pids() if _carries(pid, folder)]
+def marked(folder: Path, cloud_id: str = "") -> list[int]:
+    """Return the processes that carry the mark of this folder or of one below it, and of a cloud: "" is any."""
+    return [pid for pid in _pids() if carries(pid, folder, cloud_id)]
 
 
-def belonging_to(folder: Path) -> list[int]:
-    """Return all processes of the instances below this folder."""
-    marks = marked(folder)
+def belonging_to(folder: Path, cloud_id: str = "") -> list[int]:
+    """Return all processes of the instances below this folder, of a cloud: "" is any."""
+    marks = marked(folder, cloud_id)
     return sorted(descendants(marks).union(marks))
 
 
-def _carries(pid: int, folder: Path) -> bool:
+def carries(pid: int, folder: Path, cloud_id: str = "") -> bool:
+    """Say whether a process carries the mark of this folder or of one below it, and of a cloud: "" is any."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return False
-    wanted = f"{MARK}={folder}".encode()
-    return any(entry == wanted or entry.startswith(wanted + b"/") for entry in environment.split(b"\0"))
+    wanted, name = os.fsencode(folder), MARK.encode() + b"="
+    for place, _, found in (
+        entry[len(name) :].rpartition(b":") for entry in environment.split(b"\0") if entry.startswith(name)
+    ):
+        if (
+            (place == wanted or place.startswith(wanted + b"/"))
+            and found
+            and cloud_id in {"", found.decode(errors="replace")}
+        ):
+            return True
+    return False
 
 
 def pid_of(descriptor: int) -> int | None:
@@ -106,17 +122,17 @@ def wait_for(descriptors: Iterable[int], timeout: float) -> None:
         os.close(descriptor)
 
 
-def end_marked(folder: Path, *, patience: float = 5.0) -> bool:
-    """End all processes that carry the mark of this folder or of one below it; return whether none is left.
+def end_marked(folder: Path, cloud_id: str, *, patience: float = 5.0) -> bool:
+    """End all processes that carry the mark of this cloud and folder or of one below it; return whether none is left.
 
     First they are asked (an instance's init takes its descendants with it), then each survivor is killed.
     """
     deadline = time.monotonic() + patience
     signum: int = signal.SIGINT
-    while pids := marked(folder):
+    while pids := marked(folder, cloud_id):
         if time.monotonic() > deadline:
             return False
-        signalled = [signal_if(pid, signum, lambda pid: _carries(pid, folder)) for pid in pids]
+        signalled = [signal_if(pid, signum, lambda pid: carries(pid, folder, cloud_id)) for pid in pids]
         wait_for([descriptor for descriptor in signalled if descriptor is not None], 1.0)
         signum = signal.SIGKILL
     return True

@@ -6,13 +6,12 @@ AWS state: when something may be copied, attached or deleted is said by ``ebs``.
 
 import contextlib
 import os
-import shutil
-import stat
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Protocol
 
+from awsac_async.local import trees
 from awsac_async.local.settings import Isolation, StorageKind
 
 GIB = 1 << 30
@@ -107,25 +106,25 @@ class Directories:
     def create(self, volume_id: str, *, size: int, snapshot_id: str | None = None) -> None:  # noqa: ARG002 (a folder has no size)
         """Make an empty folder, or copy one."""
         if snapshot_id:
-            _copy_tree(self._snapshots / snapshot_id, self._volumes / volume_id)
+            trees.copy(self._snapshots / snapshot_id, self._volumes / volume_id)
         else:
             (self._volumes / volume_id).mkdir()
 
     def fill(self, volume_id: str, source: Path, *, size: int) -> None:  # noqa: ARG002 (a folder has no size)
         """Copy a folder."""
-        _copy_tree(source, self._volumes / volume_id)
+        trees.copy(source, self._volumes / volume_id, forced=False)
 
     def delete(self, volume_id: str) -> None:
         """Remove the folder."""
-        remove_tree(self._volumes / volume_id)
+        trees.remove(self._volumes / volume_id)
 
     def snapshot(self, volume_id: str, snapshot_id: str) -> None:
         """Copy the folder."""
-        _copy_tree(self._volumes / volume_id, self._snapshots / snapshot_id)
+        trees.copy(self._volumes / volume_id, self._snapshots / snapshot_id)
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Remove the copy."""
-        remove_tree(self._snapshots / snapshot_id)
+        trees.remove(self._snapshots / snapshot_id)
 
     def attach(self, volume_id: str) -> Path:
         """Return the folder."""
@@ -145,7 +144,7 @@ def open_storage(directory: Path, isolation: Isolation) -> Storage:
 
 def size_for(source: Path) -> int:
     """Return the GiB that a file system needs to hold a folder, with room for its own tables."""
-    total = sum(max(entry.lstat().st_size, 4096) for entry in source.rglob("*"))
+    total = sum(max(found.st_size, 4096) for _, _, found in trees.walk(source))
     return 1 + int(total * 1.2 + 128 * 1024 * 1024) // GIB
 
 
@@ -154,7 +153,7 @@ def loop_devices(place: Path) -> list[Path]:
     found = []
     for entry in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):  # released meanwhile
-            file = Path(entry.read_text().rstrip("\n").removesuffix(" (deleted)"))
+            file = Path(os.fsdecode(entry.read_bytes().rstrip(b"\n").removesuffix(b" (deleted)")))
             if file.is_relative_to(place):
                 found.append(Path("/dev", entry.parts[3]))
     return found
@@ -164,23 +163,6 @@ def release_loop_devices(place: Path) -> None:
     """Release the loop devices on this file or below this folder; a busy one goes when its last user does."""
     for device in loop_devices(place):
         subprocess.run(["losetup", "--detach", device], capture_output=True, check=False)  # noqa: S607 (PATH is ours)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a file or a folder with all that it holds, also folders that may not be written."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    path.chmod(stat.S_IRWXU)
-    for folder, names, _ in os.walk(path):
-        for name in names:
-            _make_writable(Path(folder, name))  # before the walk goes into it
-    shutil.rmtree(path)
-
-
-def _make_writable(folder: Path) -> None:
-    if not folder.is_symlink():
-        folder.chmod(stat.S_IRWXU)
 
 
 def _make_folders(directory: Path) -> tuple[Path, Path]:
@@ -201,10 +183,6 @@ def loop_devices_work() -> bool:
             return False
         _run("losetup", "--detach", device)
         return True
-
-
-def _copy_tree(source: Path, target: Path) -> None:
-    _run("cp", "--archive", "--reflink=auto", "--no-target-directory", source, target)
 
 
 def _run(*command: str | Path) -> str:

@@ -19,10 +19,9 @@ from awsac_async.local.settings import Isolation, Settings
 from tests.conftest import Embedded, embedded_cloud
 
 from .account import BOOT, IMAGE, Account, eventually
+from .users import as_ordinary_user
 
 NOTHING = cloud.Status(running=False, processes=[], mounts=[], loop_devices=[])
-OTHER_USER = 65534  # nobody
-CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -134,16 +133,6 @@ def test_a_down_removes_what_a_killed_cloud_left(directory: Path) -> None:
     assert not directory.exists()
 
 
-def _as_other_user(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python as an ordinary user, with this environment's packages."""
-    python = shutil.which("python3", path="/usr/local/bin:/usr/bin") if os.geteuid() == 0 else sys.executable
-    packages = [str(CHECKOUT), *(path for path in sys.path if path.endswith("site-packages"))]
-    environment = os.environ | {"PYTHONPATH": ":".join(packages), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)}
-    identity = [f"--reuid={OTHER_USER}", f"--regid={OTHER_USER}", "--clear-groups"] if os.geteuid() == 0 else []
-    command = ["setpriv", *identity, "--inh-caps=-all", str(python), *arguments]
-    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
-
-
 SCENARIO = """
 import sys
 from pathlib import Path
@@ -166,23 +155,16 @@ print(cloud.status(directory) == cloud.Status(running=False, processes=[], mount
 """
 
 
-def test_an_ordinary_user_has_instances_with_namespaces_too(tmp_path: Path) -> None:
-    home = Path("/tmp") / f"awsac-test-{os.getpid()}"
-    home.mkdir(mode=0o777)
-    home.chmod(0o777)
-    try:
-        if _as_other_user("-c", "import sys, boto3, pytest; assert sys.version_info >= (3, 11)", home=home).returncode:
-            pytest.skip("no Python that an ordinary user of this machine may run finds these packages")
-        shutil.copy(BOOT, home / "boot")
-        result = _as_other_user("-c", SCENARIO, str(home / "cloud"), str(home / "boot"), home=home)
+def test_an_ordinary_user_has_instances_with_namespaces_too() -> None:
+    with as_ordinary_user() as user:
+        shutil.copy(BOOT, user.home / "boot")
+        result = user.run("-c", SCENARIO, str(user.home / "cloud"), str(user.home / "boot"))
         if "plain" in result.stdout:
             pytest.skip("this machine allows ordinary users no namespaces")
         assert result.returncode == 0, result.stderr
         assert "I am 0" in result.stdout
         assert "user-namespaces" in result.stdout
         assert result.stdout.endswith("True\n")
-    finally:
-        shutil.rmtree(home)
 
 
 def test_the_aws_command_line_drives_it(any_account: Account, tmp_path: Path) -> None:

@@ -115,6 +115,27 @@ def test_an_end_set_through_the_power_switch_comes_whatever_the_instance_does(ac
     assert account.processes(instance_id) == []
 
 
+DEEP = """
+cat > /tmp/deep-$$ <<'END'
+import os, sys
+os.chdir(sys.argv[1])
+for _ in range(int(sys.argv[2])):
+    os.mkdir("folder")
+    os.chdir("folder")
+os.mkfifo(b"two\\nlines \\xff")
+os.symlink("/etc", "link")
+END
+python3 /tmp/deep-$$ "$HOME" 1500; python3 /tmp/deep-$$ "${ATLASDir:-/mnt}" 1500; rm /tmp/deep-$$; echo made
+"""
+
+
+def test_a_tree_that_is_deeper_than_any_path_keeps_no_instance_from_its_end(account: Account) -> None:
+    instance_id = account.launch(f"mkdir -p ${{ATLASDir:-/mnt}}; {DEEP}; sleep 60")
+    account.printed(instance_id, "made")
+    account.terminate(instance_id)
+    assert {entry.name for entry in (account.cloud.directory / "instances" / instance_id).iterdir()} == {"console"}
+
+
 def test_an_end_that_was_called_off_does_not_come(account: Account) -> None:
     instance_id = account.launch("$AWSACPower now nonsense; $AWSACPower in 1; $AWSACPower never; sleep 2; echo alive")
     account.printed(instance_id, "alive")
