@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from awsac_async.agent.kept import natural, read_kept
 from awsac_async.session.atomic import replacing
 
 _log = logging.getLogger(__name__)
@@ -293,13 +294,9 @@ def _to_json(reached: _Reached) -> dict[str, object]:
 
 
 def _read_note(note: Path) -> tuple[_Reached, _Reached | None] | None:
-    if not note.exists():
-        return None
-    values = json.loads(note.read_text())
-    read, sent = (value and _of_json(value) for value in (values["read"], values["sent"]))
-    return read, sent
+    def of_json(value: Any) -> _Reached:
+        pairs = value["marks"].items()
+        marks = {name: _Mark(position=natural(position), tail=str(tail)) for name, (position, tail) in pairs}
+        return _Reached(offset=natural(value["offset"]), marks=marks)
 
-
-def _of_json(value: Any) -> _Reached:
-    marks = {name: _Mark(position=position, tail=tail) for name, (position, tail) in value["marks"].items()}
-    return _Reached(offset=value["offset"], marks=marks)
+    return read_kept(note, lambda kept: (of_json(kept["read"]), kept["sent"] and of_json(kept["sent"])))

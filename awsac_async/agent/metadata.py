@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from awsac_async.agent.retry import keep_trying
 from awsac_async.session.errors import EndpointError, NotFoundError
+from awsac_async.session.fields import natural_number, shown
 from awsac_async.session.redaction import secrets
 
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
@@ -23,6 +24,7 @@ _TOKEN_SECONDS = 21600  # the longest the service grants
 _NO_TOKENS = (403, 404, 405)  # how services that speak version 1 only answer a request for a token
 _ROOT = ("ami", "root")  # both are the root device
 _REQUEST_SECONDS = 5.0
+_MOST_BYTES = 1 << 20  # of an answer; user data have 16 KB
 _PATIENCE_SECONDS = 60.0  # the network of a booting instance may come up after us
 
 
@@ -59,7 +61,7 @@ class Metadata:
         zone = await self._zone()
         return Instance(
             instance_id=await self.instance_id(),
-            launch_index=int(await self._need("meta-data/ami-launch-index")),
+            launch_index=await self._number("meta-data/ami-launch-index"),
             zone=zone,
             region=await self.region(),
             devices=await self._devices(),
@@ -95,11 +97,18 @@ class Metadata:
             return None
         try:
             return str(json.loads(text)["time"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise EndpointError("GetMetadata", path, f"the metadata service answered {text!r}") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise EndpointError("GetMetadata", path, f"the metadata service answered {shown(text)}") from error
 
     async def _zone(self) -> str:
         return await self._need("meta-data/placement/availability-zone")
+
+    async def _number(self, path: str) -> int:
+        text = await self._need(path)
+        try:
+            return natural_number(text)
+        except ValueError as error:
+            raise EndpointError("GetMetadata", path, f"the metadata service answered {shown(text)}") from error
 
     async def _need(self, path: str) -> str:
         text = await self._get(path)
@@ -144,7 +153,7 @@ class Metadata:
             with closing(http.client.HTTPConnection(host, port, timeout=_REQUEST_SECONDS)) as connection:
                 connection.request(method, address, headers=headers)
                 answer = connection.getresponse()
-                body = answer.read().decode(errors="replace")
+                body = answer.read(_MOST_BYTES).decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             raise EndpointError("GetMetadata", path, f"{self._endpoint.geturl()}: {error}") from error
         if answer.status >= http.client.INTERNAL_SERVER_ERROR or answer.status == http.client.TOO_MANY_REQUESTS:

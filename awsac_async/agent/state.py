@@ -12,13 +12,14 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from awsac_async.agent.kept import natural, read_kept
 from awsac_async.agent.log import describe
 from awsac_async.session.atomic import replacing
 from awsac_async.session.claims import Claim, format_claim, parse_claim
-from awsac_async.session.errors import FormatError
 from awsac_async.session.items import from_attributes, to_attributes
 from awsac_async.session.launches import LaunchDocument, format_launch, parse_launch
 from awsac_async.session.model import JobRecord, JobState
@@ -87,12 +88,7 @@ class State:
 
     def job(self, number: int) -> KeptJob | None:
         """Return how a job stood, or None if nothing that can be read was kept."""
-        document = _read(self._record_file(number))
-        try:
-            return None if document is None else _kept_job(number, document)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            _log.warning("what was kept of job %d cannot be read: %s", number, describe(error))
-            return None
+        return read_kept(self._record_file(number), partial(_kept_job, number))
 
     def keep_holding(self, job: int, holding: Holding) -> None:
         """Keep that this instance has a job, before it is claimed. Raises OSError: a claim must not be forgotten."""
@@ -103,8 +99,9 @@ class State:
 
     def holdings(self) -> dict[int, Holding]:
         """Return what ``keep_holding`` kept, by the jobs' numbers. Blocks."""
-        numbers = sorted(int(file.parent.name) for file in self.directory.glob("jobs/*/holding.json"))
-        return {number: found for number in numbers if (found := _holding(_read(self._holding_file(number))))}
+        names = (file.parent.name for file in self.directory.glob("jobs/*/holding.json"))
+        numbers = sorted(int(name) for name in names if name.isdecimal())
+        return {number: found for number in numbers if (found := read_kept(self._holding_file(number), _holding))}
 
     def drop_job(self, number: int) -> None:
         """Forget a job that is somebody else's, and of which nothing runs here: all at once. Blocks."""
@@ -125,7 +122,7 @@ class State:
 
     def options(self) -> RunOptions:
         """Return how ``run`` was first called, or defaults."""
-        document = _read(self.directory / "run.json") or {}
+        document = read_kept(self.directory / "run.json", dict) or {}
         texts = {name: str(text) for name, text in document.items()}
         return RunOptions(
             session_info_file=_path(texts, "sessioninfofile"),
@@ -141,15 +138,12 @@ class State:
     def launch(self) -> tuple[LaunchDocument, dict[int, int]] | None:
         """Return what ``keep_launch`` kept, or None if nothing that can be read was."""
         file = self.directory / "launch"
-        kept = _read(file)
-        try:
-            if kept is None:
-                return None
-            begins = {int(number): int(begin) for number, begin in kept["log_begins"].items()}
+
+        def read(kept: Mapping[str, Any]) -> tuple[LaunchDocument, dict[int, int]]:
+            begins = {int(number): natural(begin) for number, begin in kept["log_begins"].items()}
             return parse_launch(str(kept["document"]).encode(), file=str(file)), begins
-        except (FormatError, KeyError, TypeError, ValueError, AttributeError) as error:
-            _log.warning("%s cannot be read: %s", file, describe(error))
-            return None
+
+        return read_kept(file, read)
 
     def keep_told(self, job: int) -> None:
         """Keep that the end of a job stands in the status store, where a later launch may have begun it anew."""
@@ -173,11 +167,7 @@ class State:
 
     def unpacked(self) -> float | None:
         """Return how many seconds it took to fetch and unpack the session archive; None if that is not done."""
-        document = _read(self.directory / "unpacked")
-        try:
-            return None if document is None else float(document["seconds"])
-        except (KeyError, TypeError, ValueError):
-            return None
+        return read_kept(self.directory / "unpacked", lambda kept: float(kept["seconds"]))
 
     def keep_data(self) -> None:
         """Keep that the input data are all there."""
@@ -197,8 +187,7 @@ class State:
         A fault that cannot be counted is one too many: nothing may go on for ever.
         """
         file = self.directory / "faults"
-        document = _read(file) or {}
-        faults = document.get("faults", 0)
+        faults = (read_kept(file, dict) or {}).get("faults", 0)
         faults = faults + 1 if isinstance(faults, int) else _MAX_FAULTS
         return self._write(file, {"faults": faults}) and faults < _MAX_FAULTS
 
@@ -228,18 +217,6 @@ class State:
         return True
 
 
-def _read(file: Path) -> dict[str, Any] | None:
-    """Return a document, or None if there is none that can be read."""
-    try:
-        document = json.loads(file.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        _log.warning("%s cannot be read: %s", file, describe(error))
-        return None
-    return document if isinstance(document, dict) else None
-
-
 def _kept_job(number: int, document: Mapping[str, Any]) -> KeptJob:
     record = from_attributes(item_name(number), document["attributes"])
     if record is None:
@@ -253,20 +230,17 @@ def _kept_job(number: int, document: Mapping[str, Any]) -> KeptJob:
     )
 
 
-def _holding(document: Mapping[str, Any] | None) -> Holding | None:
-    try:
-        claim = parse_claim(document["claim"]) if document else None
-        if not document or not claim:
-            return None
-        begin = document["log_begin"]
-        return Holding(
-            claim=claim,
-            attempt=int(document["attempt"]),
-            log_begin=None if begin is None else int(begin),
-            replaces=bool(document["replaces"]),
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
+def _holding(document: Mapping[str, Any]) -> Holding:
+    claim = parse_claim(document["claim"])
+    if claim is None:
+        raise ValueError("no claim")
+    begin = document["log_begin"]
+    return Holding(
+        claim=claim,
+        attempt=natural(document["attempt"]),
+        log_begin=None if begin is None else natural(begin),
+        replaces=bool(document["replaces"]),
+    )
 
 
 def _path(texts: Mapping[str, str], name: str) -> Path | None:

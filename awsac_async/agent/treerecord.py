@@ -13,12 +13,14 @@ was ready counts on the same boot only: nothing was synchronized with the disk.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from awsac_async.agent import procfs
+from awsac_async.agent.kept import natural, read_kept
 from awsac_async.session.atomic import replacing
 
 _SUFFIX = ".tree"
@@ -77,14 +79,24 @@ def tree_name(address: str) -> str:
 
 
 def read_tree_records(directory: Path) -> dict[str, TreeRecord]:
-    """Return what a predecessor kept, by address; nothing if there was none. Raises OSError."""
+    """Return what a predecessor kept that can be read, by address. Blocks."""
     return dict(_read(directory))
 
 
 def _read(directory: Path) -> Iterator[tuple[str, TreeRecord]]:
     for file in sorted(directory.glob(f"*{_SUFFIX}")):
-        values = json.loads(file.read_text())
-        yield values["address"], TreeRecord(**values | {"stage": TreeStage(values["stage"])})
+        if (record := read_kept(file, _of_json)) and file == _file(directory, record.address):
+            yield record.address, record
+
+
+def _of_json(values: Mapping[str, Any]) -> TreeRecord:
+    return TreeRecord(
+        address=str(values["address"]),
+        stage=TreeStage(values["stage"]),
+        generation=natural(values["generation"]),
+        boot=str(values["boot"]),
+        size=natural(values["size"]),
+    )
 
 
 def _file(directory: Path, address: str) -> Path:

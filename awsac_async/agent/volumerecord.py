@@ -11,11 +11,13 @@ volume again, and nobody is ever given one that was deleted.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
+from awsac_async.agent.kept import natural, read_kept
 from awsac_async.session.atomic import replacing
 
 
@@ -68,14 +70,19 @@ class VolumeRecord:
 
 
 def read_records(directory: Path) -> dict[str, VolumeRecord]:
-    """Return what a predecessor kept, by snapshot; nothing if there was none. Raises OSError."""
+    """Return what a predecessor kept that can be read, by snapshot. Blocks."""
     return dict(_read(directory))
 
 
 def _read(directory: Path) -> Iterator[tuple[str, VolumeRecord]]:
     for file in sorted(directory.glob("*.json")):
-        values = json.loads(file.read_text())
-        yield file.stem, VolumeRecord(**values | {"stage": Stage(values["stage"])})
+        if record := read_kept(file, _of_json):
+            yield file.stem, record
+
+
+def _of_json(values: Mapping[str, Any]) -> VolumeRecord:
+    generation, volume_id = natural(values["generation"]), str(values["volume_id"])
+    return VolumeRecord(stage=Stage(values["stage"]), generation=generation, volume_id=volume_id)
 
 
 def _file(directory: Path, snapshot_id: str) -> Path:
