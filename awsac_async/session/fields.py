@@ -22,6 +22,7 @@ Reader = Callable[[str], str]
 
 # A text file of a session is typed by a person; this is a hundred times what any of them needs.
 MAX_TEXT = 1 << 20
+_MOST_SHOWN = 120
 _YES_OR_NO = {"yes": True, "no": False}
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000  # far from the ends of the calendar, where sums overflow
 
@@ -33,7 +34,8 @@ def without_space(text: str) -> str:
 
 def shown(text: str) -> str:
     """Quote a text for an error message, shortened if it is long."""
-    return repr(text if len(text) <= 80 else text[:77] + "...") if text else "nothing"
+    quoted = repr(text if len(text) <= 80 else text[:77] + "...") if text else "nothing"
+    return quoted if len(quoted) <= _MOST_SHOWN else quoted[: _MOST_SHOWN - 4] + "...'"  # it is mostly escapes
 
 
 def shown_value(value: object) -> str:

@@ -196,7 +196,7 @@ def _extra(parts: Iterable[str], *, file: str) -> Mapping[str, str]:
         key, equals, value = part.partition("=")
         if not equals:
             raise FormatError(file=file, found=fields.shown(part), expected="key=value after the fourth field")
-        fields.read_field(_key, key, file=file, field=part)
+        fields.read_field(_key, key, file=file, field="after the fourth field")
         if key in extra:
             raise FormatError(file=file, field=key, found="the same key a second time", expected="each key once")
         extra[key] = value
