@@ -5,21 +5,26 @@ attempt perhaps, is decided in ``jobs.py``.
 """
 
 import asyncio
+import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from awsac_async.agent import process
 from awsac_async.agent.command import JobFiles, job_command, job_environment, last_line
 from awsac_async.agent.jobuser import JobUser, JobUserError, find_user
 from awsac_async.agent.log import step
 from awsac_async.agent.releases import Provided
+from awsac_async.agent.shield import ShieldError, shield_metadata
 from awsac_async.agent.stopping import Stop, StoppedError
 from awsac_async.agent.timings import uptime
 from awsac_async.agent.tree import ProcessTree
 from awsac_async.agent.workplace import Workplace
 from awsac_async.session.durations import shown_duration
-from awsac_async.session.model import Job, JobState
+from awsac_async.session.model import Job, JobState, Shield
 
+_log = logging.getLogger(__name__)
 # Who ended by himself while no agent was there has not run too long: so long it may take to find that out.
 _LEAST_SECONDS = 1.0
 
@@ -52,10 +57,11 @@ class Attempt:
         if not await asyncio.to_thread(script.is_file):
             raise NotRunError(f"the script {self._job.script} is not in the session archive")
         try:
-            user = await asyncio.to_thread(find_user, self._place.settings.job_user)
+            user = await asyncio.to_thread(self._find_user)
             await asyncio.to_thread(self.files.prepare, user)
+            command = partial(job_command, files=self.files, release=release, paths=self._place.paths, user=user)
             self._process = await process.start(
-                job_command(script, files=self.files, release=release, paths=self._place.paths, user=user),
+                await asyncio.to_thread(command, script),
                 directory=self.files.directory,
                 environment=self._environment(release, user),
                 output=self.files.kept_output,
@@ -63,10 +69,28 @@ class Attempt:
                 tree=self._tree,
                 core=process.processor(self._core),
             )
-        except JobUserError as error:
+        except (JobUserError, ShieldError) as error:
             raise NotRunError(str(error)) from error
         except OSError as error:
             raise NotRunError(f"could not be started: {error}") from error
+
+    def _find_user(self) -> JobUser | None:
+        """Return whom it runs as, kept from the credentials of the instance's role unless the session can do without.
+
+        Raises JobUserError, ShieldError.
+        """
+        settings = self._place.settings
+        user = find_user(settings.job_user, job=self._job.number, shielded=settings.job_user_shield is Shield.REQUIRED)
+        if user is None:
+            return None
+        try:
+            shield_metadata(os.environ)
+        except ShieldError as error:
+            said = f"job_user = {user.name}: jobs could take the credentials of the instance's role, since {error}"
+            if user.shielded:
+                raise ShieldError(f"{said}; job_user_shield = optional runs them all the same") from error
+            _log.warning("%s", said)
+        return user
 
     async def give_up(self) -> bool:
         """See to it that nobody starts it any more; False if somebody has."""

@@ -1,8 +1,8 @@
 """What a job is given: its files, its command, its environment.
 
 The command is up to three small shell scripts around the job's own: one for the mark that the job has begun, one that
-shows it its release at ``ATLASDir`` in a mount namespace of its own, one that sets the mark. All that needs root comes
-before the change to the job's user. No credential ever gets into the environment.
+shows it its release at ``ATLASDir``, and its own name, in a mount namespace of its own, one that sets the mark. All
+that needs root comes before the change to the job's user. No credential ever gets into the environment.
 """
 
 import os
@@ -12,15 +12,16 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import BinaryIO
 
-from awsac_async.agent.jobuser import JobUser
+from awsac_async.agent.jobuser import JobUser, has_own_mounts, own_variables
 from awsac_async.agent.process import exit_file
 from awsac_async.agent.releases import Provided
 from awsac_async.session import names
 from awsac_async.session.names import InstancePaths
+from awsac_async.session.shebang import FIRST_BYTES, interpreter, missing_interpreter
 
 _LAST_BYTES = 4096
 _KEPT = ".awsac"  # beside the jobs' folders: what they are not to touch
-_INHERITED = ("PATH", "HOME", "LANG", "TZ")
+_INHERITED = ("PATH", "LANG", "TZ")
 _NOT_BEGUN, _BEGUN = "0\n", "1\n"
 
 # $1: the mark that the job's own script has begun, opened here, since the job's user may not reach it by name. Like the
@@ -34,16 +35,18 @@ echo 1 >&3 || exit
 exec "$@" 3>&-
 """
 
-# $1: release, $2: where the job sees it, $3: folder of all releases. The namespace also inherited the other releases'
-# mounts; they are dropped here, since they would keep their volumes busy when they are to be removed. The agent may be
-# removing one at this very moment, and with the folder the mount goes here too: what counts is that it is gone.
-_SHOW_RELEASE = """
-mount --bind "$1" "$2" || exit
-for mounted in "$3"/*; do
+# $1: release or "", $2: where the job sees it, $3: its /etc/passwd or "", $4: folder of all releases. The namespace
+# also inherited the other releases' mounts; they are dropped here, since they would keep their volumes busy when they
+# are to be removed. The agent may be removing one at this very moment, and with the folder the mount goes here too:
+# what counts is that it is gone.
+_OWN_VIEW = """
+[ -z "$1" ] || mount --bind "$1" "$2" || exit
+[ -z "$3" ] || mount --bind "$3" /etc/passwd || exit
+for mounted in "$4"/*; do
     mountpoint -q "$mounted" || continue
     said=$(umount "$mounted" 2>&1) || ! mountpoint -q "$mounted" || { echo "$said" >&2; exit 1; }
 done
-shift 3
+shift 4
 exec "$@"
 """
 
@@ -56,6 +59,7 @@ class JobFiles:
     output: what it prints, in its directory. ``kept_output`` is the same file in a folder that the job does not know:
         whatever it does to its own name, the bytes stay there.
     claim, exit: as in ``process.py``. started: the mark that the job's script has begun.
+    passwd: what is ``/etc/passwd`` for a job that has a user of its own.
     """
 
     job: int
@@ -67,6 +71,7 @@ class JobFiles:
     claim: Path
     started: Path
     exit: Path
+    passwd: Path
 
     @classmethod
     def of(cls, job: int, attempt: int, paths: InstancePaths) -> "JobFiles":
@@ -82,6 +87,7 @@ class JobFiles:
             claim=state / "pid",
             started=state / "started",
             exit=exit_file(state / "pid"),
+            passwd=state / "passwd",
         )
 
     def prepare(self, user: JobUser | None) -> None:
@@ -95,6 +101,8 @@ class JobFiles:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._make_output()
         if user is not None:
+            self.passwd.write_text(user.passwd(), errors="surrogateescape")
+            self.directory.chmod(0o700)
             for path in (self.output, self.directory):
                 os.chown(path, user.uid, user.gid, follow_symlinks=False)
 
@@ -142,14 +150,30 @@ def last_line(output: BinaryIO) -> str:
 def job_command(
     script: Path, *, files: JobFiles, release: Provided | None, paths: InstancePaths, user: JobUser | None
 ) -> list[str]:
-    """Return the command that runs a job's script, as its user, with its release at ``ATLASDir``."""
-    run = _sh(_RUN, "/bin/sh", str(script))
+    """Return the command that runs a job's script, as its user, with its release at ``ATLASDir``. Blocks.
+
+    Raises:
+        JobUserError, OSError: the script cannot be read, or nothing here can run it.
+    """
+    run = _sh(_RUN, *_interpreter(script), str(script))
     if user is not None:
         run = [*user.command(), *run]
-    if release is not None and release.mounted:
-        run = _sh(_SHOW_RELEASE, str(release.directory), str(paths.atlas), str(release.directory.parent), *run)
+    shown = str(release.directory) if release is not None and release.mounted else ""
+    passwd = str(files.passwd) if user is not None and has_own_mounts() else ""
+    if shown or passwd:
+        releases = release.directory.parent if release else paths.state / "releases"
+        run = _sh(_OWN_VIEW, shown, str(paths.atlas), passwd, str(releases), *run)
         run = ["unshare", "--mount", "--propagation", "private", "--", *run]
     return _sh(_OPEN_MARK, str(files.started), *run)
+
+
+def _interpreter(script: Path) -> list[str]:
+    """Return the words of the program that runs a script; raises OSError if it is not on this instance."""
+    with script.open("rb") as file:
+        words = interpreter(file.read(FIRST_BYTES))
+    if missing := missing_interpreter(words, os.environ.get("PATH", os.defpath)):
+        raise FileNotFoundError(f"{script.name} begins with #!{' '.join(words)}, and there is no {missing} here")
+    return words
 
 
 def job_environment(
@@ -169,6 +193,7 @@ def job_environment(
     if release is not None and not release.mounted:
         paths = replace(paths, atlas=release.directory)
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | paths.variables()
+    environment |= user.environment() if user else own_variables()
     environment |= {
         names.JOB_SESSION_ID: session_id,
         names.JOB_NUMBER: str(job),
@@ -179,7 +204,7 @@ def job_environment(
     }
     if has_data:
         environment[names.JOB_DATA] = str(paths.data)
-    return environment | (user.environment() if user else {})
+    return environment
 
 
 def _sh(script: str, *arguments: str) -> list[str]:

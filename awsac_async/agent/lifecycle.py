@@ -33,7 +33,6 @@ CALLED: tuple[Phase, ...] = (
 # "work" takes each job through: provide, run, save, release.
 RUN: tuple[Phase, ...] = (
     phases.select,
-    phases.shield,
     phases.work,
 )
 # After the jobs, and after a beginning that failed.

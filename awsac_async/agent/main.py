@@ -33,6 +33,7 @@ from awsac_async.cloud.aws import Aws, connect
 from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError, CloudError
 from awsac_async.session.model import JobState, UserData
 from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, InstancePaths
+from awsac_async.session.shebang import FIRST_BYTES, SHELL, interpreter, missing_interpreter
 from awsac_async.session.userdata import read_access
 
 EXIT_FAILED = 1  # reported, and terminated if it is an instance of a session
@@ -50,6 +51,7 @@ class _NotRun(Enum):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent; returns the exit code."""
     options = _parse(arguments)
+    os.umask(0o022)  # whoever started it: jobs read what it writes, and inherit this
     paths = InstancePaths.from_environment()
     start_log(paths.session_info / AGENT_LOG_FILE)
     try:
@@ -94,12 +96,19 @@ def _leave_alone(paths: InstancePaths) -> int:
 
 
 def _become(script: Path, state: State) -> NoReturn:
-    """Let a shell source the session's own script in the place of this process, with the same variables."""
+    """Let the session's own script take the place of this process, with the same variables.
+
+    A shell sources it, as in 2008, unless its first line names another program that is there.
+    """
     _log.info("handing over to %s", script)
     asyncio.run(flush_log())
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and a shell's commands count on
     state.keep_handed_over()  # last: were this agent killed after it, nobody would run the script
-    os.execv("/bin/sh", ["/bin/sh", "-c", f". {shlex.quote(str(script))}", "awsac-autorun"])  # noqa: S606  a shell is meant
+    with script.open("rb") as file:
+        words = interpreter(file.read(FIRST_BYTES))
+    if words == [SHELL] or missing_interpreter(words, os.environ.get("PATH", os.defpath)):
+        os.execv(SHELL, [SHELL, "-c", f". {shlex.quote(str(script))}", "awsac-autorun"])  # noqa: S606  a shell is meant
+    os.execv(words[0], [*words, str(script)])  # noqa: S606  it is the session's own
 
 
 async def _boot(paths: InstancePaths) -> int | _NotRun:

@@ -5,7 +5,6 @@ Owns what one phase is made of. A phase that fails raises; it never tidies up, s
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -18,7 +17,6 @@ from awsac_async.agent.logfiles import LogFile
 from awsac_async.agent.products import Product, archive_in, snapshot_of
 from awsac_async.agent.releases import Releases
 from awsac_async.agent.shared import phases as shared
-from awsac_async.agent.shield import shield_metadata
 from awsac_async.agent.state import KeptJob
 from awsac_async.agent.timings import uptime
 from awsac_async.agent.watching import watching
@@ -29,7 +27,6 @@ from awsac_async.session.jobs import expand, read_jobs, shown_numbers
 from awsac_async.session.model import Job, JobSettings, JobState
 from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, NEW_RELEASE, agent_log_prefix
 from awsac_async.session.purpose import Build, PackTo, Purpose
-from awsac_async.session.releases import need_volumes
 from awsac_async.session.timings import timing_attributes
 from awsac_async.session.userdata import check_fields, number_of_data, read_settings
 from awsac_async.session.wording import counted
@@ -117,24 +114,6 @@ def _seconds_to_begin(agent: Agent) -> dict[str, float]:
     fetched = agent.state.unpacked()
     boot = {"boot": max(0.0, uptime() - agent.deadline.booted - (fetched or 0.0))}
     return boot if fetched is None else boot | {"fetch": fetched}
-
-
-async def shield(agent: Agent) -> None:
-    """Keep the user as whom jobs run, if that is not root, from the credentials of the instance's role.
-
-    That waits for processes; meanwhile the client of EC2 is made, which the volumes of releases wait for. Without any,
-    its 15 MB can wait until the instance is to go.
-    """
-    if not need_volumes(job.release for job in agent.jobs):
-        await shield_metadata(read_settings(agent.user_data).job_user, os.environ)
-        return
-    connecting = asyncio.create_task(agent.aws.client("ec2"), name="connect to ec2")
-    try:
-        await shield_metadata(read_settings(agent.user_data).job_user, os.environ)
-    finally:
-        await asyncio.wait({connecting})
-    if trouble := connecting.exception():  # whoever asks EC2 for something tries again, and says how that ended
-        _log.warning("connect to EC2: %s", trouble)
 
 
 async def work(agent: Agent) -> None:

@@ -26,8 +26,12 @@ _NO_EXIT = "    \n"  # room for the exit code, so that a disk that is full by th
 # Standard error is the agent's until the command is claimed: its end tells the agent so, or what it read tells why not.
 # A signal to all must not end this shell before the command it waits for; unlike an ignored signal, one with a trap is
 # back to its default in the command. The exit code is written over what is there: that needs no room on the disk.
+# When memory is short the kernel is to kill a job before the agent, from whom this shell has its place in that order. A
+# core dump is for those who ask for one: it would fill the disk.
 _WRAPPER = """
 trap : TERM INT HUP
+{ echo 200 >/proc/self/oom_score_adj; } 2>/dev/null
+ulimit -S -c 0
 claim=$1 exit=$2 cgroup=$3; shift 3
 [ -z "$cgroup" ] || echo 0 >"$cgroup/cgroup.procs"
 claim() {

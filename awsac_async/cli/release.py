@@ -45,7 +45,7 @@ def _file(*names: str, metavar: str = "FILE", text: str) -> Any:
 @release.command(short_help="Build a release by a script.")
 def build(
     *,
-    script: Annotated[Path, _file("--script", text="Fills $ATLASDir, as root, by /bin/sh.")],
+    script: Annotated[Path, _file("--script", text="Fills $ATLASDir, as root.")],
     size: Annotated[int, typer.Option("--size", metavar="GIB", help="The size of the volume in GiB.")],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The name of the release.")],
     ini: Ini,

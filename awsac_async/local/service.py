@@ -81,7 +81,7 @@ class Service:
                 self._environment,
                 setsid=True,
                 setsigmask=[],
-                setsigdef=[signal.SIGPIPE],
+                setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             )
         except OSError as error:
             report(f"cannot run {self.title}: {error}")

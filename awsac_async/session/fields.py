@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from awsac_async.session import names
 from awsac_async.session.errors import FormatError
-from awsac_async.session.model import MAX_JOBS, Schedule, StatusKind
+from awsac_async.session.model import MAX_JOBS, Schedule, Shield, StatusKind
 from awsac_async.session.times import parse_time
 
 T = TypeVar("T")
@@ -127,6 +127,7 @@ _DOMAIN = "[A-Za-z0-9_.-]"
 
 status_store = one_of(StatusKind)
 schedule = one_of(Schedule)
+job_user_shield = one_of(Shield)
 positive_integer = integer(least=1, most=10**9, expected="a positive integer")
 number_of_jobs = integer(least=1, most=MAX_JOBS, expected=f"a number of jobs from 1 to {MAX_JOBS}")
 natural_number = integer(least=0, most=10**9, expected="0 or a positive integer")

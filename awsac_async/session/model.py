@@ -73,6 +73,13 @@ class Schedule(StrEnum):
     SHARED = "shared"
 
 
+class Shield(StrEnum):
+    """Whether jobs of a ``job_user`` must be kept from the credentials of the instance's role."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobDefinition:
     """One line of ``jobs.cfg``: the same script, ``count`` times.
@@ -132,7 +139,8 @@ class JobSettings:
     """How the jobs of a session are run, as its ini and its user data say; the defaults are what was done in 2008.
 
     ``job_timeout``: seconds that an attempt may run, unless the job has its own. ``retries``: how often a job that
-    exits non-zero is run again. ``job_user``: as whom jobs run. ``release_mount``: ``rw`` or ``ro``. ``encrypted``:
+    exits non-zero is run again. ``job_user``: as whom jobs run; ``job_user_shield``: whether they run where they cannot
+    be kept from the credentials of the instance's role. ``release_mount``: ``rw`` or ``ro``. ``encrypted``:
     whether volumes are, which in 2008 could not be. ``schedule``: how jobs come to instances. ``lease``: after how many
     seconds of silence others run the jobs of an instance, where the schedule is shared.
     """
@@ -140,6 +148,7 @@ class JobSettings:
     job_timeout: float | None = None
     retries: int = 0
     job_user: str = "root"
+    job_user_shield: Shield = Shield.REQUIRED
     release_mount: str = "rw"
     encrypted: bool = True
     schedule: Schedule = Schedule.FIXED

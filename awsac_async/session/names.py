@@ -90,6 +90,7 @@ USER_DATA_OBJECTS = "data"
 USER_DATA_JOB_TIMEOUT = "job_timeout"
 USER_DATA_RETRIES = "retries"
 USER_DATA_JOB_USER = "job_user"
+USER_DATA_JOB_USER_SHIELD = "job_user_shield"
 USER_DATA_RELEASE_MOUNT = "release_mount"
 USER_DATA_ENCRYPTED = "encrypted"
 # How jobs come to instances, if not by launch index as in 2008, and for how many seconds an instance may be silent.

@@ -11,7 +11,7 @@ from typing import Any
 from awsac_async.session import fields, names
 from awsac_async.session.durations import parse_duration, parse_hours, parse_lease
 from awsac_async.session.fields import integer, matching
-from awsac_async.session.model import MAX_JOBS, Schedule, StatusKind
+from awsac_async.session.model import MAX_JOBS, Schedule, Shield, StatusKind
 
 SHORTDESCR_LENGTH = 8
 
@@ -218,6 +218,14 @@ KEYS: Mapping[str, Key] = {
         meaning="the user of the instance as whom the jobs run",
         default="`root`",
         example="root",
+    ),
+    "job_user_shield": Key(
+        field="job_user_shield",
+        read=fields.job_user_shield,
+        meaning="with `job_user`: what becomes of jobs that cannot be kept from the credentials of the instance's "
+        "role: `required`, they fail, or `optional`, they run all the same",
+        default=f"`{Shield.REQUIRED}`",
+        example=Shield.REQUIRED,
     ),
     "release_mount": Key(
         field="release_mount",

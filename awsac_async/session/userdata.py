@@ -26,6 +26,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
     names.USER_DATA_JOB_TIMEOUT: (parse_duration, format_seconds),
     names.USER_DATA_RETRIES: (fields.retries, str),
     names.USER_DATA_JOB_USER: (fields.job_user, str),
+    names.USER_DATA_JOB_USER_SHIELD: (fields.job_user_shield, str),
     names.USER_DATA_RELEASE_MOUNT: (fields.release_mount, str),
     names.USER_DATA_ENCRYPTED: (fields.yes_or_no, fields.shown_yes_or_no),
     names.USER_DATA_SCHEDULE: (fields.schedule, str),

@@ -108,7 +108,7 @@ def test_a_job_can_tell_itself_from_its_twin_and_finds_the_input_data(ended: Ses
 def test_a_job_is_given_no_credential_and_nothing_of_the_agents(ended: Session) -> None:
     allowed = """ATLASDir ATLASworkingDir AWSACAutostartFile AWSAC_ATTEMPT AWSAC_CORE AWSAC_DATA AWSAC_INTERRUPT_AT
         AWSAC_JOB AWSAC_N_JOBS AWSAC_SESSION_ID AWSACworkingDir HOME LANG PATH PWD SessionArchiveFile SessionInfoDir
-        SessionInfoFile TZ"""
+        SessionInfoFile TZ USER LOGNAME SHELL"""
     found = set(ended.output(3).split())
     assert found - set(allowed.split()) == set()
     assert {"PATH", "AWSAC_JOB", "ATLASDir", "AWSACworkingDir"} <= found

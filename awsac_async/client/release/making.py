@@ -29,6 +29,7 @@ from awsac_async.session.fields import MAX_TEXT
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import JOBS_FILE, X_SNAPSHOT, session_file
 from awsac_async.session.purpose import Build, PackTo, Purpose, file_system, packed_address, release_name, volume_size
+from awsac_async.session.shebang import FIRST_BYTES, interpreter
 
 T = TypeVar("T")
 _JOB_SCRIPT = "awsac-release.sh"
@@ -110,7 +111,8 @@ async def build_release(
 
     Args:
         ini: the ``session.ini`` of the instance; its ``n_jobs`` does not count.
-        script: fills ``$ATLASDir``, run by ``/bin/sh``; if it exits non-zero there is no snapshot.
+        script: fills ``$ATLASDir``, run by what its first line names, or ``/bin/sh``; if it exits non-zero there is no
+            snapshot.
         name: of the release.
         gib: the size of the volume in GiB.
         proceed: as in ``start``.
@@ -304,7 +306,7 @@ def _folder(definition: str, scripts: Sequence[Path], files: Path | None) -> Ite
         except (OSError, shutil.Error) as error:
             raise InputError(f"the files of the release cannot be read: {error}") from error
         (folder / JOBS_FILE).write_text(definition)
-        (folder / _JOB_SCRIPT).write_text(_job_script([each.name for each in scripts]))
+        (folder / _JOB_SCRIPT).write_text(_job_script(scripts))
         yield folder
 
 
@@ -340,10 +342,15 @@ def _fill(folder: Path, scripts: Sequence[Path], files: Path | None) -> None:
             raise InputError(f"{files}/{name}: this name is awsac's own here")
 
 
-def _job_script(names: Sequence[str]) -> str:
+def _job_script(scripts: Sequence[Path]) -> str:
     """Return the script of the job: all scripts, one after the other, up to the first that fails."""
-    if not names:
+    if not scripts:
         return 'ls "$ATLASDir"\n'
-    return "".join(
-        f'echo "awsac: {name} begins"\n/bin/sh "$AWSACworkingDir"/{name} || exit\n' for name in map(shlex.quote, names)
-    )
+    return "".join(map(_lines, scripts))
+
+
+def _lines(script: Path) -> str:
+    with script.open("rb") as file:
+        words = shlex.join(interpreter(file.read(FIRST_BYTES)))
+    name = shlex.quote(script.name)
+    return f'echo "awsac: {name} begins"\n{words} "$AWSACworkingDir"/{name} || exit\n'
