@@ -1,5 +1,6 @@
 """What every test stands on: dummy credentials, no metadata service of the host, and one embedded cloud a run."""
 
+import dataclasses
 import os
 import signal
 import tempfile
@@ -7,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from awsac_async.local import cloud
 from awsac_async.local.settings import Settings
+
+FORWARDED = "127.0.0.2"  # where proxies of tests listen, which forward to a cloud
 
 # Before anything imports botocore: no test may find a credential, a profile or a metadata service of this machine.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -19,8 +23,8 @@ for name in [name for name in os.environ if name.startswith("AWS_")]:
 os.environ |= {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9",  # nobody: the discard port
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_ACCESS_KEY_ID": "AKIADUMMY",  # of no cloud: each has keys of its own
+    "AWS_SECRET_ACCESS_KEY": "dummy",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -41,12 +45,27 @@ class Embedded:
     endpoint: str
     environment: dict[str, str]
 
+    def client(self, service: str) -> Any:
+        """Return a client that signs with the keys of the cloud's user."""
+        import boto3
+
+        keys = {name: self.environment[name.upper()] for name in ("aws_access_key_id", "aws_secret_access_key")}
+        with pytest.MonkeyPatch.context() as patch:  # it is no business of a profile that a test has set
+            patch.delenv("AWS_PROFILE", raising=False)
+            return boto3.client(service, endpoint_url=self.endpoint, region_name="us-east-1", **keys)
+
+    def temporary(self) -> dict[str, str]:
+        """Assume the role of instances; return its credentials as a metadata service or a process words them."""
+        arn = "arn:aws:iam::123456789012:role/awsac-agent"
+        given = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+        return {**given, "Token": given["SessionToken"], "Expiration": "2099-01-01T00:00:00Z"}
+
 
 @contextmanager
 def embedded_cloud(directory: Path, settings: Settings) -> Iterator[Embedded]:
     """Bring a cloud up, and take it down with a check that nothing is left."""
     try:
-        environment = cloud.up(directory, settings)
+        environment = cloud.up(directory, dataclasses.replace(settings, forwarded=(FORWARDED,)))
         yield Embedded(directory=directory, endpoint=environment["AWS_ENDPOINT_URL"], environment=environment)
         assert "Traceback" not in (directory / "log").read_text()
     finally:
@@ -63,6 +82,15 @@ def embedded() -> Iterator[Embedded]:
         embedded_cloud(Path(parent) / "cloud", Settings()) as running,
     ):
         yield running
+
+
+@pytest.fixture(autouse=True)
+def keys_of_the_cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test that uses the shared cloud find its keys in the environment."""
+    if "embedded" in request.fixturenames:
+        embedded: Embedded = request.getfixturevalue("embedded")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, embedded.environment[name])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

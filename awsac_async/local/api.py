@@ -16,19 +16,27 @@ from typing import Any, cast
 import moto.ec2.models
 import moto.ec2.models.elastic_block_store
 from moto.iam.models import iam_backends
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_api._internal import mock_random
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from awsac_async.local import ec2_serializer, jsonapi, pricing, quotas, simpledb, uploads
+from awsac_async.local.doors import Hosts, guarded
 from awsac_async.local.ebs import EmbeddedVolume
 from awsac_async.local.facts import PARTITION
+from awsac_async.local.faults.acts import Application
+from awsac_async.local.faults.answers import Refusal, worded
+from awsac_async.local.faults.calls import read_call
 from awsac_async.local.faults.layer import Layer
 from awsac_async.local.faults.plan import EventKind
 from awsac_async.local.faults.records import Records, as_caller
+from awsac_async.local.iam.authentication import authenticated
 from awsac_async.local.iam.enforcement import Enforcement
+from awsac_async.local.iam.principals import Principals
 from awsac_async.local.images import ImageBackend
+from awsac_async.local.lastresort import excused
 from awsac_async.local.metadata import QuietHandler
 from awsac_async.local.settings import (
     ACCOUNT,
@@ -43,7 +51,11 @@ from awsac_async.local.settings import (
     USER,
     Settings,
 )
+from awsac_async.local.validation import validated
 
+_BY_MOTO: tuple[Any, ...] = ("ec2", "s3", "iam", "sts", "sdb")
+_SIDE_DOORS = ("/moto-api", "/static/", "/favicon.ico", "/latest/")  # what moto's own server has beside the services
+_NOT_FOR_MOTO = ("HTTP_USER_AGENT", "HTTP_X_MOTO_ACCOUNT_ID")  # by which it would find another region, or account
 _ANYTHING = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 _EC2_MAY_ASSUME = {
     "Version": "2012-10-17",
@@ -65,6 +77,9 @@ class ApiHandler(MotoRequestHandler, QuietHandler):
 
 def install() -> None:
     """Replace moto's EC2 and SimpleDB back ends, and its multipart uploads, by ours. Comes before the first request."""
+    random = secrets.SystemRandom()  # moto's own, of which its secrets are made, could be foretold
+    setattr(mock_random, "random", random.random)  # noqa: B010  not a method by its type
+    setattr(mock_random, "getrandbits", random.getrandbits)  # noqa: B010
     ec2_serializer.install()
     simpledb.install()
     uploads.install()
@@ -115,7 +130,8 @@ class Control:
         return self._answer(request)(environ, start_response)
 
     def _answer(self, request: Request) -> Response:
-        if not hmac.compare_digest(request.headers.get(SECRET_HEADER, ""), self.secret):
+        given = request.headers.get(SECRET_HEADER, "").encode()  # not all can be compared as text
+        if not hmac.compare_digest(given, self.secret.encode()):
             return Response(status=403)
         operations: dict[tuple[str, str], Callable[[Any], Any]] = {
             ("GET", "counts"): counts,
@@ -183,14 +199,35 @@ def fault_layer(text: str) -> Layer:
     return layer
 
 
-def make_api_server(port: int, control: Control, faults: Layer, iam: Enforcement) -> Any:
+def make_api_server(
+    settings: Settings, control: Control, faults: Layer, iam: Enforcement, principals: Principals
+) -> Any:
     """Return the HTTP server, listening on loopback."""
-    by_moto = DomainDispatcherApplication(create_backend_app)
-    answering = jsonapi.answering({**pricing.OPERATIONS, **quotas.OPERATIONS}, by_moto)
-    services = faults.around_services(iam.around(answering))
+    answering = jsonapi.answering({**pricing.OPERATIONS, **quotas.OPERATIONS}, _by_moto())
+    services = excused(authenticated(faults.around_services(iam.around(validated(answering))), principals))
 
     def application(environ: Any, start_response: Any) -> Any:
-        inside = environ["PATH_INFO"].startswith(CONTROL_PREFIX)
-        return (control if inside else services)(environ, start_response)
+        path = environ["PATH_INFO"]
+        if path.startswith(_SIDE_DOORS):
+            return Response(status=404)(environ, start_response)
+        return (control if path.startswith(CONTROL_PREFIX) else services)(environ, start_response)
 
-    return make_server("127.0.0.1", port, application, threaded=True, request_handler=ApiHandler)
+    server = make_server("127.0.0.1", settings.port, application, threaded=True, request_handler=ApiHandler)
+    server.app = guarded(Hosts(port=server.server_port, forwarded=settings.forwarded), application)
+    return server
+
+
+def _by_moto() -> Application:
+    """Return what lets moto answer a call of a service: of these alone, and nothing that moto has beside them."""
+    apps = {service: create_backend_app(service) for service in _BY_MOTO}
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        call = read_call(environ)
+        if call.service not in apps or (call.service != "s3" and environ["PATH_INFO"] != "/"):
+            unknown = Refusal(code="UnknownOperationException", status=404, message="There is no such operation.")
+            return worded(unknown, call)(environ, start_response)
+        for name in _NOT_FOR_MOTO:
+            environ.pop(name, None)
+        return apps[call.service](environ, start_response)
+
+    return application

@@ -39,13 +39,15 @@ def serve(directory: Path, settings: Settings, ready: int) -> None:
     """Put the parts together and serve."""
     from awsac_async.local import api, ebs, hypervisor, volumes  # after the environment is set
     from awsac_async.local.iam.enforcement import Enforcement
+    from awsac_async.local.iam.principals import Principals
 
     api.install()
     faults = api.fault_layer(settings.faults)
     backend = api.ec2_backend()
-    iam = Enforcement(backend, on=settings.iam)
+    principals = Principals(backend.account_id)
+    iam = Enforcement(backend, principals, on=settings.iam)
     control = api.Control(faults, iam)
-    server = api.make_api_server(settings.port, control, faults, iam)
+    server = api.make_api_server(settings, control, faults, iam, principals)
     keys = api.provision(settings)
     isolation = settings.isolation or hypervisor.detect_isolation()
     storage = volumes.open_storage(directory, isolation)

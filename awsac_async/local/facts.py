@@ -1,7 +1,7 @@
 """What an instance is told about itself, from moto's records: identity, place, user data, its role's credentials."""
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 from moto.core.utils import utcnow
@@ -21,6 +21,7 @@ def facts_of(instance: Instance) -> Facts:
     """Return what the metadata service of an instance serves."""
     profile = _profile_of(instance)
     role = profile.roles[0] if profile and profile.roles else None
+    credentials = RoleCredentials(instance, role.arn) if role else None
     return Facts(
         document=_document(instance),
         values=_values(instance),
@@ -33,7 +34,8 @@ def facts_of(instance: Instance) -> Facts:
             "InstanceProfileArn": profile.arn if profile else "",
             "InstanceProfileId": profile.id if profile else "",
         },
-        credentials=role_credentials(instance, role.arn) if role else dict,
+        credentials=credentials or dict,
+        revoke=credentials.revoke if credentials else lambda: None,
     )
 
 
@@ -44,14 +46,18 @@ def _profile_of(instance: Instance) -> InstanceProfile | None:
     return backend.get_instance_profile_by_arn(instance.iam_instance_profile["Arn"])
 
 
-def role_credentials(instance: Instance, role_arn: str) -> Callable[[], Mapping[str, str]]:
-    """Return a function that gives credentials of a role, new ones when the last are about to end."""
-    given: list[AssumedRole] = []
+class RoleCredentials:
+    """The credentials of a role that one instance is given."""
 
-    def credentials() -> Mapping[str, str]:
-        if not given or given[-1].expiration - utcnow() < RENEW_BEFORE:
-            given.append(_assume(instance, role_arn))
-        role = given[-1]
+    def __init__(self, instance: Instance, role_arn: str) -> None:
+        self._instance, self._role_arn = instance, role_arn
+        self._given: list[AssumedRole] = []
+
+    def __call__(self) -> Mapping[str, str]:
+        """Return credentials, new ones when the last are about to end."""
+        if not self._given or self._given[-1].expiration - utcnow() < RENEW_BEFORE:
+            self._given.append(_assume(self._instance, self._role_arn))
+        role = self._given[-1]
         return {
             "Code": "Success",
             "LastUpdated": (role.expiration - timedelta(seconds=CREDENTIALS_LIFE)).strftime(_TIME),
@@ -62,7 +68,10 @@ def role_credentials(instance: Instance, role_arn: str) -> Callable[[], Mapping[
             "Expiration": role.expiration.strftime(_TIME),
         }
 
-    return credentials
+    def revoke(self) -> None:
+        """End all that were given: their instance has ended."""
+        for each in self._given:
+            each.expiration = min(each.expiration, utcnow())
 
 
 def _assume(instance: Instance, role_arn: str) -> AssumedRole:

@@ -16,9 +16,12 @@ from typing import Any
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from awsac_async.local.doors import Hosts, guarded
+
 TOKEN_PATH = "/latest/api/token"  # noqa: S105 (a path)
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 (a header's name)
+FORWARDED_HEADER = "X-Forwarded-For"
 LONGEST_TTL = 21600  # s
 STOP_POLL = 0.1  # s: how soon a service notices that it is to stop
 
@@ -38,7 +41,10 @@ class QuietHandler(WSGIRequestHandler):
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What an instance is told about itself. ``credentials`` is asked each time, and returns None without a role."""
+    """What an instance is told about itself.
+
+    ``credentials`` is asked each time; ``revoke`` ends those that were given, when the service stops.
+    """
 
     document: Mapping[str, str]  # the instance identity document
     values: Mapping[str, str]  # path below meta-data/ to value
@@ -47,6 +53,7 @@ class Facts:
     role: str | None
     profile: Mapping[str, str]
     credentials: Callable[[], Mapping[str, str]]
+    revoke: Callable[[], None] = lambda: None
 
 
 def tree_of(facts: Facts) -> Tree:
@@ -95,10 +102,12 @@ class MetadataService:
 
     def __init__(self, facts: Facts, around: Callable[[Any], Any] = lambda service: service) -> None:
         """``around`` puts another WSGI application before this one: one that misbehaves."""
-        self._tree = tree_of(facts)
+        self._tree, self._revoke = tree_of(facts), facts.revoke
         self._tokens_required = facts.tokens_required
         self._tokens = Tokens()
-        self._server = make_server("127.0.0.1", 0, around(self._serve), threaded=True, request_handler=QuietHandler)
+        service = around(self._serve)
+        self._server = make_server("127.0.0.1", 0, service, threaded=True, request_handler=QuietHandler)
+        self._server.app = guarded(Hosts(port=self._server.server_port), service)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}/"
 
     def start(self) -> None:
@@ -107,9 +116,10 @@ class MetadataService:
         threading.Thread(target=self._server.serve_forever, args=(STOP_POLL,), name=name, daemon=True).start()
 
     def stop(self) -> None:
-        """Stop answering and close the port."""
+        """Stop answering, close the port, and end the credentials that were given."""
         self._server.shutdown()
         self._server.server_close()
+        self._revoke()
 
     def give_spot_notice(self, end: datetime) -> None:
         """Answer ``spot/instance-action`` from now on: the instance is terminated at this time (UTC)."""
@@ -132,6 +142,8 @@ class MetadataService:
         return _look_up(self._tree, request.path)
 
     def _issue_token(self, request: Request) -> Response:
+        if FORWARDED_HEADER in request.headers:  # it comes by a proxy, which may ask for anybody
+            return Response(status=403)
         try:
             seconds = int(request.headers.get(TTL_HEADER, ""))
         except ValueError:

@@ -49,6 +49,7 @@ class Settings:
     """How an embedded cloud behaves. Delays and grace are seconds."""
 
     port: int = 0  # 0: one that the kernel chooses
+    forwarded: tuple[str, ...] = ()  # further names, at any port: of what forwards requests to it
     boot: Path = dataclasses.field(default_factory=_boot_script)  # what an instance runs when it starts
     isolation: Isolation | None = None  # None: the best that this machine allows
     instance_delay: float = 0.2  # pending, and shutting-down, each last this long
@@ -73,4 +74,5 @@ class Settings:
         """Read what ``to_json`` wrote."""
         values = json.loads(text)
         isolation = Isolation(values["isolation"]) if values["isolation"] else None
-        return cls(**values | {"boot": Path(values["boot"]), "isolation": isolation})
+        own = {"boot": Path(values["boot"]), "isolation": isolation, "forwarded": tuple(values["forwarded"])}
+        return cls(**values | own)

@@ -33,13 +33,7 @@ def boot(embedded: Embedded, session: Session, tmp_path: Path) -> Boot:
             "placement/availability-zone": "us-east-1a",
             "placement/region": "us-east-1",
         }
-        credentials = {
-            "Code": "Success",
-            "AccessKeyId": embedded.environment["AWS_ACCESS_KEY_ID"],
-            "SecretAccessKey": embedded.environment["AWS_SECRET_ACCESS_KEY"],
-            "Token": "temporary",
-            "Expiration": "2099-01-01T00:00:00Z",
-        }
+        credentials = {"Code": "Success", **embedded.temporary()}
         service = MetadataService(
             Facts(
                 document={},

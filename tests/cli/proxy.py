@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.conftest import FORWARDED
+
 # Seconds after which a test that waits for what does not come fails.
 PATIENCE = 120
 
@@ -54,11 +56,11 @@ def proxy_before(
 ) -> Iterator[tuple[Proxy, str]]:
     """Give a proxy and its address; when it is left, what was held is let go."""
     proxy = Proxy(endpoint, hold, refusal, status)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy}))
+    server = ThreadingHTTPServer((FORWARDED, 0), type("Handler", (_Handler,), {"proxy": proxy}))
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="proxy")
     serving.start()
     try:
-        yield proxy, f"http://127.0.0.1:{server.server_port}"
+        yield proxy, f"http://{FORWARDED}:{server.server_port}"
     finally:
         proxy.released.set()
         server.shutdown()

@@ -28,6 +28,10 @@ def local(awsac: Awsac) -> Iterator[Awsac]:
         cloud.down(folder)
 
 
+def keys_of(environment: dict[str, str]) -> dict[str, str]:
+    return {name.lower(): environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+
 def test_a_bad_day_is_rehearsed_changed_and_ended(local: Awsac) -> None:
     (local.folder / "bad.toml").write_text("[[fault]]\nservice = 's3'\nkind = 'fire'\n")
     (local.folder / "day.toml").write_text(THROTTLED)
@@ -43,6 +47,7 @@ def test_a_bad_day_is_rehearsed_changed_and_ended(local: Awsac) -> None:
     simpledb = boto3.client(
         "sdb",
         endpoint_url=environment["AWS_ENDPOINT_URL"],
+        **keys_of(environment),
         config=Config(retries={"total_max_attempts": 1}),
     )
     with pytest.raises(ClientError, match="ServiceUnavailable"):
@@ -60,7 +65,7 @@ def test_a_bad_day_is_rehearsed_changed_and_ended(local: Awsac) -> None:
 def test_something_happens_to_an_instance_when_it_is_asked_for(local: Awsac) -> None:
     local.ok("local", "up")
     environment = json.loads(local.ok("local", "env", "--json"))
-    ec2 = boto3.client("ec2", endpoint_url=environment["AWS_ENDPOINT_URL"])
+    ec2 = boto3.client("ec2", endpoint_url=environment["AWS_ENDPOINT_URL"], **keys_of(environment))
     started = ec2.run_instances(ImageId=IMAGE, InstanceType="c1.medium", MinCount=1, MaxCount=1)
     instance = started["Instances"][0]["InstanceId"]
     ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from tests.conftest import FORWARDED
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -40,12 +42,14 @@ class Proxy:
 
     endpoint: str = ""
     asked: list[Asked] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)  # the status of each answer that was passed back
     _faults: list[tuple[Callable[[Asked], bool], list[Fault]]] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def reset(self) -> None:
         """Forget what was asked, and have no faults."""
         self.asked.clear()
+        self.answered.clear()
         self._faults.clear()
 
     def fail(self, fits: Callable[[Asked], bool], fault: Fault, *, times: int = 1_000_000) -> None:
@@ -104,7 +108,7 @@ def proxy_to(target: str, *, one_at_a_time: bool = False) -> Iterator[Proxy]:
             asked = Asked(
                 method=self.command,
                 path=self.path,
-                action=parse_qs(body.decode())["Action"][0] if form else "",
+                action=parse_qs(body.decode()).get("Action", [""])[0] if form else "",
                 headers={name.lower(): value for name, value in self.headers.items()},
                 body=body,
             )
@@ -117,6 +121,7 @@ def proxy_to(target: str, *, one_at_a_time: bool = False) -> Iterator[Proxy]:
                     del self.headers[name]
             with turn:
                 status, headers, content = self._forwarded(body)
+            proxy.answered.append(status)
             if fault and not fault.unheeding:
                 self._send(status, headers, content[: fault.cut]) if fault.cut else None
                 self.close_connection = True
@@ -125,7 +130,7 @@ def proxy_to(target: str, *, one_at_a_time: bool = False) -> Iterator[Proxy]:
                 return
             self._send(status, headers, content)
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815  http.server wants these
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_OPTIONS = answer  # noqa: N815  http.server wants these
 
         def _body(self) -> bytes:
             size = int(self.headers.get("Content-Length", 0))
@@ -153,11 +158,11 @@ def proxy_to(target: str, *, one_at_a_time: bool = False) -> Iterator[Proxy]:
             self.end_headers()
             self.wfile.write(content if self.command != "HEAD" else b"")
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((FORWARDED, 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    proxy.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    proxy.endpoint = f"http://{FORWARDED}:{server.server_address[1]}"
     try:
         yield proxy
     finally:

@@ -1,6 +1,7 @@
 """The way to AWS: where region, endpoint and credentials come from, and what its errors are called."""
 
 import asyncio
+import json
 import socket
 import sys
 from pathlib import Path
@@ -57,27 +58,28 @@ async def test_an_endpoint_with_a_host_name_is_not_asked_for_a_bucket_by_name_of
     assert {asked.headers["host"] for asked in proxy.asked} == {by_name.removeprefix("http://")}
 
 
-async def test_region_credentials_and_endpoint_can_come_from_a_profile(monkeypatch, tmp_path: Path, proxy):
+async def test_region_credentials_and_endpoint_can_come_from_a_profile(monkeypatch, tmp_path: Path, proxy, embedded):
+    place = {"Bucket": "profile-test", "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
+    embedded.client("s3").create_bucket(**place)
+    given = embedded.temporary()
     (tmp_path / "config").write_text(
         f"[profile mine]\nregion = eu-west-1\nendpoint_url = {proxy.endpoint}\n"
         f"credential_process = {sys.executable} {tmp_path}/process.py\n"
     )
-    (tmp_path / "process.py").write_text(
-        'print(\'{"Version": 1, "AccessKeyId": "AKIAPROFILE", "SecretAccessKey": "hidden", \''
-        '\'"SessionToken": "temporary", "Expiration": "2099-01-01T00:00:00Z"}\')'
-    )
+    (tmp_path / "process.py").write_text(f"print({json.dumps({'Version': 1, **given})!r})")
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_PROFILE", "mine")
     async with connect() as aws:
-        bucket = Bucket(aws, "awsac-sessions")
+        bucket = Bucket(aws, "profile-test")
         await bucket.upload([Upload(source=b"content", key="profile-test")])  # the other library
         await bucket.delete(["profile-test"])
         assert aws.region == "eu-west-1"
+    embedded.client("s3").delete_bucket(Bucket="profile-test")
     assert len(proxy.asked) == 2
-    assert all("AKIAPROFILE/" in asked.headers["authorization"] for asked in proxy.asked)
-    assert {asked.headers["x-amz-security-token"] for asked in proxy.asked} == {"temporary"}
+    assert all(f"{given['AccessKeyId']}/" in asked.headers["authorization"] for asked in proxy.asked)
+    assert {asked.headers["x-amz-security-token"] for asked in proxy.asked} == {given["Token"]}
     assert all("/eu-west-1/s3/" in asked.headers["authorization"] for asked in proxy.asked)
 
 

@@ -24,16 +24,9 @@ class Metadata(HTTPServer):
         self.answers: dict[str, str] = {}
         super().__init__(("127.0.0.1", 0), Handler)
 
-    def learn_role(self, environment: dict[str, str], *, token: str = "temporary") -> None:
+    def learn_role(self, credentials: dict[str, str]) -> None:
         """Serve credentials from now on."""
-        document = {
-            "Code": "Success",
-            "AccessKeyId": environment["AWS_ACCESS_KEY_ID"],
-            "SecretAccessKey": environment["AWS_SECRET_ACCESS_KEY"],
-            "Token": token,
-            "Expiration": "2099-01-01T00:00:00Z",
-        }
-        self.answers = {ROLE: "agent", ROLE + "agent": json.dumps(document)}
+        self.answers = {ROLE: "agent", ROLE + "agent": json.dumps({"Code": "Success", **credentials})}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -76,48 +69,53 @@ async def test_a_role_that_is_known_late_is_found_by_the_connection_that_waited_
         bucket = Bucket(aws, "awsac-sessions")
         with pytest.raises(CredentialsError):
             await bucket.list("late-role/")
-        metadata.learn_role(embedded.environment)
+        metadata.learn_role(embedded.temporary())
         assert await bucket.list("late-role/") == []
 
 
 async def test_a_key_in_the_environment_is_not_the_agents(metadata, embedded):
-    metadata.learn_role(embedded.environment)
+    credentials = embedded.temporary()
+    metadata.learn_role(credentials)
     async with connect(endpoint_url=embedded.endpoint, instance_role_only=True) as aws:
-        assert (await aws.credentials()).access_key == embedded.environment["AWS_ACCESS_KEY_ID"]
+        assert (await aws.credentials()).access_key == credentials["AccessKeyId"]
 
 
 async def test_credentials_that_rotate_are_kept_out_of_logs_old_and_new(metadata, embedded):
-    rotated = [f"the-secret-access-key-number-{number}" for number in range(2)]
+    rotated = [embedded.temporary() for _ in range(2)]
     async with connect(endpoint_url=embedded.endpoint, instance_role_only=True) as aws:
-        for secret in rotated:
-            metadata.learn_role(embedded.environment | {"AWS_SECRET_ACCESS_KEY": secret})
+        for credentials in rotated:
+            metadata.learn_role(credentials)
             await Bucket(aws, "awsac-sessions").list("rotation/")
             # No metadata service can make the SDK ask again soon: it lengthens the life of what is about to expire.
             aws._credentials.expire()
-    assert [secrets.redact(f"signed with {secret}") for secret in rotated] == ["signed with [redacted]"] * 2
+    assert [secrets.redact(f"signed with {each['SecretAccessKey']}") for each in rotated] == [
+        "signed with [redacted]"
+    ] * 2
 
 
 async def test_credentials_that_are_refused_before_their_time_are_renewed_within_the_call(metadata, embedded, proxy):
-    metadata.learn_role(embedded.environment)
+    first, renewed = embedded.temporary(), embedded.temporary()
+    metadata.learn_role(first)
     async with connect(endpoint_url=proxy.endpoint, instance_role_only=True) as aws:
         await Instances(aws).of_session("s")
-        metadata.learn_role(embedded.environment, token="renewed")
+        metadata.learn_role(renewed)
         proxy.fail(lambda asked: asked.action == "DescribeInstances", query_error(400, "ExpiredToken"), times=1)
         await Instances(aws).of_session("s")
     tokens = [asked.headers["x-amz-security-token"] for asked in proxy.asked]
-    assert tokens == ["temporary", "temporary", "renewed"]
+    assert tokens == [first["Token"], first["Token"], renewed["Token"]]
 
 
 async def test_a_download_that_is_refused_for_its_credentials_succeeds_when_it_is_tried_again(
     metadata, embedded, proxy, tmp_path
 ):
-    metadata.learn_role(embedded.environment)
+    first, renewed = embedded.temporary(), embedded.temporary()
+    metadata.learn_role(first)
     async with connect(endpoint_url=proxy.endpoint, instance_role_only=True) as aws:
         bucket = Bucket(aws, "awsac-sessions")
         await bucket.put("rotated", b"content")
         [info] = await bucket.list("rotated")
         items = [Download(key=info.key, target=tmp_path / "rotated", size=info.size, etag=info.etag)]
-        metadata.learn_role(embedded.environment, token="renewed")
+        metadata.learn_role(renewed)
         refused = error(403, "ExpiredToken")
         proxy.fail(lambda asked: asked.method == "GET" and asked.path.endswith("rotated"), refused, times=1)
         with pytest.raises(CredentialsError):
@@ -126,4 +124,4 @@ async def test_a_download_that_is_refused_for_its_credentials_succeeds_when_it_i
         await bucket.delete(["rotated"])
     assert (tmp_path / "rotated").read_bytes() == b"content"
     tokens = [asked.headers["x-amz-security-token"] for asked in proxy.asked if asked.path.endswith("/rotated")]
-    assert tokens == ["temporary", "temporary", "renewed"]
+    assert tokens == [first["Token"], first["Token"], renewed["Token"]]

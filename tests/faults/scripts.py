@@ -49,6 +49,6 @@ head -c 1G /dev/zero > filler 2>/dev/null
 exit 1
 """
 JUMP = f"""\
-echo 3600 > "$AWSACworkingDir/clock-offset"
+echo 840 > "$AWSACworkingDir/clock-offset"
 sleep 2
 {WORK}"""

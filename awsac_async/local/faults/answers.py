@@ -27,6 +27,7 @@ class Refusal:
     code: str
     status: int
     message: str
+    region: str = ""  # where S3 says that a bucket is instead
 
 
 THROTTLED = {
@@ -53,6 +54,16 @@ EXPIRED = {
     "pricing": Refusal(code="ExpiredTokenException", status=400, message=_TOKEN_EXPIRED),
     "servicequotas": Refusal(code="ExpiredTokenException", status=400, message=_TOKEN_EXPIRED),
 }
+_INTERNAL = "We encountered an internal error. Please try again."
+INTERNAL = {
+    "s3": Refusal(code="InternalError", status=500, message=_INTERNAL),
+    "ec2": Refusal(code="InternalError", status=500, message=_INTERNAL),
+    "sdb": Refusal(code="InternalError", status=500, message=_INTERNAL),
+    "iam": Refusal(code="ServiceFailure", status=500, message=_INTERNAL),
+    "sts": Refusal(code="InternalFailure", status=500, message=_INTERNAL),
+    "pricing": Refusal(code="InternalErrorException", status=500, message=_INTERNAL),
+    "servicequotas": Refusal(code="ServiceException", status=500, message=_INTERNAL),
+}
 _NOT_FOUND = {
     "i": ("InvalidInstanceID.NotFound", "The instance ID '{}' does not exist"),
     "vol": ("InvalidVolume.NotFound", "The volume '{}' does not exist."),
@@ -78,14 +89,16 @@ def worded(refusal: Refusal, call: Call) -> Response:
     if call.service in JSON_SERVICES:
         return jsonapi.refusal(refusal.code, refusal.message, status=refusal.status)
     body = "" if call.method == "HEAD" else f'<?xml version="1.0" encoding="UTF-8"?>\n{_body(refusal, call)}'
-    return Response(body, status=refusal.status, content_type="application/xml")
+    where = {"x-amz-bucket-region": refusal.region} if refusal.region else {}
+    return Response(body, status=refusal.status, content_type="application/xml", headers=where)
 
 
 def _body(refusal: Refusal, call: Call) -> str:
     inner = f"<Code>{escape(refusal.code)}</Code><Message>{escape(refusal.message)}</Message>"
     match call.service:
         case "s3":
-            return f"<Error>{inner}<Resource>/{escape(call.names[0])}</Resource>{_REQUEST_ID}</Error>"
+            region = f"<Region>{escape(refusal.region)}</Region>" if refusal.region else ""
+            return f"<Error>{inner}{region}<Resource>/{escape(call.names[0])}</Resource>{_REQUEST_ID}</Error>"
         case "iam" | "sts":
             return f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error>{_REQUEST_ID}</ErrorResponse>"
     usage = "<BoxUsage>0.0000219907</BoxUsage>" if call.service == "sdb" else ""

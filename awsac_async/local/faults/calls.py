@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl
 from awsac_async.local.faults.operations import METADATA, s3_operation
 from awsac_async.local.jsonapi import TARGET_HEADER
 
-LONGEST_FORM = 2 << 20  # bytes: more than any service takes as a form
+LONGEST_BODY = 2 << 20  # bytes: more than any service takes as a form or a document
+_CALL = "local.call"  # where a request's environment has what was read of it
 _SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d+/[^/]+/(?P<service>[^/]+)/aws4_request")
 _OLD_SIGNATURE = re.compile(r"AWS (?P<key>[^:]+):")  # version 2, of S3
 _BY_VERSION = {"2009-04-15": "sdb", "2010-05-08": "iam", "2011-06-15": "sts", "2016-11-15": "ec2"}
@@ -51,23 +52,48 @@ class Call:
         return launch_index is None or (self.caller is not None and self.caller.launch_index == launch_index)
 
 
+def is_s3(environ: Mapping[str, Any]) -> bool:
+    """Say whether a request is one to S3 by what its headers and its address say: its body is an object, or may be."""
+    scope = _scope(environ, _query(environ))
+    return scope["service"] == "s3" if scope else _is_old_s3(environ)
+
+
 def read_call(environ: dict[str, Any]) -> Call:
     """Read a request to one of the AWS services; who asks is not known from it but for the access key."""
-    parameters = _parameters(environ)
-    scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
-    if scope is None and (presigned := parameters.get("X-Amz-Credential")):
-        scope = _SCOPE.search(f"Credential={presigned}")
-    service = scope["service"] if scope else _BY_VERSION.get(parameters.get("Version", ""), "s3")
+    if _CALL not in environ:
+        environ[_CALL] = _read_call(environ)
+    call: Call = environ[_CALL]
+    return call
+
+
+def _read_call(environ: dict[str, Any]) -> Call:
+    parameters = _query(environ)
+    scope = _scope(environ, parameters)
+    if not is_s3(environ):
+        parameters = {**_form(environ), **parameters}
+    old = "s3" if _is_old_s3(environ) else _BY_VERSION.get(parameters.get("Version", ""), "s3")
+    service = scope["service"] if scope else old
+    access_key = _access_key(environ, parameters, scope)
     if service == "s3":
-        return _s3_call(environ, parameters, _access_key(environ, parameters, scope))
+        return _s3_call(environ, parameters, access_key)
     return Call(
         service=service,
         operation=parameters.get("Action", "") or environ.get(TARGET_HEADER, "").rpartition(".")[2],
         names=tuple(value for name, value in parameters.items() if name not in _NO_NAMES),
         parameters=parameters,
         method=environ["REQUEST_METHOD"],
-        access_key=_access_key(environ, parameters, scope),
+        access_key=access_key,
     )
+
+
+def _scope(environ: Mapping[str, Any], parameters: Mapping[str, str]) -> re.Match[str] | None:
+    """Return access key and service of a signature of version 4."""
+    found = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return found or _SCOPE.search(f"Credential={parameters.get('X-Amz-Credential', '')}")
+
+
+def _is_old_s3(environ: Mapping[str, Any]) -> bool:
+    return _OLD_SIGNATURE.match(environ.get("HTTP_AUTHORIZATION", "")) is not None
 
 
 _NO_NAMES = {"Action", "Version", "Signature", "SignatureMethod", "SignatureVersion", "SecurityToken"}
@@ -96,11 +122,19 @@ def _access_key(environ: Mapping[str, Any], parameters: Mapping[str, str], scope
     return found["key"] if found else parameters.get("AWSAccessKeyId", "")
 
 
-def _parameters(environ: dict[str, Any]) -> dict[str, str]:
-    """Return the parameters of the address and, if the body is a form, of that."""
-    text = environ.get("QUERY_STRING", "")
-    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
-        body = environ["wsgi.input"].read(min(int(environ.get("CONTENT_LENGTH") or 0), LONGEST_FORM))
-        environ["wsgi.input"] = io.BytesIO(body)
-        text = f"{text}&{body.decode(errors='replace')}"
-    return dict(parse_qsl(text, keep_blank_values=True))
+def _query(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of the address; of those that are given twice the first, as the services do."""
+    return _first(environ.get("QUERY_STRING", ""))
+
+
+def _form(environ: dict[str, Any]) -> dict[str, str]:
+    """Return the parameters of the body, if it is a form."""
+    if not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        return {}
+    body = environ["wsgi.input"].read(min(int(environ.get("CONTENT_LENGTH") or 0), LONGEST_BODY))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return _first(body.decode(errors="replace"))
+
+
+def _first(text: str) -> dict[str, str]:
+    return dict(reversed(parse_qsl(text, keep_blank_values=True)))

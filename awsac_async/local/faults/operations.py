@@ -17,12 +17,16 @@ _MODELS = {"servicequotas": "service-quotas"}  # what botocore calls a service t
 _PATH = re.compile(r"(/\{Bucket\})?(/\{Key\+\})?/?")
 
 
+def model_name(service: str) -> str:
+    """Return by which name botocore knows a service."""
+    return _MODELS.get(service, service)
+
+
 @functools.cache
 def _model(service: str) -> dict[str, Any]:
     from botocore.loaders import Loader  # the command line answers without it
 
-    name = _MODELS.get(service, service)
-    model: dict[str, Any] = Loader().load_service_model(name, "service-2")
+    model: dict[str, Any] = Loader().load_service_model(model_name(service), "service-2")
     return model
 
 

@@ -1,4 +1,4 @@
-"""Stands before the services, as a WSGI application, and refuses what nobody has allowed.
+"""Stands before the services, as a WSGI application, and refuses what nobody has allowed to who asks.
 
 Keeps of each right that was asked for who asked and what was answered, so that a policy can be compared with what its
 holder does.
@@ -19,11 +19,11 @@ from awsac_async.local.faults.acts import Application
 from awsac_async.local.faults.answers import Refusal, worded
 from awsac_async.local.faults.calls import Call, read_call
 from awsac_async.local.iam import refusals
+from awsac_async.local.iam.authentication import PRINCIPAL
 from awsac_async.local.iam.deletions import deleting
 from awsac_async.local.iam.documents import Need, Verdict, decide
 from awsac_async.local.iam.needs import READS_OBJECT, Needs, Request, Tags, s3_arn
 from awsac_async.local.iam.principals import Principal, Principals
-from awsac_async.local.iam.signatures import is_signed
 
 _Asked = tuple[str, str, str, bool]  # who, which action, by which statement of a policy, whether it was allowed
 
@@ -31,10 +31,9 @@ _Asked = tuple[str, str, str, bool]  # who, which action, by which statement of 
 class Enforcement:
     """IAM of one account. Off until told otherwise: then every call needs a right."""
 
-    def __init__(self, backend: InstanceBackend, *, on: bool) -> None:
+    def __init__(self, backend: InstanceBackend, principals: Principals, *, on: bool) -> None:
         self._backend, self._on = backend, on
-        self._principals = Principals(backend.account_id)
-        self._needs = Needs(self._tags_of, self._default_subnet, self._principals.role_of)
+        self._needs = Needs(self._tags_of, self._default_subnet, principals.role_of)
         self._lock = threading.Lock()
         self._asked: Counter[_Asked] = Counter()
         self._last: dict[_Asked, str] = {}
@@ -59,15 +58,7 @@ class Enforcement:
         def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             call = read_call(environ)
             request = Request(call=call, headers=_headers(environ), body=_body(environ, call))
-            principal = self._principals.find(call.access_key) if call.access_key else None
-            if principal is None or not _has_token(principal, request):
-                unknown = refusals.unknown_key if call.access_key else refusals.no_key
-                answer: Application = worded(unknown(call.service), call)
-            elif not is_signed(environ, call, request.body, principal.secret):
-                answer = worded(refusals.wrong_signature(call.service), call)
-            else:
-                answer = self._answer(principal, request, services)
-            return answer(environ, start_response)
+            return self._answer(environ[PRINCIPAL], request, services)(environ, start_response)
 
         return application
 
@@ -124,16 +115,6 @@ class Enforcement:
 
 def _headers(environ: dict[str, Any]) -> dict[str, str]:
     return {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
-
-
-def _has_token(principal: Principal, request: Request) -> bool:
-    """Say whether temporary credentials come with their token, and others with none."""
-    given = (
-        request.headers.get("x-amz-security-token")
-        or request.call.parameters.get("X-Amz-Security-Token")
-        or request.call.parameters.get("SecurityToken", "")
-    )
-    return given == principal.token
 
 
 def _body(environ: dict[str, Any], call: Call) -> bytes:

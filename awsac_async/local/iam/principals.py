@@ -6,6 +6,7 @@ Reads the account's IAM and STS back ends; what they hold counts from the next c
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.iam.models import IAMBackend, iam_backends
@@ -22,6 +23,7 @@ class Principal:
     name: str
     secret: str
     token: str
+    end: datetime | None = None  # of temporary credentials
     policies: tuple[str, ...]  # documents, as JSON
 
 
@@ -42,10 +44,11 @@ class Principals:
                 name=name,
                 secret=role.secret_access_key,
                 token=role.session_token,
+                end=role.expiration.replace(tzinfo=UTC),
                 policies=tuple(_of_role(iam, name)),
             )
         for user in list(iam.users.values()):
-            for key in user.access_keys:
+            for key in list(user.access_keys):
                 if key.access_key_id == access_key and key.status == "Active":
                     secret = key.secret_access_key
                     return Principal(

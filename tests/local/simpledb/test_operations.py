@@ -5,12 +5,12 @@ import sys
 import threading
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from awsac_async.local.simpledb import exceptions
 from awsac_async.local.simpledb.models import Expected, PutPair, SimpleDBBackend
+from tests.conftest import Embedded
 
 from .domains import pairs, replacing, stored
 
@@ -26,8 +26,8 @@ def refusal(call: Any, **parameters: Any) -> tuple[str, int]:
     return caught.value.response["Error"]["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def test_simpledb_s3_and_ec2_answer_on_one_port(endpoint: str, sdb: Any, domain: str) -> None:
-    s3, ec2 = boto3.client("s3", endpoint_url=endpoint), boto3.client("ec2", endpoint_url=endpoint)
+def test_simpledb_s3_and_ec2_answer_on_one_port(embedded: Embedded, sdb: Any, domain: str) -> None:
+    s3, ec2 = embedded.client("s3"), embedded.client("ec2")
     s3.create_bucket(Bucket="beside-simpledb")
     assert domain in sdb.list_domains()["DomainNames"]
     assert "beside-simpledb" in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
