@@ -9,7 +9,7 @@ import typer
 
 from awsac_async.cli.common import Json, Local, SessionFile, Yes, ask, print_json, run, use_local
 from awsac_async.cli.completion import job_numbers
-from awsac_async.cli.remarks import say_step, warn
+from awsac_async.cli.remarks import say, say_step, warn
 from awsac_async.cli.render import ProgressBar
 from awsac_async.session.errors import EXIT_CLOUD
 from awsac_async.session.jobs import parse_numbers
@@ -44,11 +44,11 @@ def getresults(
     Takes what is there, also while the session runs, and says what is missing and why. Skips what is complete, goes on
     with what was interrupted, and asks before overwriting what differs: yes, no, or all.
 
-    Exit code 3 if something could not be fetched or is damaged.
+    Exit code 3 if something could not be fetched or unpacked, or is damaged.
 
     Example: awsac getresults -c session-081215_1646--eventgen--1816.cfg --extract
     """
-    from awsac_async.cli.resultstext import results_errors, results_steps, results_text, results_values
+    from awsac_async.cli.resultstext import results_errors, results_remarks, results_steps, results_text, results_values
     from awsac_async.client import Only, Overwrite, get_results
 
     async def on_existing(path: Path) -> Overwrite:
@@ -73,6 +73,8 @@ def getresults(
         print_json(results_values(results))
     else:
         print(results_text(results))
+    for remark in results_remarks(results):
+        say(remark)
     for sentence in results_errors(results):
         warn(sentence)
     if not results.all_well:

@@ -26,6 +26,7 @@ from awsac_async.session.errors import (
     DeniedError,
     NotFoundError,
     UnavailableError,
+    UnwritableError,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _LONGEST = 4  # ranges in one request, which costs a server as much as some mill
 _CHUNK = 1 << 20  # bytes written at once
 
 # What is wrong with one object, and says nothing of the others.
-OWN_FAULTS = (NotFoundError, ConflictError, DamagedError, DeniedError)
+OWN_FAULTS = (NotFoundError, ConflictError, DamagedError, DeniedError, UnwritableError)
 
 
 class Downloads:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from awsac_async.session.errors import CloudError
+from awsac_async.session.errors import CloudError, UnwritableError
 
 
 def address(bucket: str, key: str) -> str:
@@ -67,7 +67,7 @@ class Downloaded:
     item: Download
     sha256: str = ""
     mtime_ns: int = 0
-    error: CloudError | None = None
+    error: CloudError | UnwritableError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

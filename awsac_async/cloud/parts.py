@@ -5,6 +5,7 @@ lists the ranges that are there, so that an interrupted download goes on; it is 
 size of a range, and goes before the file gets its name.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -16,23 +17,48 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.cloud.objects import Download, Downloaded
-from awsac_async.session.errors import DamagedError, InputError
+from awsac_async.session.errors import DamagedError, InputError, UnwritableError
 
 RANGE = 16 << 20  # bytes
 PART_SUFFIX = ".part"
 NOTE_SUFFIX = ".part.ranges"
+_MOST_NAME = 255  # bytes, on every file system of Linux
+# What the system says of one name, or of what stands there; anything else concerns all files of a folder.
+_OF_ONE_FILE = frozenset(
+    {
+        errno.ENAMETOOLONG,
+        errno.EILSEQ,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.ENOTEMPTY,
+        errno.EEXIST,
+        errno.ELOOP,
+        errno.ENXIO,
+        errno.ETXTBSY,
+        errno.EFBIG,
+    }
+)
 _BLOCK = 1 << 20  # bytes hashed at once
 _MOST_NOTE = 1 << 20  # bytes; 5 TB are 300,000 ranges
 
 
 def part_path(target: Path) -> str:
     """Return where a file grows until it is complete."""
-    return f"{target}{PART_SUFFIX}"
+    return f"{_growing(target)}{PART_SUFFIX}"
 
 
 def note_path(target: Path) -> str:
     """Return where the finished ranges of a large file are noted until it is complete."""
-    return f"{target}{NOTE_SUFFIX}"
+    return f"{_growing(target)}{NOTE_SUFFIX}"
+
+
+def _growing(target: Path) -> str:
+    """Return a file's path without the ending that it has while it grows; of a long name there is no room for one."""
+    name = os.fsencode(target.name)
+    if len(name) + len(NOTE_SUFFIX) <= _MOST_NAME:
+        return str(target)
+    return f"{target.parent}/.awsac-{hashlib.sha256(name).hexdigest()[:32]}"
 
 
 @contextmanager
@@ -41,7 +67,8 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}") from error
+        kind = UnwritableError if error.errno in _OF_ONE_FILE else InputError
+        raise kind(f"cannot write {target}: {error.strerror}") from error
 
 
 def check_sha256(item: Download, found: str, *, place: str) -> None:
@@ -58,7 +85,7 @@ def write_whole(item: Download, body: bytes, *, place: str) -> Downloaded:
     part = part_path(item.target)
     with writing(item.target):
         # Plain system calls: with thousands of small files, each object of pathlib and io would count.
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             _write(descriptor, body, 0)
             mtime_ns = os.fstat(descriptor).st_mtime_ns
@@ -216,7 +243,7 @@ class LargeFile:
                 note = note_path(self.item.target)
                 if not self._resumed:  # never an old note beside a new file
                     Path(note).unlink(missing_ok=True)
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if self._resumed else os.O_TRUNC)
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if self._resumed else os.O_TRUNC)
                 self._descriptor = os.open(part_path(self.item.target), flags, 0o666)
                 if not self._resumed:
                     _append(note, f"{self._header}\n")
@@ -250,7 +277,7 @@ class LargeFile:
 
 
 def _append(path: str, line: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         os.write(descriptor, line.encode())
     finally:

@@ -18,7 +18,7 @@ from awsac_async.cloud.objects import Download, Downloaded, Stream, Upload, addr
 from awsac_async.cloud.parts import check_sha256, part_path, writing
 from awsac_async.cloud.uploads import reading
 from awsac_async.cloud.waiting import for_each
-from awsac_async.session.errors import ConflictError, InputError
+from awsac_async.session.errors import ConflictError, InputError, UnwritableError
 
 _AT_ONCE = 16
 _CHUNK = 1 << 20
@@ -28,6 +28,12 @@ async def download(aws: Aws, bucket: str, items: Sequence[Download], tell: Calla
     """Download objects into their targets, each by way of its ``.part`` file; ``tell`` is told what came of each."""
 
     async def fetch(item: Download) -> None:
+        try:
+            await fetch_into(item)
+        except UnwritableError as error:
+            tell(Downloaded(item=item, error=error))
+
+    async def fetch_into(item: Download) -> None:
         with writing(item.target):
             await aiofiles.os.makedirs(item.target.parent, exist_ok=True)
             try:

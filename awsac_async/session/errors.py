@@ -28,6 +28,10 @@ class InputError(AwsacError):
     exit_code = EXIT_INPUT
 
 
+class UnwritableError(InputError):
+    """One file cannot be written, for its name or what stands there; others can."""
+
+
 class FormatError(InputError):
     """A file does not follow its format: says where, what was found, and what was expected.
 

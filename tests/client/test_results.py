@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from awsac_async.client import Only, Overwrite, Results, get_results
+from awsac_async.client import FileState, Only, Overwrite, Results, get_results
+from awsac_async.client.results.files import STAGING_PREFIX
 from awsac_async.client.results.record import ETAGS_FILE, RECORD_FILE, Entry, opened
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.status import status_store
@@ -251,13 +252,15 @@ async def test_archives_are_unpacked_once_and_none_leads_out_of_its_folder(saved
     third = await saved.get(extract=True, answer=Overwrite.YES)
 
     assert {folder.name for folder in first.unpacked} == {"job_1", "job_2", "job_3"}
-    assert {path.name: reason.partition(",")[0] for path, reason in first.not_unpacked.items()} == {
-        "results_job_2.tar.bz2": "found member '../../evil.txt'",
-        "results_job_3.tar.bz2": "found member 'link'",
+    assert {path.name: [each.name for each in members] for path, members in first.left_out.items()} == {
+        "results_job_2.tar.bz2": ["../../evil.txt"],
+        "results_job_3.tar.bz2": ["link"],
     }
     assert not first.all_well
-    assert second.unpacked == ()
-    assert third.unpacked == (saved.folder / "job_1",)
+    assert not second.all_well
+    assert saved.folder / "job_1" not in second.unpacked
+    assert saved.folder / "job_1" in third.unpacked
+    assert (saved.folder / "job_3" / "fine.txt").read_bytes() == b"fine"
     assert unpacked.read_bytes() == b"43"
     assert {path.name for path in (saved.folder / "job_2").iterdir()} == {"stdouterr_job_2.log"}
     assert {path.name for path in saved.folder.parent.iterdir()} == {saved.file.name, saved.folder.name}
@@ -270,12 +273,15 @@ async def test_unpacking_removes_what_a_kill_left_of_it_and_a_file_in_its_place_
 ) -> None:
     for job in (1, 2):
         saved.save(job, results=tarball((".hidden", b"42")), manifest=False)
-    (saved.folder / "job_1" / ".unpacking-abc_1234").mkdir(parents=True)
-    (saved.folder / "job_1" / ".unpacking-abc_1234" / "half").write_bytes(b"4")
+    (saved.folder / "job_1").mkdir(parents=True)
+    left = saved.folder / f"{STAGING_PREFIX}{hashlib.sha256(b'job_1').hexdigest()[:16]}"
+    left.mkdir()
+    (left / "half").write_bytes(b"4")
     (saved.folder / "job_2").write_bytes(b"of the user")
     results = await saved.get(extract=True, only=Only.RESULTS)
 
     assert {path.name for path in (saved.folder / "job_1").iterdir()} == {".hidden"}
+    assert not left.exists()
     assert (saved.folder / "job_2").read_bytes() == b"of the user"
     assert {path.name for path in results.not_unpacked} == {"results_job_2.tar.bz2"}
 
@@ -296,17 +302,42 @@ async def test_the_record_of_an_earlier_version_is_read_once_and_replaced(saved:
     assert not (saved.folder / ETAGS_FILE).exists()
 
 
-async def test_objects_that_cannot_be_files_of_their_own_are_refused(saved: Saved) -> None:
-    keys = [
-        f"{saved.id}/{name}" for name in (RECORD_FILE, "..", "results_job_1.tar.bz2.part", "deep/results_job_1.tar.bz2")
-    ]
-    for key in keys:
-        saved.put(key, b"evil")
+async def test_every_object_becomes_a_file_whatever_its_name_and_keeps_no_other_from_arriving(saved: Saved) -> None:
+    written = {
+        RECORD_FILE: f"%2E{RECORD_FILE[1:]}",
+        "..": "%2E%2E",
+        "../../evil": "..%2F..%2Fevil",
+        "-rf": "%2Drf",
+        "job_1": "%6Aob_1",
+        "results_job_1.tar.bz2.part": "%72esults_job_1.tar.bz2.part",
+        "deep/results_job_1.tar.bz2": "deep%2Fresults_job_1.tar.bz2",
+        "README": "README",
+        "readme": "%72eadme",
+        "n" * 255: "n" * 255,
+    }
+    for number, name in enumerate(written):
+        saved.put(f"{saved.id}/{name}", b"%d" % number)
+    saved.put(f"{saved.id}/{'l' * 250}", b"x" * 300_000)  # too large for one request, and its name for an ending
+    saved.put(f"{saved.id}/{'m' * 300}", b"long")
     saved.save(1)
-    results = await saved.get(only=None)
-    assert len(results.refused) == 4
+    (saved.folder / "in-the-way").mkdir(parents=True)
+    saved.put(f"{saved.id}/in-the-way", b"x")
+    results = await saved.get(answer=Overwrite.ALL, extract=True)
+    again = await saved.get(answer=Overwrite.NO)
+
+    assert [file.path.name for file in results.of(FileState.FAILED)] == ["in-the-way"]
+    assert not results.all_well
+    assert not results.refused
+    for number, name in enumerate(written.values()):
+        assert (saved.folder / name).read_bytes() == b"%d" % number
+    assert {file.key.removeprefix(f"{saved.id}/"): file.path.name for file in results.files if file.spelled} == {
+        **{name: file for name, file in written.items() if name != file},
+        "m" * 300: next(saved.folder.glob("mmm*")).name,
+    }
+    assert (saved.folder / ("l" * 250)).stat().st_size == 300_000
     assert (saved.folder / "results_job_1.tar.bz2").read_bytes() == b"results"
-    assert saved.there() == {"results_job_1.tar.bz2", "stdouterr_job_1.tar.bz2"}
+    assert not again.of(FileState.DOWNLOADED)
+    assert {path.name for path in saved.folder.parent.iterdir()} == {saved.file.name, saved.folder.name}
 
 
 def test_a_folder_is_filled_by_one_run_at_a_time(tmp_path: Path) -> None:

@@ -91,12 +91,15 @@ def _recognized(
 
 def _digest(path: Path, algorithm: str) -> str:
     """Return a file's checksum; the MD5 is what S3 has as ETag of an object that was uploaded in one piece."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
+    except OSError:  # what cannot be read is not the object's
+        return ""
 
 
 def _status(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
-    except FileNotFoundError:
+    except OSError:  # no such file; if it is another reason, writing it has the same
         return None

@@ -6,7 +6,7 @@ the downloads, what is missing and why, and unpacking. A file is noted in the fo
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from awsac_async.client.results.files import Kind, Only, Selection, Target, find
 from awsac_async.client.results.manifests import Manifests, Statement, list_manifests
 from awsac_async.client.results.missing import Missing, find_missing
 from awsac_async.client.results.record import Entry, ResultsRecord, opened
-from awsac_async.client.results.unpacking import Unpacked, unpack_all
+from awsac_async.client.results.unpacking import MemberLeftOut, Unpacked, unpack_all
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.objects import Download, Downloaded, ObjectInfo, Progress
@@ -50,6 +50,7 @@ class FileState(StrEnum):
 class ResultFile:
     """A file of the results; ``job`` is None if it is no job's, and ``reason`` says why it failed.
 
+    ``spelled``: what its ``key`` has behind the session's prefix is no good name of a file, which has another one.
     ``verified``: its content has the SHA-256 that the job's manifest names. If not, its size and ETag are the object's.
     """
 
@@ -60,6 +61,8 @@ class ResultFile:
     state: FileState
     verified: bool = False
     reason: str = ""
+    key: str = ""
+    spelled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,8 @@ class Results:
     """What came of it.
 
     ``refused`` are keys that cannot be files of their own in the folder, ``damaged`` says what is wrong with which
-    manifests, and ``not_unpacked`` why which archives were left as they are.
+    manifests, ``not_unpacked`` why which archives were not unpacked to their end, and ``left_out`` what was left out of
+    those that were, of each no more than the first thousand members: ``left_out_count`` has how many there are.
     """
 
     directory: Path
@@ -77,6 +81,8 @@ class Results:
     damaged: Mapping[str, str]
     unpacked: tuple[Path, ...]
     not_unpacked: Mapping[Path, str]
+    left_out: Mapping[Path, Sequence[MemberLeftOut]] = field(default_factory=dict)
+    left_out_count: Mapping[Path, int] = field(default_factory=dict)
 
     def of(self, state: FileState) -> tuple[ResultFile, ...]:
         """Return the files of which this came."""
@@ -85,7 +91,7 @@ class Results:
     @property
     def all_well(self) -> bool:
         """Whether everything that the session has saved is there."""
-        return not (self.refused or self.damaged or self.not_unpacked or self.of(FileState.FAILED))
+        return not (self.refused or self.damaged or self.not_unpacked or self.left_out or self.of(FileState.FAILED))
 
 
 async def get_results(
@@ -150,7 +156,7 @@ class _Run:
         missing = await find_missing(
             self._aws, self._record, targets, selection=self._selection, with_manifest=manifests.listed
         )
-        unpacked = await self._unpack(targets) if extract else Unpacked(folders=(), faults={})
+        unpacked = await self._unpack(targets) if extract else Unpacked()
         return Results(
             directory=self._folder,
             files=tuple(self._files[target.path] for target in targets),
@@ -159,6 +165,8 @@ class _Run:
             damaged=manifests.faults,
             unpacked=unpacked.folders,
             not_unpacked=unpacked.faults,
+            left_out=unpacked.left_out,
+            left_out_count=unpacked.left_out_count,
         )
 
     async def _list(self) -> tuple[Sequence[ObjectInfo], Manifests]:
@@ -248,6 +256,8 @@ class _Run:
             state=state,
             verified=verified,
             reason=reason,
+            key=target.info.key,
+            spelled=target.spelled,
         )
 
 
