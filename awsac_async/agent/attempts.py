@@ -9,14 +9,17 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from awsac_async.agent import process
+from awsac_async.agent.bounds import process_limit
 from awsac_async.agent.command import JobFiles, job_command, job_environment, last_line
 from awsac_async.agent.jobuser import JobUser, JobUserError, find_user
 from awsac_async.agent.log import step
 from awsac_async.agent.releases import Provided
 from awsac_async.agent.shield import ShieldError, shield_metadata
+from awsac_async.agent.state import End
 from awsac_async.agent.stopping import Stop, StoppedError
 from awsac_async.agent.timings import uptime
 from awsac_async.agent.tree import ProcessTree
@@ -39,8 +42,9 @@ class Attempt:
     def __init__(self, job: Job, number: int, *, core: int, place: Workplace) -> None:
         self._job, self._core, self._place = job, core, place
         self.files = JobFiles.of(job.number, number, place.paths)
-        self._tree = ProcessTree.of(session_id=place.session_id, job=job.number, attempt=number)
+        self._tree = ProcessTree.of(session_id=place.session_id, job=job.number, attempt=number, jobs=place.cores)
         self._process: process.Process | None = None
+        self._met = ""  # which bound of the instance it has met, when it has ended
 
     async def adopt(self) -> bool:
         """Take over what an earlier agent has started, whether or not it still runs; False if none has."""
@@ -83,6 +87,7 @@ class Attempt:
         user = find_user(settings.job_user, job=self._job.number, shielded=settings.job_user_shield is Shield.REQUIRED)
         if user is None:
             return None
+        user = replace(user, processes=process_limit(self._place.cores))
         try:
             shield_metadata(os.environ)
         except ShieldError as error:
@@ -129,12 +134,21 @@ class Attempt:
             stopped = asked
             on_stop(asked)
             code = await running.stop(grace=stop.grace)
+        self._met = await asyncio.to_thread(self._tree.met)
         await running.clear()
         if not await asyncio.to_thread(self.files.begun):
             if stopped:
                 raise stopped
             raise await asyncio.to_thread(self._not_begun)
         return code, stopped
+
+    def explained(self, code: int) -> End | None:
+        """Return its end if its exit code alone does not say why it ended so; None if it does."""
+        if self._met:
+            return End(state=JobState.FAILED if code else JobState.FINISHED, reason=self._met)
+        if code and not self._running.written:
+            return End(state=JobState.FINISHED, reason="its processes were killed, and not by the agent")
+        return None
 
     async def clear(self) -> None:
         """Leave nothing of it running, whatever became of it."""

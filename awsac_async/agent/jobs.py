@@ -180,6 +180,7 @@ class _JobRun:
                 if not await self._another(code):
                     break
                 await self._next_attempt()
+            self._end = self._end or self._attempt.explained(code)
             if code == 0 and not self._end:
                 await self._make_product()
         except (NotRunError, ReleaseError, DataError) as error:

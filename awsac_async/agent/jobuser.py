@@ -29,6 +29,7 @@ class JobUser:
     """Whom a job runs as, if not as the agent itself.
 
     ``shielded``: no program of the job gains rights, by a setuid bit for one, that the shield does not know.
+    ``processes``: how many the job may have, where no control group bounds them.
     """
 
     name: str
@@ -37,12 +38,14 @@ class JobUser:
     groups: tuple[int, ...]
     home: Path
     shielded: bool = True
+    processes: int | None = None
 
     def command(self) -> list[str]:
         """Return what stands in front of a command that is to run as this user."""
         groups = ",".join(map(str, self.groups))
         rights = ["--no-new-privs"] if self.shielded else []
-        return ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", f"--groups={groups}", *rights, "--"]
+        bound = [] if self.processes is None else ["prlimit", f"--nproc={self.processes}:{self.processes}"]
+        return [*bound, "setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", f"--groups={groups}", *rights, "--"]
 
     def environment(self) -> dict[str, str]:
         """Return the variables that say who one is, as cron sets them."""

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import signal
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import astuple, replace
 from enum import Enum
 from pathlib import Path
@@ -38,6 +39,7 @@ from awsac_async.session.userdata import read_access
 
 EXIT_FAILED = 1  # reported, and terminated if it is an instance of a session
 EXIT_FAULT = 70  # nothing is decided: whoever started the agent is to start it again (``awsac-agent.service``)
+_LAST = -900  # as in boot/awsac-agent.service
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent; returns the exit code."""
     options = _parse(arguments)
     os.umask(0o022)  # whoever started it: jobs read what it writes, and inherit this
+    _place_in_order(_LAST)
     paths = InstancePaths.from_environment()
     start_log(paths.session_info / AGENT_LOG_FILE)
     try:
@@ -69,6 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if end is _NotRun.HAND_OVER:
         _become(paths.autostart, State(directory=paths.state))
     return end
+
+
+def _place_in_order(score: int) -> None:
+    """Say when the kernel is to kill this process and what it starts, if memory is short: proc_pid_oom_score_adj(5)."""
+    with suppress(OSError):  # without the right to it
+        Path("/proc/self/oom_score_adj").write_text(str(score))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -102,6 +111,7 @@ def _become(script: Path, state: State) -> NoReturn:
     """
     _log.info("handing over to %s", script)
     asyncio.run(flush_log())
+    _place_in_order(0)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and a shell's commands count on
     state.keep_handed_over()  # last: were this agent killed after it, nobody would run the script
     with script.open("rb") as file:

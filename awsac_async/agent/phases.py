@@ -174,6 +174,7 @@ def _workplace(
         paths=agent.paths,
         session_id=agent.user_data.session_id,
         n_jobs=agent.n_jobs,
+        cores=agent.user_data.cores_per_instance,
         has_data=number_of_data(agent.user_data) > 0,
         interrupt_at=agent.interrupt_at,
         settings=settings,

@@ -22,7 +22,7 @@ _TOOL_SECONDS = 120.0
 _KILLED = 128 + signal.SIGKILL
 _NO_EXIT = "    \n"  # room for the exit code, so that a disk that is full by then does not lose it
 
-# $1: claim, $2: exit, $3: cgroup or "". Only one shell can make the link: that one runs the command, any other ends.
+# $1: claim, $2: exit, $3: how many cgroups follow. Only one shell can make the link and run the command; others end.
 # Standard error is the agent's until the command is claimed: its end tells the agent so, or what it read tells why not.
 # A signal to all must not end this shell before the command it waits for; unlike an ignored signal, one with a trap is
 # back to its default in the command. The exit code is written over what is there: that needs no room on the disk.
@@ -32,8 +32,8 @@ _WRAPPER = """
 trap : TERM INT HUP
 { echo 200 >/proc/self/oom_score_adj; } 2>/dev/null
 ulimit -S -c 0
-claim=$1 exit=$2 cgroup=$3; shift 3
-[ -z "$cgroup" ] || echo 0 >"$cgroup/cgroup.procs"
+claim=$1 exit=$2 cgroups=$3; shift 3
+while [ "$cgroups" -gt 0 ]; do echo 0 >"$1/cgroup.procs"; shift; cgroups=$((cgroups - 1)); done
 claim() {
     read -r boot </proc/sys/kernel/random/boot_id && read -r stat <"/proc/$$/stat" || return
     set -- ${stat##*) }
@@ -66,6 +66,7 @@ class Process:
         self._exit_file = exit_file
         self._tree = tree
         self._status: int | None = None  # as its parent was told it
+        self.written = True  # whether the shell in front of it lived to say how it ended
 
     async def wait(self) -> int:
         """Wait until the process has ended, whoever of its children still runs or holds its output.
@@ -77,6 +78,7 @@ class Process:
             await procfs.ended(self._pidfd)
             self._collect()
         written = await asyncio.to_thread(_read_exit, self._exit_file)
+        self.written = written is not None
         return next((code for code in (written, self._status) if code is not None), _KILLED)
 
     async def stop(self, *, grace: float) -> int:
@@ -192,10 +194,10 @@ async def start(
     if (earlier := await adopt(claim, tree)) is not None:
         return earlier
     await asyncio.to_thread(_make_room, exit_file(claim))
-    await asyncio.to_thread(tree.prepare)
+    cgroups = [str(folder) for folder in await asyncio.to_thread(tree.prepare)]
     pin = () if core is None else ("taskset", "--cpu-list", str(core))
-    cgroup = str(tree.cgroup.folder) if tree.cgroup else ""
-    wrapped = ("/bin/sh", "-c", _WRAPPER, "awsac-job", str(claim), str(exit_file(claim)), cgroup, *pin, *command)
+    files = (str(claim), str(exit_file(claim)), str(len(cgroups)), *cgroups)
+    wrapped = ("/bin/sh", "-c", _WRAPPER, "awsac-job", *files, *pin, *command)
     with await asyncio.to_thread(output.open, "ab") as file:
         wrapper, errors = _spawn(wrapped, directory, environment, file.fileno())
     try:

@@ -13,9 +13,11 @@ import os
 import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from awsac_async.agent import procfs
-from awsac_async.agent.cgroup import Cgroup, own_cgroup
+from awsac_async.agent.bounds import JobBounds
+from awsac_async.agent.cgroup import Cgroup, jobs_cgroup
 from awsac_async.agent.procfs import ProcessId, Stat
 from awsac_async.session import names
 
@@ -29,31 +31,47 @@ _AT_ONCE = 100  # pidfds open at a time
 class ProcessTree:
     """The processes of one attempt at a job; a Unix process group, and even a session, is only a part of it."""
 
-    def __init__(self, *, session_id: str, job: int | None, cgroup: Cgroup | None) -> None:
-        self.cgroup = cgroup
+    def __init__(
+        self, *, session_id: str, job: int | None, cgroup: Cgroup | None, bounds: JobBounds | None = None
+    ) -> None:
+        self.cgroup, self._bounds = cgroup, bounds
         marks = {names.JOB_SESSION_ID: session_id} | ({} if job is None else {names.JOB_NUMBER: str(job)})
         self._marks = {f"{name}={value}".encode() for name, value in marks.items()}
         self._leader: ProcessId | None = None
 
     @classmethod
-    def of(cls, *, session_id: str, job: int, attempt: int) -> "ProcessTree":
-        """Return the tree of an attempt; an agent and its successors find the same."""
-        own = own_cgroup()
-        cgroup = Cgroup(own / f"awsac-{session_id}-{job}-{attempt}") if own else None
-        return cls(session_id=session_id, job=job, cgroup=cgroup)
+    def of(cls, *, session_id: str, job: int, attempt: int, jobs: int) -> "ProcessTree":
+        """Return the tree of an attempt; an agent and its successors find the same.
+
+        ``jobs``: how many run at the same time, and so share what the machine has.
+        """
+        parent, name = jobs_cgroup(), f"awsac-{session_id}-{job}-{attempt}"
+        cgroup = Cgroup(parent / name) if parent else None
+        return cls(session_id=session_id, job=job, cgroup=cgroup, bounds=JobBounds(name, jobs=jobs))
 
     @classmethod
     def of_all(cls, session_id: str) -> "list[ProcessTree]":
         """Return the trees that together hold all jobs of a session that run on this instance."""
-        own = own_cgroup()
-        cgroups: list[Cgroup | None] = [Cgroup(folder) for folder in own.glob(f"awsac-{session_id}-*")] if own else []
+        parent = jobs_cgroup()
+        folders = parent.glob(f"awsac-{session_id}-*") if parent else ()
+        cgroups: list[Cgroup | None] = [Cgroup(folder) for folder in folders]
         return [cls(session_id=session_id, job=None, cgroup=each) for each in cgroups or [None]]
 
-    def prepare(self) -> None:
-        """Make the cgroup; where there can be none, have orphans of the job come to this process."""
+    def prepare(self) -> list[Path]:
+        """Make the cgroup; where there can be none, have orphans of the job come to this process.
+
+        Returns the folders of cgroups that the job is to enter: this one, and those that bound what it may have.
+        """
         if self.cgroup is None or not self.cgroup.make():
             self.cgroup = None
             _become_subreaper()
+        holding = [self.cgroup.folder] if self.cgroup else []
+        bounding = self._bounds.prepare() if self._bounds else []
+        return list(dict.fromkeys(holding + bounding))
+
+    def met(self) -> str:
+        """Return which bound it has met, or "". Blocks."""
+        return self._bounds.reason() if self._bounds else ""
 
     def lead(self, leader: ProcessId) -> None:
         """Know the process from which the others descend."""
@@ -91,9 +109,10 @@ class ProcessTree:
             _log.warning("processes that do not end though killed: %s", [member.pid for member in members])
 
     async def remove(self) -> None:
-        """Remove the cgroup."""
-        if self.cgroup is not None:
-            await asyncio.to_thread(self.cgroup.remove)
+        """Remove the cgroups."""
+        for group in (self.cgroup, self._bounds):
+            if group is not None:
+                await asyncio.to_thread(group.remove)
 
     def _family(self, there: Mapping[int, Stat]) -> set[int]:
         family = {pid for pid, one in there.items() if self._is_ours(one)}

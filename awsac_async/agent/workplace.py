@@ -20,7 +20,7 @@ from awsac_async.session.names import InstancePaths
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """What the jobs of one instance share.
+    """What the jobs of one instance share. ``cores`` is how many of them run at the same time.
 
     ``data`` ends when the input data is there, or with why it is not. ``interrupt_at`` is the file in which jobs find
     when their instance is taken away, once that is known. ``product`` is what the session is for, if not its results.
@@ -29,6 +29,7 @@ class Workplace:
     paths: InstancePaths
     session_id: str
     n_jobs: int
+    cores: int
     has_data: bool
     interrupt_at: Path
     settings: JobSettings
