@@ -112,7 +112,10 @@ def embedded(settings: Settings) -> Iterator[Bench]:
         directory = Path(folder) / "cloud"
         before = dict(os.environ)
         try:
-            os.environ |= cloud.up(directory, settings)
+            environment = cloud.up(directory, settings)
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                del os.environ[name]  # a token or a profile of the real AWS
+            os.environ |= environment
             yield Bench(folder=Path(folder), directory=directory)
         finally:
             cloud.down(directory)

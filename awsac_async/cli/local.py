@@ -1,6 +1,8 @@
 """``awsac local``: the embedded cloud, up and down and what is in it."""
 
 import dataclasses
+import os
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -155,7 +157,7 @@ def env(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Print what lets any AWS tool use the embedded cloud.
+    """Print what lets any AWS tool use the embedded cloud: a shell forgets tokens and profiles of AWS by it.
 
     Example: eval "$(awsac local env)" && aws s3 ls
     """
@@ -166,8 +168,21 @@ def env(
     if as_json:
         print_json(environment)
         return
+    if foreign := [name for name in os.environ if _chooses(name) and name not in environment]:
+        print(f"unset {' '.join(sorted(foreign))}")
     for name, value in environment.items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+_CHOOSES = re.compile(
+    "AWS_((SESSION|SECURITY)_TOKEN|(DEFAULT_)?PROFILE|REGION|ENDPOINT_URL_[A-Z0-9_]+|IGNORE_CONFIGURED_ENDPOINT_URLS|"
+    "CREDENTIAL_EXPIRATION|ROLE_[A-Z_]+|WEB_IDENTITY_TOKEN_FILE|CONTAINER_[A-Z_]+|USE_(FIPS|DUALSTACK)_ENDPOINT)"
+)
+
+
+def _chooses(name: str) -> bool:
+    """Say whether a variable is one by which AWS tools choose whom to ask, and as whom."""
+    return _CHOOSES.fullmatch(name) is not None
 
 
 @local.command(name="faults", short_help="Let the embedded cloud misbehave, or show how it does.")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -35,8 +36,11 @@ def test_a_cloud_comes_up_takes_a_snapshot_and_goes_down_also_after_ctrl_c(awsac
     up = json.loads(local.ok("local", "up", "--instance-delay", "0.1", "--disk-size", "1048576", "--json"))
     snapshot = local.ok("local", "snapshot", "release", "--description", "a test's release").strip()
     status = json.loads(local.ok("local", "status", "--json"))
+    foreign = {"AWS_SESSION_TOKEN": "of AWS", "AWS_PROFILE": "work", "AWS_REGION": "eu-west-1"}
+    exporting = local.ok("local", "env", **foreign)
     exported = subprocess.run(
-        ["sh", "-c", f'{local.ok("local", "env")}\necho "$AWS_ENDPOINT_URL"'],
+        ["sh", "-c", f'{exporting}\necho "$AWS_ENDPOINT_URL $AWS_SESSION_TOKEN$AWS_PROFILE$AWS_REGION"'],
+        env=os.environ | foreign,
         capture_output=True,
         text=True,
         check=True,
@@ -50,7 +54,7 @@ def test_a_cloud_comes_up_takes_a_snapshot_and_goes_down_also_after_ctrl_c(awsac
     assert (status["running"], status["snapshots"], status["instances"]) == (True, 1, 0)
     assert up == {"endpoint": status["endpoint"], "directory": str(cloud_folder)}
     assert variables["AWS_ENDPOINT_URL"] == status["endpoint"]
-    assert exported.stdout == f"{status['endpoint']}\n"
+    assert exported.stdout == f"{status['endpoint']} \n"
     assert after["running"] is False
     assert not any(after.values())
     assert not cloud_folder.exists()
