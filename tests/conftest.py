@@ -45,14 +45,14 @@ class Embedded:
     endpoint: str
     environment: dict[str, str]
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, **options: Any) -> Any:
         """Return a client that signs with the keys of the cloud's user."""
         import boto3
 
         keys = {name: self.environment[name.upper()] for name in ("aws_access_key_id", "aws_secret_access_key")}
         with pytest.MonkeyPatch.context() as patch:  # it is no business of a profile that a test has set
             patch.delenv("AWS_PROFILE", raising=False)
-            return boto3.client(service, endpoint_url=self.endpoint, region_name="us-east-1", **keys)
+            return boto3.client(service, endpoint_url=self.endpoint, region_name="us-east-1", **keys, **options)
 
     def temporary(self) -> dict[str, str]:
         """Assume the role of instances; return its credentials as a metadata service or a process words them."""

@@ -134,7 +134,6 @@ def _check_json(environ: MutableMapping[str, Any], call: Call) -> None:
 
 # --- S3 ---
 
-_METHODS = {"GET", "HEAD", "PUT", "POST", "DELETE"}
 _NUMBERS = {"max-keys": 0, "max-uploads": 0, "max-parts": 0, "part-number-marker": 0, "partNumber": 1}  # and the least
 _MOST_PARTS = 10_000
 _RANGE = re.compile(r"bytes=(\d{1,18}-\d{0,18}|-\d{1,18})")
@@ -147,11 +146,9 @@ _TIMES = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE")
 
 
 def _check_s3(environ: MutableMapping[str, Any], call: Call) -> None:
-    if environ["REQUEST_METHOD"] not in _METHODS:
+    if not call.operation:  # nor is there one for any other method of HTTP
         message = "The specified method is not allowed against this resource."
         raise Invalid("MethodNotAllowed", message, status=405)
-    if not call.operation:
-        raise Invalid("NotImplemented", "The request is for something that is not implemented.", status=501)
     _check_place(environ)
     for name, least in _NUMBERS.items():
         if (text := call.parameters.get(name)) is not None:

@@ -28,8 +28,10 @@ class Ask:
     body: bytes = b""
 
     def adding(self, **headers: str) -> "Ask":
-        """Return the same with further headers; ``x_y`` is spelled ``x-y``."""
-        return replace(self, headers={**self.headers, **{name.replace("_", "-"): headers[name] for name in headers}})
+        """Return the same with these headers instead of those of their names; ``x_y`` is spelled ``x-y``."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        names = {name.lower() for name in given}
+        return replace(self, headers={n: v for n, v in self.headers.items() if n.lower() not in names} | given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,13 @@ class Answer:
         return text.partition("<Code>")[2].partition("</Code>")[0]
 
 
+class _Signer(S3SigV4Auth):
+    """Signs for S3 what a request says itself of its body, if it does."""
+
+    def payload(self, request: Any) -> str:
+        return str(request.context.get("said") or super().payload(request))
+
+
 def query(service: str, action: str, **parameters: str) -> Ask:
     """Return a request to a query API."""
     pairs = {"Action": action, "Version": VERSIONS[service], **parameters}
@@ -64,9 +73,10 @@ def signed(ask: Ask, cloud: Embedded, *, region: str = "us-east-1", **keys: str)
         keys.get("token"),
     )
     request = AWSRequest(method=ask.method, url=cloud.endpoint + ask.target, data=ask.body, headers=dict(ask.headers))
-    signer: Any = S3SigV4Auth if ask.service == "s3" else SigV4Auth
+    request.context["said"] = request.headers.get("x-amz-content-sha256")
+    signer: Any = _Signer if ask.service == "s3" else SigV4Auth
     signer(credentials, ask.service, region).add_auth(request)
-    return replace(ask, headers={**ask.headers, **dict(request.headers.items())})
+    return replace(ask, headers=dict(request.headers.items()))
 
 
 def send(ask: Ask, cloud: Embedded, *, without: Iterable[str] = ()) -> Answer:
