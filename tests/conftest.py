@@ -67,7 +67,7 @@ def embedded_cloud(directory: Path, settings: Settings) -> Iterator[Embedded]:
     try:
         environment = cloud.up(directory, dataclasses.replace(settings, forwarded=(FORWARDED,)))
         yield Embedded(directory=directory, endpoint=environment["AWS_ENDPOINT_URL"], environment=environment)
-        assert "Traceback" not in (directory / "log").read_text()
+        assert "Traceback" not in "".join(log.read_text() for log in directory.glob("log*"))
     finally:
         cloud.down(directory)
         assert cloud.status(directory) == cloud.Status(running=False, processes=[], mounts=[], loop_devices=[])

@@ -35,7 +35,6 @@ from awsac_async.local.volumes import loop_devices, release_loop_devices
 LocalCloudError = place.LocalCloudError
 START_TIMEOUT = 60.0  # s
 END_TIMEOUT = 15.0  # s
-_LOG = "log"
 _DAEMON = "daemon"  # the folder, which there is not, whose mark the daemon carries
 
 
@@ -215,7 +214,7 @@ def _start(directory: Path, cloud_id: str, settings: Settings) -> None:
     """Start the daemon and wait until it answers."""
     (directory / "tmp").mkdir(mode=0o700)
     readable, writable = os.pipe()
-    with (directory / _LOG).open("ab") as log:
+    with (directory / place.LOG_FILE).open("ab") as log:
         starter = subprocess.Popen(
             [sys.executable, "-P", "-m", "awsac_async.local.daemon", directory, settings.to_json(), str(writable)],
             stdin=subprocess.DEVNULL,
@@ -233,7 +232,7 @@ def _start(directory: Path, cloud_id: str, settings: Settings) -> None:
     told = os.read(readable, 16) if poller.poll(START_TIMEOUT * 1000) else b""
     os.close(readable)
     if not told:
-        lines = (directory / _LOG).read_text(errors="replace").splitlines()[-10:]
+        lines = (directory / place.LOG_FILE).read_text(errors="replace").splitlines()[-10:]
         raise LocalCloudError("\n".join(["the embedded cloud does not start:", *lines]))
 
 

@@ -11,7 +11,7 @@ import resource
 import sys
 from pathlib import Path
 
-from awsac_async.local import place, processes, surroundings
+from awsac_async.local import boundedlog, place, processes, surroundings
 from awsac_async.local.settings import Settings
 
 # Before moto is imported, which reads them then.
@@ -28,6 +28,7 @@ def main() -> None:
     if os.fork():
         os._exit(0)  # who started us waits for this process only
     directory, settings, ready = Path(sys.argv[1]), Settings.from_json(sys.argv[2]), int(sys.argv[3])
+    boundedlog.install(directory / place.LOG_FILE)
     os.environ |= ENVIRONMENT
     surroundings.renew()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -36,7 +36,10 @@ class QuietHandler(WSGIRequestHandler):
     disable_nagle_algorithm = True
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing: the console of the cloud is for what goes wrong."""
+        """Log nothing: the log of the cloud is for what goes wrong in it."""
+
+    def log_error(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
+        """Log nothing of what is no request, or asked by nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)

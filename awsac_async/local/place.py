@@ -18,6 +18,7 @@ from pathlib import Path
 
 MARKER = "embedded-cloud.lock"  # holds the cloud's ID; up and down lock it
 STATE_FILE = "cloud.json"
+LOG_FILE = "log"
 _ID = re.compile(r"[0-9a-f]{32}")
 _FILES = re.compile(r"embedded-cloud\.lock|cloud\.(json|part)|log(\.\d+)?|cgroup|network")
 # Its folders, and what is in them; None: what programs make there.

@@ -15,7 +15,7 @@ from awsac_async.local.metadata import Tokens
 from awsac_async.local.settings import Settings
 from tests.conftest import embedded_cloud
 
-from .account import BOOT, IMAGE, Account
+from .account import BOOT, IMAGE, Account, error_code
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
@@ -162,6 +162,26 @@ def test_the_credentials_of_the_role_are_good_for_the_services(any_account: Acco
     arn = any_account.client("sts", **keys).get_caller_identity()["Arn"]
     assert arn == f"arn:aws:sts::123456789012:assumed-role/awsac-agent/{service.instance_id}"
     assert json.loads(service.get("meta-data/iam/info"))["InstanceProfileArn"].endswith("instance-profile/awsac-agent")
+
+
+def test_pages_other_names_and_proxies_are_refused(service: Service) -> None:
+    paths = [("latest/meta-data/instance-id", "GET"), ("latest/user-data", "GET"), ("latest/api/token", "PUT")]
+    pages = [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"}]
+    for path, method in paths:
+        for headers in pages:
+            assert service.ask(path, method=method, **{TTL: "60"}, **headers)[0] == 403
+    assert service.ask("latest/api/token", method="PUT", **{TTL: "60", "X-Forwarded-For": "192.0.2.1"})[0] == 403
+
+
+def test_the_credentials_of_an_instance_end_with_it(any_account: Account) -> None:
+    instance_id = any_account.launch(SCRIPT, IamInstanceProfile={"Name": "awsac-agent"})
+    place = "meta-data/iam/security-credentials/awsac-agent"
+    given = json.loads(service_of(any_account, instance_id).get(place))
+    keys = {"aws_access_key_id": given["AccessKeyId"], "aws_secret_access_key": given["SecretAccessKey"]}
+    sts = any_account.client("sts", **keys, aws_session_token=given["Token"])
+    assert sts.get_caller_identity()["Arn"].endswith(instance_id)
+    any_account.terminate(instance_id)
+    assert error_code(sts.get_caller_identity) == "ExpiredToken"
 
 
 def test_a_spot_instance_is_told_of_its_end_and_then_taken_away(tmp_path: Path) -> None:
