@@ -19,7 +19,7 @@ JOBS = 4
 SCRIPT = """
 sleep $((15 * AWSAC_JOB))
 echo result > result
-tar -cjf results.tar.bz2 result
+python3 -m tarfile -c results.tar.bz2 result
 date +%s.%N
 """
 

@@ -17,7 +17,7 @@ WHO = """
 id -un
 echo "$HOME $AWSAC_ATTEMPT"
 touch "$AWSACworkingDir/mine" 2>/dev/null || echo "the archive is not mine"
-echo result >result && tar -cjf results.tar.bz2 result
+echo result >result && python3 -m tarfile -c results.tar.bz2 result
 [ "$AWSAC_ATTEMPT" = 2 ]
 """
 

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from tests.agent.account import BUCKET, Account, session_of
 
-# As root a job reads the agent's environment, and so knows where the metadata service of its instance is.
+# As root a job reads the agent's environment, and so knows where the metadata service of its instance is. Where
+# instances have no processes of their own, those of others are there as well.
 ASK = """
 import json, os, pathlib, urllib.request
 
 def variables():
     for file in pathlib.Path("/proc").glob("[0-9]*/environ"):
         try:
-            yield from file.read_bytes().decode(errors="replace").split("\\0")
+            found = file.read_bytes().decode(errors="replace").split("\\0")
+            if "ATLASworkingDir=" + os.environ["ATLASworkingDir"] in found:
+                yield from found
         except OSError:
             pass
 

@@ -17,7 +17,7 @@ COUNT = """
 echo "job $AWSAC_JOB of $AWSAC_N_JOBS in $AWSAC_SESSION_ID on core $AWSAC_CORE"
 cat "$AWSAC_DATA/one.txt" "$AWSAC_DATA/below/two.txt"
 echo "result of $AWSAC_JOB" > result
-tar -cjf results.tar.bz2 result
+python3 -m tarfile -c results.tar.bz2 result
 """
 ENVIRONMENT = "env | cut -d= -f1\nexit 3\n"
 LEAVE = """

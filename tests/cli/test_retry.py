@@ -90,7 +90,8 @@ def test_failed_and_lost_jobs_are_retried_from_another_machine(
     assert {each["status"] for each in checked["jobs"]} == {"finished"}
     assert checked["over"]
     assert [each["launch_index"] for each in checked["instances"]] == [0, 1, 2, 3]
-    assert logs.splitlines() == [
+    # Where the processes of an instance end one by one, a shell still says how its child did.
+    assert [line for line in logs.splitlines() if not line.endswith(" | Terminated")] == [
         "job 1 | attempt 1 of 1",
         "job 2 | attempt 1 of 2",
         "job 2 | attempt 2 of 2",

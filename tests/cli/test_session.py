@@ -18,7 +18,7 @@ from tests.contract import ITEM_ATTRIBUTES
 GOOD = """echo "job ${AWSAC_JOB} of ${AWSAC_N_JOBS}"
 cat "${AWSAC_DATA}/deep/numbers.txt"
 head -c 300000 /dev/urandom > random.bin
-tar -cjf results.tar.bz2 random.bin
+python3 -m tarfile -c results.tar.bz2 random.bin
 """
 DEFINITIONS = "# two good ones, and one that fails\n-;good.sh;2\n-;bad.sh;1\n"
 

@@ -144,11 +144,13 @@ from tests.local.account import Account
 directory = Path(sys.argv[1])
 environment = cloud.up(directory, Settings(boot=Path(sys.argv[2])))
 try:
+    print(cloud.status(directory), flush=True)
+    if "plain" in str(cloud.status(directory)):
+        sys.exit()
     embedded = Embedded(directory=directory, endpoint=environment["AWS_ENDPOINT_URL"], environment=environment)
     account = Account(cloud=embedded, isolation="")
     instance_id = account.launch("echo I am $(id -u) > /mnt/proof; cat /mnt/proof; sleep 60")
     print(account.printed(instance_id, "I am"))
-    print(cloud.status(directory))
 finally:
     cloud.down(directory)
 print(cloud.status(directory) == cloud.Status(running=False, processes=[], mounts=[], loop_devices=[]))
