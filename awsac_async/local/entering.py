@@ -11,7 +11,7 @@ from pathlib import Path
 from awsac_async.local.settings import Isolation
 
 # Of a mount namespace alone one would see its first root: with a cloud that runs in a chroot, the machine's own.
-_NAMESPACES = ("--mount", "--root", "--pid", "--uts", "--ipc")
+_NAMESPACES = ("--mount", "--root", "--wd", "--pid", "--uts", "--ipc")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

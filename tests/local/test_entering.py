@@ -19,7 +19,7 @@ command = ['unshare', '--mount', '--pid', '--uts', '--ipc', '--fork', '--kill-ch
 with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as instance:
     init = int(instance.stdout.readline())
     way = entering_command(Isolation.NAMESPACES, init=init, folder=Path('/mnt'), variables={}, command=['ls', '/mnt'])
-    print(subprocess.run(way, capture_output=True, text=True, timeout=20).stdout, end='')
+    print(subprocess.run(way, stdout=subprocess.PIPE, text=True, timeout=20).stdout, end='')
     instance.kill()
 """
 
