@@ -99,6 +99,7 @@ def story(embedded: Embedded, account: Account, tmp_path_factory: pytest.TempPat
     finally:
         for each in terminals:
             each.process.kill()
+            each.process.wait()
         awsac("cleanup", "--yes", "--force", "-c", file)
 
 
