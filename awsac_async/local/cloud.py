@@ -266,10 +266,11 @@ def _ask(state: dict[str, Any], method: str, operation: str, order: object = Non
 
 def _sweep(directory: Path, cloud_id: str) -> None:
     """End every process, release every device and remove every file of the cloud; only the marker stays."""
-    group = _control_group(directory, cloud_id)
+    groups = _control_groups(directory, cloud_id)
     processes.end_marked(directory / _DAEMON, cloud_id)  # first, so that it starts nothing meanwhile
-    if group and not cgroups.remove(group, patience=END_TIMEOUT):
-        raise LocalCloudError(f"{group}: the processes in this control group do not end")
+    for group in groups:
+        if not cgroups.remove(group, patience=END_TIMEOUT):
+            raise LocalCloudError(f"{group}: the processes in this control group do not end")
     if not processes.end_marked(directory, cloud_id, patience=END_TIMEOUT):
         raise LocalCloudError(f"processes of {directory} do not end: {processes.marked(directory, cloud_id)}")
     _release_devices(directory)
@@ -283,23 +284,22 @@ def _sweep(directory: Path, cloud_id: str) -> None:
                 raise LocalCloudError(f"{entry} cannot be removed: {error.strerror}") from error
 
 
-def _control_group(directory: Path, cloud_id: str) -> Path | None:
-    """Return the cloud's control group, which holds no process but its own.
+def _control_groups(directory: Path, cloud_id: str) -> list[Path]:
+    """Return the cloud's control groups, which hold no process but its own.
 
     Raises LocalCloudError if the record names another, or another process is in it.
     """
     record = directory / CONTROL_GROUP
     try:
-        group = cgroups.recorded(record, cloud_id)
+        groups = cgroups.recorded(record, cloud_id)
     except ValueError as error:
         raise LocalCloudError(f"{record} cannot be believed: {error}; nothing was removed") from error
-    if group is None:
-        return None
-    strangers = _strangers(group, directory, cloud_id)
-    if strangers and (strangers := strangers & _strangers(group, directory, cloud_id)):  # some may just have ended
-        numbers = " ".join(map(str, sorted(strangers)[:10]))
-        raise LocalCloudError(f"{group} holds processes that are not this cloud's ({numbers}); nothing was removed")
-    return group
+    for group in groups:
+        strangers = _strangers(group, directory, cloud_id)
+        if strangers and (strangers := strangers & _strangers(group, directory, cloud_id)):  # some may just have ended
+            numbers = " ".join(map(str, sorted(strangers)[:10]))
+            raise LocalCloudError(f"{group} holds processes that are not this cloud's ({numbers}); nothing was removed")
+    return groups
 
 
 def _strangers(group: Path, directory: Path, cloud_id: str) -> set[int]:

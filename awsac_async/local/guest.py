@@ -25,7 +25,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from awsac_async.local import disk
+from awsac_async.local import cgroups, disk, surroundings
 from awsac_async.local.processes import descendants
 from awsac_async.local.service import Service, Services, boot_script, report, unit_service
 from awsac_async.local.settings import Isolation
@@ -78,7 +78,8 @@ class Orders:
     environment: dict[str, str]  # of the boot script, or of all that runs from the instance's own disk
     boot: Path
     grace: float
-    group: Path | None  # the control group that all of the instance is in
+    groups: list[Path]  # the control groups that all of the instance is in
+    processes: int  # how many it may have at most
     disk_size: int | None  # bytes of what is below /mnt; None: as much as the machine has
     keep: list[str]  # paths that must stay visible
     disk: Path | None  # the instance's own: then there is no boot script
@@ -86,11 +87,17 @@ class Orders:
     writable: list[str]  # paths outside of it that can be written all the same
     packages: list[str]  # where Python finds what the emulation of cloud-init needs
 
+    @property
+    def group(self) -> Path | None:
+        """The control group of version 2, if there is one."""
+        return next((group for group in self.groups if (group / "cgroup.subtree_control").exists()), None)
+
     @classmethod
     def from_json(cls, text: str) -> "Orders":
         """Read the orders; paths are strings there."""
         values = json.loads(text)
-        values |= {name: Path(values[name]) for name in ("folder", "boot", "group", "disk") if values[name] is not None}
+        values |= {name: Path(values[name]) for name in ("folder", "boot", "disk") if values[name] is not None}
+        values["groups"] = [Path(group) for group in values["groups"]]
         return cls(**values | {"isolation": Isolation(values["isolation"])})
 
 
@@ -126,7 +133,7 @@ def _private_mnt(folder: Path, disk_size: int | None) -> None:
     """Put a folder of the instance over /mnt. What the host has there stays visible."""
     folder.mkdir()
     if disk_size is not None:
-        mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, f"size={disk_size},mode=755")
+        mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, f"size={disk_size},nr_inodes={_inodes(disk_size)},mode=755")
     for entry in Path("/mnt").iterdir():
         place = folder / entry.name
         if entry.is_symlink():
@@ -138,6 +145,11 @@ def _private_mnt(folder: Path, disk_size: int | None) -> None:
             place.touch()
         bind(entry, place)
     bind(folder, "/mnt")
+
+
+def _inodes(disk_size: int) -> int:
+    """Return how many files a disk takes: one for 16 KiB, as mke2fs has it."""
+    return max(1024, disk_size >> 14)
 
 
 def _hide_power_commands(script: Path) -> None:
@@ -266,9 +278,12 @@ def _run(orders: Orders) -> None:
 def _services(orders: Orders) -> list[Service]:
     """Return what an instance runs when it boots: with a disk of its own, the units enabled there, and cloud-init."""
     if orders.disk is None:
-        return [boot_script(orders.boot, orders.environment)]
+        return [boot_script(orders.boot, orders.environment, orders.group)]
     enabled = sorted(_units(orders).glob("*.target.wants/*.service"))
-    return [*(unit_service(unit, orders.environment, orders.root) for unit in enabled), _cloud_init(orders)]
+    return [
+        *(unit_service(unit, orders.environment, orders.root, orders.group) for unit in enabled),
+        _cloud_init(orders),
+    ]
 
 
 def _units(orders: Orders) -> Path:
@@ -286,7 +301,9 @@ def _requested(orders: Orders) -> list[Service]:
     requests = sorted((orders.folder / REQUESTS).iterdir())
     for each in requests:
         each.unlink()
-    return [unit_service(_units(orders) / each.name, orders.environment, orders.root) for each in requests]
+    return [
+        unit_service(_units(orders) / each.name, orders.environment, orders.root, orders.group) for each in requests
+    ]
 
 
 def _next_signal(within: float | None) -> int | None:
@@ -303,8 +320,9 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)  # before anybody can know whom to signal
     host_pid = str(Path("/proc/self").readlink())  # before our own /proc hides it
     _limit_open_files()
-    if orders.group:
-        (orders.group / "cgroup.procs").write_text("0")  # ourselves, before we start anything
+    cgroups.enter(orders.groups)  # before we start anything
+    if not orders.groups:
+        surroundings.limit(resource.RLIMIT_NPROC, orders.processes, orders.processes)
     _write_power_commands(orders)
     if orders.isolation is Isolation.PLAIN:
         if orders.disk_size is not None:

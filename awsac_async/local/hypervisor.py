@@ -68,7 +68,7 @@ class Machine:
     folder: Path
     process: subprocess.Popen[bytes]
     switch: power.PowerSwitch
-    group: Path | None  # the control group with all its processes
+    groups: list[Path]  # the control groups with all its processes
     init: int  # a pidfd
     dev: int  # a descriptor of the instance's /dev: unlike a path by PID, it cannot become another's
     ended: threading.Event = field(default_factory=threading.Event)
@@ -105,7 +105,12 @@ class Hypervisor:
         self._isolation = isolation
         self._cloud_id = cloud_id
         self._making = threading.Lock()
-        self._group = cgroups.make_for_cloud(directory / CONTROL_GROUP, cloud_id)
+        machine = cgroups.Bounds.of_machine()
+        self._bounds = cgroups.Bounds(
+            memory=settings.instance_memory or machine.memory,
+            processes=settings.instance_processes or machine.processes // 2,
+        )
+        self._groups = cgroups.make_for_cloud(directory / CONTROL_GROUP, cloud_id)
 
     def start(
         self,
@@ -128,16 +133,16 @@ class Hypervisor:
             (folder / DISK).mkdir()
             trees.copy(disk, folder / DISK / FILES)
         switch = power.PowerSwitch(folder)
-        group = cgroups.make(self._group / instance_id) if self._group else None
+        groups = cgroups.make_all([group / instance_id for group in self._groups], self._bounds)
         environment = {**environment, power.VARIABLE: str(switch.command)}
         ours, theirs = socket.socketpair()
         with ours:
             ours.settimeout(_START_TIMEOUT)
             with theirs:
-                process = self._start_init(folder, theirs.fileno(), hostname, environment, group)
+                process = self._start_init(folder, theirs.fileno(), hostname, environment, groups)
             init, dev = self._wait_for_init(folder, process, ours)
             machine = Machine(
-                folder=folder, process=process, switch=switch, group=group, init=init, dev=dev, usable=init >= 0
+                folder=folder, process=process, switch=switch, groups=groups, init=init, dev=dev, usable=init >= 0
             )
             self._machines[instance_id] = machine
             threading.Thread(target=self._watch, args=(instance_id,), name=f"watch {instance_id}", daemon=True).start()
@@ -147,7 +152,7 @@ class Hypervisor:
                 ours.send(b"!" if machine.usable else b"")
 
     def _start_init(
-        self, folder: Path, channel: int, hostname: str, environment: Mapping[str, str], group: Path | None
+        self, folder: Path, channel: int, hostname: str, environment: Mapping[str, str], groups: list[Path]
     ) -> subprocess.Popen[bytes]:
         disk = folder / DISK if (folder / DISK).exists() else None
         orders = {
@@ -158,7 +163,8 @@ class Hypervisor:
             "environment": self._environment(folder, environment, disk),
             "boot": self._settings.boot,
             "grace": self._settings.shutdown_grace,
-            "group": group,
+            "groups": groups,
+            "processes": self._bounds.processes,
             "disk_size": self._settings.disk_size,
             "keep": [
                 sys.prefix,
@@ -237,8 +243,8 @@ class Hypervisor:
         machine = self._machines[instance_id]
         machine.switch.follow(machine.process, lambda: self._power_off(instance_id))
         processes.end_marked(machine.folder, self._cloud_id)
-        if machine.group:
-            cgroups.remove(machine.group)
+        for group in machine.groups:
+            cgroups.remove(group)
         booted = machine.usable
         if booted:
             machine.close()
@@ -282,8 +288,9 @@ class Hypervisor:
 
     def cut_power(self, instance_id: str) -> None:
         """End an instance at once, as a failure of its hardware does."""
-        if (machine := self._machines.get(instance_id)) and machine.group:
-            cgroups.kill(machine.group)
+        if machine := self._machines.get(instance_id):
+            for group in machine.groups[:1]:
+                cgroups.kill(group)
         self._signal(instance_id, signal.SIGKILL)
 
     def kill_agent(self, instance_id: str) -> None:

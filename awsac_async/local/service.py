@@ -1,9 +1,9 @@
 """The service manager of an instance: runs the boot script, or the units of its disk, and again by their rules.
 
 Owns the process that a boot script or a unit's command is, or has become by ``exec``. Of a unit file it knows the keys
-ExecStart, Environment, Restart, RestartSec and SuccessExitStatus, as systemd.service(5) explains them; a boot script
-has the rule of the unit file beside it, and without one is not restarted. What a service has started is left alone,
-which is systemd's ``KillMode=process``.
+ExecStart, Environment, Restart, RestartSec, SuccessExitStatus, Slice, OOMScoreAdjust and LimitNOFILE, as systemd
+explains them; a boot script goes by the unit file beside it, and without one is not restarted. What a service has
+started is left alone, which is systemd's ``KillMode=process``.
 """
 
 import contextlib
@@ -48,6 +48,42 @@ class RestartRule:
         """Say whether a service that ended with this code is started again."""
         clean = code in self.success | {0} or (code < 0 and -code in _CLEAN_SIGNALS)
         return self.restart == "always" or (self.restart == "on-failure" and not clean)
+
+
+# $1: the control group to enter, $2: its place in the order in which the kernel kills, $3 and $4: how many files it may
+# have open, and may ask for; "": as it is. What this machine does not allow stays as it is.
+_PREPARE = """
+[ -z "$1" ] || echo 0 >"$1/cgroup.procs"
+[ -z "$2" ] || echo "$2" >/proc/self/oom_score_adj
+[ -z "$4" ] || ulimit -H -n "$4"
+[ -z "$3" ] || ulimit -S -n "$3" || ulimit -S -n "$(ulimit -H -n)"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a service is given of the machine: its slice, and what the shell above makes of a unit's keys."""
+
+    slice: str = ""
+    score: str = ""
+    files: str = ""
+
+    @classmethod
+    def read(cls, unit: Path) -> "Limits":
+        """Read a unit file; one that is missing changes nothing."""
+        section = _section(unit)
+        names = {"slice": "Slice", "score": "OOMScoreAdjust", "files": "LimitNOFILE"}
+        return cls(**{name: section.get(key, "") for name, key in names.items()})
+
+    def command(self, unit: str, group: Path | None) -> list[str]:
+        """Return what stands before the command of a service; ``group`` is the instance's control group (version 2)."""
+        own = group / self.slice / unit if group and self.slice else None
+        if own:
+            own.mkdir(parents=True, exist_ok=True)
+        soft, _, hard = self.files.partition(":")
+        words = [str(own or ""), self.score, soft, hard or soft]
+        script = f'{{ {_PREPARE} }} 2>/dev/null; shift 4; exec "$@"'
+        return ["/bin/sh", "-c", script, unit, *words] if any(words) else []
 
 
 def _section(unit: Path) -> Mapping[str, str]:
@@ -117,17 +153,20 @@ class Service:
                 os.kill(self._pid, signal.SIGKILL)
 
 
-def boot_script(script: Path, environment: Mapping[str, str]) -> Service:
-    """Return the service that a boot script is."""
-    return Service("the boot script", [str(script)], environment, RestartRule.read(script.with_name(UNIT)))
+def boot_script(script: Path, environment: Mapping[str, str], group: Path | None) -> Service:
+    """Return the service that a boot script is; ``group`` as for ``Limits.command``."""
+    unit = script.with_name(UNIT)
+    command = [*Limits.read(unit).command(UNIT, group), str(script)]
+    return Service("the boot script", command, environment, RestartRule.read(unit))
 
 
-def unit_service(unit: Path, environment: Mapping[str, str], root: str) -> Service:
+def unit_service(unit: Path, environment: Mapping[str, str], root: str, group: Path | None) -> Service:
     """Return the service that a unit file describes; ``root`` stands before the paths of the instance."""
     section = _section(unit)
     own = dict(word.partition("=")[::2] for word in shlex.split(section.get("Environment", "")) if "=" in word)
     program, *arguments = shlex.split(section.get("ExecStart", "")) or [""]
-    return Service(unit.name, [root + program, *arguments], {**environment, **own}, RestartRule.read(unit))
+    command = [*Limits.read(unit).command(unit.name, group), root + program, *arguments]
+    return Service(unit.name, command, {**environment, **own}, RestartRule.read(unit))
 
 
 class Services:

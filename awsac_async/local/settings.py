@@ -59,6 +59,8 @@ class Settings:
     attachment_limit: int = 27  # volumes that an instance can have, its root volume among them: as Nitro
     shutdown_grace: float = 2.0  # from SIGTERM to SIGKILL when an instance is shut down
     disk_size: int | None = None  # bytes that an instance has below /mnt; None: what the machine has
+    instance_memory: int | None = None  # bytes that an instance may use; None: what this machine can do without
+    instance_processes: int | None = None  # processes and threads that it may have; None: half of what there may be
     spot_warning: float = 120.0  # from the notice to the end of a spot instance
     iam: bool = False  # whether policies are enforced; else everybody may do everything
     user_policy: str = ""  # what the user may, as JSON; "": everything

@@ -155,7 +155,7 @@ def test_an_instance_has_a_control_group_below_which_it_may_make_others_and_whic
     console = account.printed(instance_id, "in ")
     (line,) = (line for line in console.splitlines() if line.startswith("in "))
     group = Path(line.removeprefix("in "))
-    assert group.name == instance_id
+    assert instance_id in group.parts
     eventually(lambda: (group / "job" / "cgroup.procs").read_text().split(), lambda pids: len(pids) == 1)
     account.suffers(instance_id, "lost")
     account.reached(instance_id, "terminated")
