@@ -5,10 +5,11 @@ attempt perhaps, is decided in ``jobs.py``.
 """
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -30,6 +31,7 @@ from awsac_async.session.model import Job, JobState, Shield
 _log = logging.getLogger(__name__)
 # Who ended by himself while no agent was there has not run too long: so long it may take to find that out.
 _LEAST_SECONDS = 1.0
+_TRIES = 10  # to start an attempt: jobs of root beside it may remove its folders at that moment, or have mounted there
 
 
 class NotRunError(Exception):
@@ -62,21 +64,32 @@ class Attempt:
             raise NotRunError(f"the script {self._job.script} is not in the session archive")
         try:
             user = await asyncio.to_thread(self._find_user)
-            await asyncio.to_thread(self.files.prepare, user)
-            command = partial(job_command, files=self.files, release=release, paths=self._place.paths, user=user)
-            self._process = await process.start(
-                await asyncio.to_thread(command, script),
-                directory=self.files.directory,
-                environment=self._environment(release, user),
-                output=self.files.kept_output,
-                claim=self.files.claim,
-                tree=self._tree,
-                core=process.processor(self._core),
-            )
+            make = partial(job_command, files=self.files, release=release, paths=self._place.paths, user=user)
+            command = await asyncio.to_thread(make, script)
         except (JobUserError, ShieldError) as error:
             raise NotRunError(str(error)) from error
         except OSError as error:
             raise NotRunError(f"could not be started: {error}") from error
+        for _ in range(_TRIES):
+            try:
+                await asyncio.to_thread(self.files.prepare, user)
+                self._process = await process.start(
+                    command,
+                    directory=self.files.directory,
+                    environment=self._environment(release, user),
+                    output=self.files.kept_output,
+                    claim=self.files.claim,
+                    tree=self._tree,
+                    core=process.processor(self._core),
+                )
+                return
+            except OSError as error:
+                trouble = error
+            if trouble.errno == errno.EBUSY:
+                # The attempt before, of root, has mounted something over its folder, which cannot be set aside so.
+                with suppress(process.ToolError):
+                    await process.run_tool("umount", "--lazy", "--", str(self.files.directory))
+        raise NotRunError(f"could not be started: {trouble}") from trouble
 
     def _find_user(self) -> JobUser | None:
         """Return whom it runs as, kept from the credentials of the instance's role unless the session can do without.
@@ -102,8 +115,11 @@ class Attempt:
         return await asyncio.to_thread(process.give_up, self.files.claim)
 
     async def began(self) -> float:
-        """Return the uptime at which it was started."""
-        return await asyncio.to_thread(process.claimed_at, self.files.claim)
+        """Return the uptime at which it was started; now, if nothing can tell any more."""
+        try:
+            return await asyncio.to_thread(process.claimed_at, self.files.claim)
+        except OSError:
+            return uptime()
 
     async def end(self, stop: Stop, *, on_stop: Callable[[StoppedError], None]) -> tuple[int, StoppedError | None]:
         """Wait for its end, or end it when that is asked for or its time is up; nothing of it runs afterwards.
@@ -196,7 +212,8 @@ class Attempt:
 
     def _not_begun(self) -> NotRunError:
         """Return why the process ended before it came to the script."""
-        with self.files.kept_output.open("rb") as output:
+        said = ""
+        with suppress(OSError), self.files.kept_output.open("rb") as output:
             said = last_line(output)
         if self._job.release is None:
             return NotRunError(f"could not be started: {said}")

@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 from typing import BinaryIO
 
 from awsac_async.agent.jobuser import JobUser, has_own_mounts, own_variables
+from awsac_async.agent.logfiles import LogFile
 from awsac_async.agent.process import exit_file
 from awsac_async.agent.releases import Provided
 from awsac_async.session import names
@@ -102,21 +103,35 @@ class JobFiles:
         self._make_output()
         if user is not None:
             self.passwd.write_text(user.passwd(), errors="surrogateescape")
-            self.directory.chmod(0o700)
-            for path in (self.output, self.directory):
-                os.chown(path, user.uid, user.gid, follow_symlinks=False)
+            # By our own name of the output: a job beside this one may have put something else in place of the other.
+            for path, flags, mode in ((self.kept_output, 0, None), (self.directory, os.O_DIRECTORY, 0o700)):
+                descriptor = os.open(path, flags | os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    if mode is not None:
+                        os.fchmod(descriptor, mode)
+                    os.fchown(descriptor, user.uid, user.gid)
+                finally:
+                    os.close(descriptor)
 
     def begun(self) -> bool:
-        """Whether the job's own script has begun."""
-        return self.started.exists() and self.started.read_text() == _BEGUN
+        """Whether the job's own script has begun; it has if the mark is gone, which nobody but a job removes."""
+        try:
+            return self.started.read_bytes() == _BEGUN.encode()
+        except OSError:
+            return True
 
-    def shown_output(self) -> Path:
-        """Return the name by which the job sees or saw its output, wherever its directory is by now."""
-        return self.set_aside / self.output.name if self.set_aside.exists() else self.output
+    def log_file(self) -> LogFile:
+        """Return its output as it is followed: by the name that the job sees, too, wherever its directory is now."""
+        directory = self.set_aside if os.path.lexists(self.set_aside) else self.directory
+        return LogFile(path=self.kept_output, shown=directory / self.output.name, spare=self._spare_output)
+
+    @property
+    def _spare_output(self) -> Path:
+        return self.claim.with_name("output")
 
     def _set_earlier_aside(self) -> None:
         aside = self.directory.with_name(f"{self.job}.attempt_{self.attempt - 1}")
-        if self.attempt > 1 and not aside.exists() and self.directory.exists():
+        if self.attempt > 1 and not os.path.lexists(aside) and os.path.lexists(self.directory):
             self.directory.rename(aside)
 
     def _make_output(self) -> None:
@@ -124,6 +139,11 @@ class JobFiles:
         self.kept_output.touch()
         with suppress(FileExistsError):
             self.output.hardlink_to(self.kept_output)
+        spare = self._spare_output
+        with suppress(OSError):  # on another file system, for one
+            if not spare.exists() or not spare.samefile(self.kept_output):
+                spare.unlink(missing_ok=True)
+                spare.hardlink_to(self.kept_output)
 
 
 def set_all_aside(job: int, paths: InstancePaths) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,6 @@ from awsac_async.agent.command import JobFiles
 from awsac_async.agent.data import DataError
 from awsac_async.agent.launch import Beginning
 from awsac_async.agent.log import describe
-from awsac_async.agent.logfiles import LogFile
 from awsac_async.agent.releases import Provided, ReleaseError
 from awsac_async.agent.results import SaveError
 from awsac_async.agent.state import End, KeptJob
@@ -236,7 +236,7 @@ class _JobRun:
         """Whether the job is to be tried once more: not after an end that is not its own, a full disk for one."""
         if code == 0 or self._end:
             return False
-        if full := await asyncio.to_thread(_full_disk, self._attempt.files.directory):
+        if full := await asyncio.to_thread(_full_disk, self._attempt.files.directory, self._place.paths.atlas_working):
             self._end = End(state=JobState.FAILED, reason=full)
             return False
         return self._attempt.files.attempt - self._first < self._place.settings.retries
@@ -281,8 +281,7 @@ class _JobRun:
             await self._follow(files)
 
     async def _follow(self, files: JobFiles) -> None:
-        shown = await asyncio.to_thread(files.shown_output)
-        file = LogFile(path=files.kept_output, shown=shown)
+        file = await asyncio.to_thread(files.log_file)
         await self._place.logs.add(self._log_prefix, file, begin=self._begin.log_begin)
 
     async def _save(self) -> str:
@@ -291,14 +290,20 @@ class _JobRun:
             self._job.number,
             self._attempts(),
             on_trouble=lambda error: self.update(reason=f"saving is delayed: {error}"),
+            settings=self._place.settings,
             again=self._begun_before,
             replaces=self._begin.replaces,
         )
 
 
-def _full_disk(directory: Path) -> str:
-    """Return why nothing more can be written in a directory, or "". As root, who may use what is reserved as well."""
-    there = os.statvfs(directory)
-    if there.f_bfree * there.f_frsize < _FULL_BYTES or (there.f_files and not there.f_ffree):
-        return f"the disk of {directory} is full"
+def _full_disk(*directories: Path) -> str:
+    """Return why nothing more can be written in a directory, or "". As root, who may use what is reserved as well.
+
+    A job may have left anything where its folder was, or nothing.
+    """
+    for directory in directories:
+        with suppress(OSError):
+            there = os.statvfs(directory)
+            if there.f_bfree * there.f_frsize < _FULL_BYTES or (there.f_files and not there.f_ffree):
+                return f"the disk of {directory} is full"
     return ""

@@ -11,13 +11,14 @@ import mmap
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from awsac_async.agent.kept import natural, read_kept
+from awsac_async.agent.walking import open_file
 from awsac_async.session.atomic import replacing
 
 _log = logging.getLogger(__name__)
@@ -29,10 +30,12 @@ class LogFile:
     """A file to be followed by ``path``, a name that its writer does not touch (a hard link, if need be).
 
     ``shown`` is the name under which the writer sees it: if another file appears there, that one is followed as well.
+    ``spare`` is one more name, of which ``path`` is made again should a job of root have removed that with all around.
     """
 
     path: Path
     shown: Path | None = None
+    spare: Path | None = None
 
 
 def written_files(file: LogFile) -> list[Path]:
@@ -40,19 +43,14 @@ def written_files(file: LogFile) -> list[Path]:
 
     They are ``path``, those that took its place under ``shown``, and what is there now; if all are gone, ``path``.
     """
-    found = [path for path in (file.path, *_replacements(file.path)) if path.exists()]
+    _restore(file)
+    found = [path for path in (file.path, *_replacements(file.path)) if os.path.lexists(path)]
     if file.shown is not None and _is_another(file.shown, found):
-        found.append(file.shown)
+        if link := _keep_replacement(file):
+            found.append(link)
+        elif _owner(file) == os.geteuid():  # nobody whom it would tell more than he may read has put it there
+            found.append(file.shown)
     return found or [file.path]
-
-
-def make_readable(files: Iterable[Path]) -> None:
-    """Let this process read files of its own user, which a job of the same user may have made unreadable."""
-    for path in files:
-        with suppress(OSError):  # gone, or another user's: said when it is read
-            mode = path.lstat().st_mode
-            if stat.S_ISREG(mode) and not os.access(path, os.R_OK, effective_ids=True):
-                path.chmod(stat.S_IMODE(mode) | stat.S_IRUSR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,11 +199,12 @@ class LogStream:
     def _find_replacement(self) -> None:
         """Give what took the place of the last file a link of ours, if we do not know it yet."""
         file = self._files[-1]
+        _restore(file)
         if file.shown is not None and _is_another(file.shown, self._paths):
-            link = file.path.with_name(f"{file.path.name}.{len(_replacements(file.path)) + 1}")
-            with suppress(OSError):  # it is on another file system, or gone by now
-                os.link(file.shown, link, follow_symlinks=False)
-                self._paths.append(link)
+            links = _replacements(file.path)  # whoever packs the log may have made it by now
+            if _is_another(file.shown, links) and (link := _keep_replacement(file)):
+                links.append(link)
+            self._paths += [path for path in links if path not in self._paths]
 
     def _write_note(self) -> None:
         """Note how far it is. On a full disk only this is lost, and only if this process dies too."""
@@ -227,6 +226,38 @@ def _replacements(path: Path) -> list[Path]:
     return [path.with_name(f"{path.name}.{number}") for number in sorted(int(n) for n in numbers if n.isdecimal())]
 
 
+def _restore(file: LogFile) -> None:
+    if file.spare is not None and not os.path.lexists(file.path):
+        with suppress(OSError):  # the spare one is gone as well, or was never there
+            file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.path.hardlink_to(file.spare)
+
+
+def _keep_replacement(file: LogFile) -> Path | None:
+    """Give what is shown a link of ours and return that; None if it cannot be, or is not the writer's own file.
+
+    Who may write in a folder may link any file into it, also one that only root can read.
+    """
+    if file.shown is None:
+        return None
+    link = file.path.with_name(f"{file.path.name}.{len(_replacements(file.path)) + 1}")
+    with suppress(OSError):  # it is on another file system, or gone by now
+        os.link(file.shown, link, follow_symlinks=False)
+        found = link.lstat()
+        if stat.S_ISREG(found.st_mode) and found.st_uid == _owner(file):
+            return link
+        link.unlink()
+    return None
+
+
+def _owner(file: LogFile) -> int:
+    """Return whose a log is; one that is gone can only have been removed by a job of our own user."""
+    try:
+        return file.path.lstat().st_uid
+    except OSError:
+        return os.geteuid()
+
+
 def _is_another(shown: Path, known: list[Path]) -> bool:
     """Whether a name is that of a file, no link, which is none of the known ones."""
     with suppress(OSError):  # nothing is there
@@ -243,13 +274,7 @@ def _stats(paths: list[Path]) -> Iterator[os.stat_result]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    # Not to wait for the other end, should it be a pipe.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        descriptor = os.open(path, flags)
-    except PermissionError:
-        make_readable([path])
-        descriptor = os.open(path, flags)
+    descriptor = open_file(str(path), parent=None)
     try:
         yield descriptor
     finally:

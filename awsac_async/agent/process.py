@@ -253,10 +253,10 @@ def _make_room(file: Path) -> None:
 
 def _read_exit(file: Path) -> int | None:
     try:
-        text = file.read_text().strip()
-    except FileNotFoundError:
+        text = file.read_bytes().strip()
+    except OSError:  # gone, or something else by now: a job of root can do that
         return None
-    return int(text) if text.isdigit() else None
+    return int(text[:4]) if text.isdigit() else None
 
 
 async def run_tool(*command: str) -> str:

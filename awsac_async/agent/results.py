@@ -8,12 +8,14 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from awsac_async.agent.command import JobFiles
+from awsac_async.agent.jobuser import JobUserError, find_user
 from awsac_async.agent.leftovers import Source, find_output, find_results
 from awsac_async.agent.log import describe
 from awsac_async.agent.packing import Remarks, packed_files, packed_tree, size_of_tree
@@ -23,22 +25,35 @@ from awsac_async.cloud.objects import Stream
 from awsac_async.session import names
 from awsac_async.session.errors import CloudError, InputError
 from awsac_async.session.manifest import Manifest, SavedFile, format_copies, format_manifest
+from awsac_async.session.model import JobSettings
 
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_SECONDS = 300.0
 _INTERRUPTED_SECONDS = 100.0  # a spot instance is taken away two minutes after its notice
 _MANIFEST_SECONDS = 30.0  # at least: what was saved is to be listed also if the deadline came before the rest
 _DROP_SECONDS = 10.0
+_FIND_SECONDS = 600.0  # how long what reads results may fail, killed for one, before they are given up
 _REMOVE_SECONDS = 60.0  # how long what an earlier launch has saved may resist: what this one did counts more
 # How long a request may stand still: some parts of 8 MiB are sent in that time on any line of EC2, and whoever has to
 # hurry waits for no longer than this until another request can be made.
 _PATIENCE = timedelta(seconds=20)
 OnTrouble = Callable[[CloudError], None]
 OnManifest = Callable[[int, bytes], None]
+_Found = tuple[Source | None, str]  # and what is to be said of it
+_DEFAULTS = JobSettings()
 
 
 class SaveError(Exception):
     """Something could not be saved in time; the text is the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Left:
+    """What came of one thing that a job left: the file that was saved, what is to be said of it, why it was not."""
+
+    file: SavedFile | None = None
+    remark: str = ""
+    trouble: str = ""
 
 
 class Saver:
@@ -67,6 +82,7 @@ class Saver:
         attempts: Sequence[JobFiles],
         *,
         on_trouble: OnTrouble,
+        settings: JobSettings = _DEFAULTS,
         again: bool = False,
         replaces: bool = False,
     ) -> str:
@@ -75,6 +91,7 @@ class Saver:
         Args:
             job: the job's number.
             attempts: the files of all its attempts, in order: the results are those of the last.
+            settings: as whom it ran, and how large its results may be.
             on_trouble: told of each failed try.
             again: an agent that died may have begun to save this job.
             replaces: what an earlier launch has saved of it must not stay beside this.
@@ -85,28 +102,29 @@ class Saver:
         Raises:
             SaveError: the deadline came first, or a file cannot be read. What can be saved is saved all the same.
         """
+        results_key, output_key = names.results_key(self._session_id, job), names.output_key(self._session_id, job)
         if again:
-            for key in (names.results_key(self._session_id, job), names.output_key(self._session_id, job)):
+            for key in (results_key, output_key):
                 await self._drop_parts(key)
-        results, remark = await asyncio.to_thread(find_results, attempts[-1].directory)
-        output = await asyncio.to_thread(find_output, job, attempts)
-        sources = {names.output_key(self._session_id, job): output}
-        if results:
-            sources[names.results_key(self._session_id, job)] = results
         if replaces:  # from now on the objects are no more those that it lists
             await self._remove([names.manifest_key(self._session_id, job)])
-        saved, troubles = await self._save_all(sources, on_trouble)
+        directory = attempts[-1].directory
+        # Each on its own: whatever there is to say of results, or keeps them, the output is saved.
+        left = await asyncio.gather(
+            self._save_found(results_key, self._find_results(job, directory, settings), on_trouble),
+            self._save_found(output_key, asyncio.to_thread(_found_output, job, attempts), on_trouble),
+        )
+        saved, remarks = [each.file for each in left if each.file], [each.remark for each in left]
+        troubles = [each.trouble for each in left if each.trouble]
         if saved:
             if replaces:
-                keys = {names.results_key(self._session_id, job), names.output_key(self._session_id, job)}
-                remark = "; ".join(filter(None, [remark, await self._remove(keys - {each.key for each in saved})]))
+                remarks.append(await self._remove({results_key, output_key} - {each.key for each in saved}))
             try:
                 await self._save_manifest(job, attempts[-1].attempt, saved, on_trouble)
             except SaveError as error:
                 troubles.append(str(error))
         if troubles:
             raise SaveError("; ".join(troubles))
-        remarks = [remark, *(str(source.remarks) for source in sources.values())]
         return "; ".join(filter(None, remarks))
 
     async def save_files(self, files: Sequence[Path], key: str, *, within: float = float("inf")) -> None:
@@ -150,21 +168,47 @@ class Saver:
         upload = Upload(source=format_copies(manifests), key=key)
         await self._keep_trying(upload, lambda _: None, until=asyncio.get_running_loop().time() + within)
 
-    async def _save_all(self, sources: dict[str, Source], on_trouble: OnTrouble) -> tuple[list[SavedFile], list[str]]:
-        """Upload all at once, so that what fails holds up nothing; returns what was saved, and why the rest was not."""
-        saved: list[SavedFile] = []
-        troubles: list[str] = []
+    async def _save_found(self, key: str, finding: Awaitable[_Found], on_trouble: OnTrouble) -> _Left:
+        """Upload what is found, if anything is, and return what came of it."""
+        try:
+            source, remark = await finding
+            if source is None:
+                return _Left(remark=remark)
+            file = await self._save(source, key, on_trouble, until=self._deadline)
+        except SaveError as error:
+            return _Left(trouble=str(error))
+        except Exception as fault:
+            _log.exception("%s: fault of the agent", key)
+            return _Left(trouble=f"not saved: {describe(fault)}")
+        if source.remarks.count:
+            _log.warning(
+                "%s: %d not packed as they are: %s", key, source.remarks.count, ", ".join(source.remarks.names)
+            )
+        return _Left(file=file, remark="; ".join(filter(None, (remark, str(source.remarks)))))
 
-        async def save(key: str, source: Source) -> None:
+    async def _find_results(self, job: int, directory: Path, settings: JobSettings) -> _Found:
+        """Find a job's results, and try again what may pass. Raises SaveError."""
+
+        def find() -> _Found:
             try:
-                saved.append(await self._save(source, key, on_trouble, until=self._deadline))
-            except SaveError as error:
-                troubles.append(str(error))
+                user = find_user(settings.job_user, job=job)
+            except JobUserError as error:
+                raise InputError(str(error)) from error
+            return find_results(directory, user=user, seconds=seconds, most=settings.max_results)
 
-        async with asyncio.TaskGroup() as group:
-            for key, source in sources.items():
-                group.create_task(save(key, source), name=f"save {key}")
-        return sorted(saved, key=lambda file: file.key), sorted(troubles)
+        async def try_once() -> _Found:
+            async with self._hurry.bounding(self._deadline), self._packing:
+                return await foreseen("find", f"the results of job {job}", asyncio.to_thread(find))
+
+        seconds = self._deadline - asyncio.get_running_loop().time()
+        until = min(self._deadline, asyncio.get_running_loop().time() + _FIND_SECONDS)
+        try:
+            return await keep_trying(f"find the results of job {job}", try_once, until=until, again=_may_be_mended)
+        except TimeoutError as error:
+            raise SaveError("results not saved: they were not found in time") from error
+        except CloudError as error:
+            why = error.__cause__ if isinstance(error.__cause__, InputError) else error
+            raise SaveError(f"results not saved: {why}") from error
 
     async def _save(self, source: Source, key: str, on_trouble: OnTrouble, *, until: float) -> SavedFile:
         measured = _Measured(source)
@@ -253,6 +297,10 @@ class _Measured:
             digest.update(chunk)
             yield chunk
         self.size, self.sha256 = size, digest.hexdigest()
+
+
+def _found_output(job: int, attempts: Sequence[JobFiles]) -> _Found:
+    return find_output(job, attempts), ""
 
 
 def _reason(error: CloudError, last: str) -> str:

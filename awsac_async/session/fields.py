@@ -23,6 +23,9 @@ Reader = Callable[[str], str]
 # A text file of a session is typed by a person; this is a hundred times what any of them needs.
 MAX_TEXT = 1 << 20
 _MOST_SHOWN = 120
+_SIZE = re.compile(r"(?P<number>[0-9]{1,15}(\.[0-9]{1,3})?)(?P<unit>([kKMGT]?B)?)", re.ASCII)
+_POWERS = ("", "K", "M", "G", "T")
+_MOST_SIZE = 1000**5
 _YES_OR_NO = {"yes": True, "no": False}
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000  # far from the ends of the calendar, where sums overflow
 
@@ -78,6 +81,15 @@ def integer(*, least: int, most: int, expected: str) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def size(text: str) -> int:
+    """Read bytes as ``shown_size`` shows them, or as a bare number; raises ValueError."""
+    found = _SIZE.fullmatch(text)
+    value = round(float(found["number"]) * 1000 ** _POWERS.index(found["unit"][:-1].upper())) if found else 0
+    if not 0 < value <= _MOST_SIZE:
+        raise ValueError("a size like 500MB, 20GB or 1.5TB (a bare number is bytes), above 0 and at most 1000TB")
+    return value
 
 
 def yes_or_no(text: str) -> bool:

@@ -142,7 +142,8 @@ class JobSettings:
     exits non-zero is run again. ``job_user``: as whom jobs run; ``job_user_shield``: whether they run where they cannot
     be kept from the credentials of the instance's role. ``release_mount``: ``rw`` or ``ro``. ``encrypted``:
     whether volumes are, which in 2008 could not be. ``schedule``: how jobs come to instances. ``lease``: after how many
-    seconds of silence others run the jobs of an instance, where the schedule is shared.
+    seconds of silence others run the jobs of an instance, where the schedule is shared. ``max_results``: how many bytes
+    a job's results may have before they are packed; None: what can be saved before the deadline.
     """
 
     job_timeout: float | None = None
@@ -153,6 +154,7 @@ class JobSettings:
     encrypted: bool = True
     schedule: Schedule = Schedule.FIXED
     lease: float = 300.0
+    max_results: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,6 +96,7 @@ USER_DATA_ENCRYPTED = "encrypted"
 # How jobs come to instances, if not by launch index as in 2008, and for how many seconds an instance may be silent.
 USER_DATA_SCHEDULE = "schedule"
 USER_DATA_LEASE = "lease"
+USER_DATA_MAX_RESULTS = "max_results"
 # Where the services are, and how S3 is spoken to, as the start was told: also the keys of files.
 ENDPOINT_URL = "endpoint_url"
 ENDPOINT_URL_EC2 = "endpoint_url_ec2"

@@ -212,6 +212,13 @@ KEYS: Mapping[str, Key] = {
         default="0",
         example="0",
     ),
+    "max_results": Key(
+        field="max_results",
+        read=fields.size,
+        meaning="how large what a job leaves as results may be before it is packed, holes in files included",
+        default="what can be saved before the deadline",
+        example="500GB",
+    ),
     "job_user": Key(
         field="job_user",
         read=fields.job_user,

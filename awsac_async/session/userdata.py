@@ -31,6 +31,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
     names.USER_DATA_ENCRYPTED: (fields.yes_or_no, fields.shown_yes_or_no),
     names.USER_DATA_SCHEDULE: (fields.schedule, str),
     names.USER_DATA_LEASE: (parse_lease, format_seconds),
+    names.USER_DATA_MAX_RESULTS: (fields.size, str),
 }
 # Key of our fields on what the session has -> reader.
 _NUMBERS: Mapping[str, Callable[[str], float]] = {

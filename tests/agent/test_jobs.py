@@ -86,6 +86,62 @@ async def test_a_job_that_removed_its_output_has_it_saved_all_the_same(
     assert "results_job_3.tar.bz2" in await asyncio.to_thread(session.objects)
 
 
+# What each does to its folder, in which it then fails, twice; and what is said of it.
+TO_THEIR_FOLDERS = {
+    "removed": ("trap 'rm -rf \"$PWD\"' EXIT", "the job's folder is gone: No such file or directory"),
+    "moved": ('mv "$PWD" "$PWD-$AWSAC_ATTEMPT.moved"', "the job's folder is gone: No such file or directory"),
+    "a file": ('d=$PWD; cd ..; rm -rf "$d"; : >"$d"', "the job's folder is gone: Not a directory"),
+    "a link to nowhere": ('d=$PWD; cd ..; rm -rf "$d"; ln -s nowhere "$d"', "the job's folder is gone: "),
+    "a link": ('d=$PWD; mv "$d" "$d-$AWSAC_ATTEMPT.other"; ln -s "$d-$AWSAC_ATTEMPT.other" "$d"; mkdir results', ""),
+    "unreadable": ("chmod 000 .", ""),
+    "all outputs removed": ("rm -rf ../.awsac", ""),
+    "a pipe for an output": ("rm stdouterr*; mkfifo stdouterr_job_$AWSAC_JOB.log", ""),
+    "a folder for an output": ("rm stdouterr*; mkdir stdouterr_job_$AWSAC_JOB.log", ""),
+    "earlier folder": ("(mkdir ../$AWSAC_JOB.attempt_1; ln -s / ../$AWSAC_JOB.attempt_2; :) 2>/dev/null", ""),
+}
+
+
+async def test_whatever_a_job_does_to_its_folder_it_ends_by_its_own_code_is_tried_again_and_has_its_output_saved(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    scripts = {
+        f"{number}.sh": f"echo attempt $AWSAC_ATTEMPT\n{what}\nexit 3\n"
+        for number, (what, _) in enumerate(TO_THEIR_FOLDERS.values(), 1)
+    }
+    count = len(scripts)
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, cores=count, index=0, n_jobs=f"{count}", retries="1")
+        await asyncio.to_thread(prepare_all, agent, "".join(f"-;{name};1\n" for name in scripts), scripts)
+        records = await run_all(agent)
+    for (what, (_, reason)), record in zip(TO_THEIR_FOLDERS.items(), records.values(), strict=True):
+        found = (
+            what,
+            record.state,
+            record.return_code,
+            record.extra["x_attempt"],
+            record.reason[: len(reason) or None],
+        )
+        assert found == (what, JobState.FINISHED, 3, "2", reason)
+        outputs = await asyncio.to_thread(session.members, f"stdouterr_job_{record.number}.tar.bz2")
+        assert sorted(outputs.values()) == ["attempt 1\n", "attempt 2\n"], what
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts something")
+async def test_a_job_whose_folder_became_a_mount_point_is_tried_again(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    mounts = 'mount -t tmpfs -o size=1m none "$PWD"; mount -t tmpfs -o size=1m none "$PWD"\n'
+    script = f"echo attempt $AWSAC_ATTEMPT\n[ $AWSAC_ATTEMPT = 2 ] || {{ {mounts} exit 3; }}\nls -A\n"
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, retries="1")
+        await asyncio.to_thread(prepare, agent, script)
+        record = await run(agent)
+    assert (record.state, record.return_code, record.reason) == (JobState.FINISHED, 0, "")
+    outputs = await asyncio.to_thread(session.members, "stdouterr_job_3.tar.bz2")
+    assert list(outputs.values()) == ["attempt 2\nstdouterr_job_3.log\n", "attempt 1\n"]
+    assert str(tmp_path) not in await asyncio.to_thread(Path("/proc/mounts").read_text)
+
+
 async def test_a_job_whose_results_are_a_folder_is_finished_and_says_so(
     embedded: Embedded, session: Session, tmp_path: Path
 ) -> None:

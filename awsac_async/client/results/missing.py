@@ -84,8 +84,8 @@ def _reason(job: JobRecord, *, lost: bool, saved: bool) -> str:
         return f"not saved{because}"
     if lost:
         return f"lost{because}"
-    if saved:
-        return "none were left"
+    if saved:  # and its reason may say what was left instead
+        return f"none were left{because}"
     if not job.state.final:
         return "being saved" if job.state in _BEING_SAVED else job.state.value
     if job.state is JobState.FINISHED:
