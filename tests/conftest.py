@@ -18,8 +18,11 @@ from awsac_async.local.settings import Settings
 FORWARDED = "127.0.0.2"  # where proxies of tests listen, which forward to a cloud
 
 # Before anything imports botocore: no test may find a credential, a profile or a metadata service of this machine.
-for name in [name for name in os.environ if name.startswith("AWS_")]:
-    del os.environ[name]
+# And none goes by a proxy of this machine, or trusts what it trusts.
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+for name in [*os.environ]:
+    if name.startswith("AWS_") or name.lower().endswith("_proxy") or name in _CERTIFICATES:
+        del os.environ[name]
 os.environ |= {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9",  # nobody: the discard port

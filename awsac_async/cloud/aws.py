@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from awsac_async import __version__
 from awsac_async.cloud.credentials import Credentials
 from awsac_async.cloud.failures import EXPIRED_CODES, NO_CREDENTIALS, failure
+from awsac_async.cloud.network import certificates, check_certificates, forget_proxies, proxy_for
 from awsac_async.session.errors import CloudError, CredentialsError, InputError
 from awsac_async.session.model import Access
 from awsac_async.session.redaction import secrets
@@ -80,6 +81,7 @@ class Aws:
         self._clients_session: Any = None
         self._clients: dict[tuple[str, bool], Any] = {}
         self._making = asyncio.Lock()
+        self._bundle_checked = False
 
     async def client(self, service: str, *, region: str | None = None, repeats: bool = True) -> Any:
         """Return the run's client of a service (``ec2``, ``s3``, ``sdb`` …); the first call makes it.
@@ -133,9 +135,16 @@ class Aws:
 
     @property
     def ca_bundle(self) -> str | None:
-        """The file of certificates that the user trusts instead of the usual ones (``AWS_CA_BUNDLE``)."""
-        bundle = self._session.get_config_variable("ca_bundle")
-        return str(bundle) if bundle else None
+        """The file of certificates that the user trusts instead of the usual ones; it has been looked at.
+
+        Raises:
+            InputError: it holds none.
+        """
+        bundle = certificates(self._session)
+        if bundle and not self._bundle_checked:
+            check_certificates(bundle)
+            self._bundle_checked = True
+        return bundle
 
     @property
     def special_endpoints(self) -> bool:
@@ -155,18 +164,20 @@ class Aws:
         if self._clients_session is None:
             self._clients_session = self._make_session()
         endpoint_url = self.endpoint_of(service)
+        # Where there is no TLS, there is nothing to verify: each client would read all certificates for it.
+        plain = bool(endpoint_url and endpoint_url.startswith("http:"))
         making = self._clients_session.client(
             service,
             region_name=region,
             endpoint_url=endpoint_url,
-            # Where there is no TLS, there is nothing to verify: each client would read all certificates for it.
-            verify=False if endpoint_url and endpoint_url.startswith("http:") else None,
-            config=self._config(endpoint_url, attempts),
+            verify=False if plain else self.ca_bundle,
+            config=self._config(endpoint_url, attempts, trusted=None if plain else self.ca_bundle or _usual_bundle()),
         )
         try:
             client = await self._stack.enter_async_context(making)
         except ValueError as error:  # botocore's word for an endpoint that is no address
             raise InputError(f"the AWS endpoint cannot be used: {error}") from error
+        proxy_for(client.meta.endpoint_url)  # one that cannot be used is said now, and one that is used is known
         client.meta.events.register("before-send", self._learn_credentials)
         client.meta.events.register_first("needs-retry", self._again_if_expired)
         return client
@@ -217,7 +228,7 @@ class Aws:
         ec2 = self.endpoint_of("ec2")
         return ec2 is None or is_aws(ec2) or self.endpoint_of(service) is not None
 
-    def _config(self, endpoint_url: str | None, attempts: int) -> Any:
+    def _config(self, endpoint_url: str | None, attempts: int, *, trusted: str | None) -> Any:
         from botocore.config import Config  # as above
 
         # "standard", not "adaptive": the adaptive mode slows down the whole client when one operation is throttled,
@@ -229,6 +240,8 @@ class Aws:
             user_agent_extra=USER_AGENT,
             max_pool_connections=50,
             s3={"addressing_style": self._addressing_style(endpoint_url)},
+            # Without this aiobotocore verifies no certificate of a service behind a proxy.
+            proxies_config={"proxy_ca_bundle": trusted} if trusted else None,
             # CRC checksums by default are refused by some S3-compatible servers; AWS does not require them here.
             request_checksum_calculation=self.access.request_checksum_calculation,
             response_checksum_validation="when_required",
@@ -264,9 +277,12 @@ async def connect(
     """
     from botocore.session import Session  # a tenth of a second
 
+    forget_proxies()
     session = Session()
     with translated("read", "the AWS configuration", logged=False):
         session.get_scoped_config()  # a profile that does not exist is said at once, not by the first call
+        if bundle := certificates(session):  # the SDK's own search for credentials knows fewer of the variables
+            session.set_config_variable("ca_bundle", bundle)
         found = region or session.get_config_variable("region") or os.environ.get("AWS_REGION") or or_else
     if not found:
         raise InputError(
@@ -309,6 +325,13 @@ def _attempts(session: Any) -> int:
         return int(session.get_config_variable("max_attempts") or DEFAULT_ATTEMPTS)
     except ValueError:
         raise InputError("AWS_MAX_ATTEMPTS, or max_attempts in the AWS profile, is not a number") from None
+
+
+def _usual_bundle() -> str:
+    """Return the file of certificates that the SDK trusts."""
+    from botocore.httpsession import where  # as above
+
+    return str(where())
 
 
 def is_aws(endpoint_url: str) -> bool:

@@ -6,6 +6,7 @@ foreign exception. A sentence made here names the cause in one line and never ca
 
 import re
 
+from awsac_async.cloud.network import by_way_of, proxies_in_words
 from awsac_async.session.errors import (
     AttachmentLimitError,
     AwsacError,
@@ -18,6 +19,7 @@ from awsac_async.session.errors import (
     EndpointError,
     InputError,
     NotFoundError,
+    ProxyError,
     ThrottledError,
     UnavailableError,
 )
@@ -54,6 +56,7 @@ _CODES: dict[type[CloudError], str] = {
         IncorrectState OperationAborted PreconditionFailed VolumeInUse 409 412""",
     UnavailableError: """
         InternalError InternalFailure InternalServerError RequestTimeout ServerInternal Unavailable 500 502 504""",
+    ProxyError: "407",
 }
 _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
 
@@ -84,7 +87,7 @@ _CLASSES: dict[str, type[CloudError]] = {
     "MetadataRetrievalError": CredentialsError,
     "EndpointConnectionError": EndpointError,
     "ConnectTimeoutError": EndpointError,
-    "ProxyConnectionError": EndpointError,
+    "ProxyConnectionError": ProxyError,
     "SSLError": EndpointError,
     "ReadTimeoutError": UnavailableError,
     "ConnectionClosedError": UnavailableError,
@@ -117,8 +120,11 @@ def _libraries(error: Exception) -> set[str]:
 def _of_response(response: dict[str, dict[str, object]], operation: str, resource: str) -> CloudError:
     details = response.get("Error", {})
     code = str(details.get("Code", ""))
-    status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-    return by_code(code, status, str(details.get("Message") or ""), operation=operation, resource=resource)
+    metadata = response.get("ResponseMetadata", {})
+    status, message = str(metadata.get("HTTPStatusCode", "")), str(details.get("Message") or "")
+    if by_way_of() and not metadata.get("RequestId"):  # of which each answer of AWS has one
+        message = f"{_sentence(message) or 'the answer was ' + status}{by_way_of()}"
+    return by_code(code, status, message, operation=operation, resource=resource)
 
 
 def by_code(code: str, status: str, message: str, *, operation: str, resource: str) -> CloudError:
@@ -150,7 +156,25 @@ def _of_sdk(error: Exception, operation: str, resource: str) -> AwsacError:
         return InputError(f"{operation} {resource}".strip() + f" was not sent: {_sentence(str(error))}")
     kind = next((_CLASSES[name] for name in names if name in _CLASSES), CloudError)
     text = NO_CREDENTIALS if "NoCredentialsError" in names else _sentence(str(error)) or names[0]
+    details = getattr(error, "kwargs", {})
+    if kind is ProxyError:
+        return _of_proxy(details.get("error"), operation, resource)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        text = _untrusted(_first(_ADDRESS, str(details.get("endpoint_url", ""))))
+    elif issubclass(kind, EndpointError | UnavailableError):
+        text += by_way_of()
     return kind(operation, resource, text, temporary=False if "SSLError" in names else None)
+
+
+def _of_proxy(error: object, operation: str, resource: str) -> ProxyError:
+    """Return what a proxy answered, or that it did not, by the network's error; without its password."""
+    status = getattr(error, "status", None)
+    said = f"answered {status} {getattr(error, 'message', '')}".rstrip() if status else "cannot be reached"
+    return ProxyError(operation, resource, f"{proxies_in_words()} {said}", temporary=not str(status).startswith("4"))
+
+
+def _untrusted(address: str) -> str:
+    return f"the certificate of {address} is not trusted{by_way_of()}; AWS_CA_BUNDLE names a file of those that are"
 
 
 # What obstore puts into the text of its errors: it has no attributes.
@@ -162,20 +186,41 @@ _PROVIDER = re.compile(r"credential provider: \w+: (.+)")  # what went wrong in 
 _HTTP_KIND = re.compile(r"kind: (Connect|Timeout|Request|Body|Interrupted|Decode)\b")
 
 
+_TUNNELS = {
+    "ProxyAuthRequired": "answered 407 Proxy Authentication Required",
+    "TunnelUnsuccessful": "does not lead there",
+    "TunnelUnexpectedEof": "closed the connection",
+    "ConnectFailed": "cannot be reached",
+}
+_TUNNEL = re.compile(rf"\b({'|'.join(_TUNNELS)})\b")
+
+
 def _of_transfer(error: Exception, operation: str, resource: str) -> CloudError:
     text = secrets.redact(str(error))
     if status := _STATUS.search(text):
         code, message = (_first(pattern, text) for pattern in (_CODE, _MESSAGE))
+        if not code and by_way_of():
+            message = f"the answer was {status[1]}{by_way_of()}"
         return by_code(code, status[1], message, operation=operation, resource=resource)
     if "Unauthenticated" in type(error).__name__:
         return CredentialsError(operation, resource, _first(_PROVIDER, text) or NO_CREDENTIALS)
     if "redirect" in text:
         return CloudError(operation, resource, "the bucket is in another region than the one that was chosen")
+    return _of_connection(text, operation, resource)
+
+
+def _of_connection(text: str, operation: str, resource: str) -> CloudError:
     kind = _first(_HTTP_KIND, text)
+    if refusal := _TUNNEL.search(text):
+        cause = f"{proxies_in_words()} {_TUNNELS[refusal[1]]}"
+        return ProxyError(operation, resource, cause, temporary=refusal[1] != "ProxyAuthRequired")
+    if "InvalidCertificate(" in text:
+        return EndpointError(operation, resource, _untrusted(_first(_ADDRESS, text)), temporary=False)
     if kind == "Connect":
-        return EndpointError(operation, resource, f"could not connect to {_first(_ADDRESS, text)}")
+        return EndpointError(operation, resource, f"could not connect to {_first(_ADDRESS, text)}{by_way_of()}")
     if kind:
-        return UnavailableError(operation, resource, "the connection was closed or timed out before the end")
+        cause = f"the connection was closed or timed out before the end{by_way_of()}"
+        return UnavailableError(operation, resource, cause)
     return CloudError(operation, resource, _sentence(text))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from awsac_async.cloud.aws import CONNECT_TIMEOUT, USER_AGENT, Aws
+from awsac_async.cloud.network import proxy_for
 from awsac_async.session.times import now
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _CREDENTIALS_VALID = timedelta(minutes=10)
 _USUAL_REGION = re.compile(r"(af|ap|ca|eu|il|me|mx|sa|us)-(central|north|south|east|west|(north|south)(east|west))-\d")
 _SUPPORTED = "when_supported"
 _LONGEST_RETRIES = timedelta(minutes=2)
+_NO_PROXY = "http://127.0.0.1:9"  # of which all hosts are excepted
 _LONGEST_REQUEST = timedelta(hours=6)  # a part on a slow line; what stands still ends earlier
 
 
@@ -86,8 +88,15 @@ def _client_options(aws: Aws, endpoint: str, patience: timedelta) -> Any:
         "timeout": _LONGEST_REQUEST,
         "user_agent": USER_AGENT,
     }
-    if aws.ca_bundle:
-        options["root_certificate"] = Path(aws.ca_bundle).read_bytes()
+    certificates = Path(aws.ca_bundle).read_bytes() if endpoint.startswith("https:") and aws.ca_bundle else b""
+    if certificates:
+        options["root_certificate"] = certificates
+    if proxy := proxy_for(endpoint):
+        options["proxy_url"] = proxy
+        if proxy.startswith("https:") and certificates:
+            options["proxy_ca_certificate"] = certificates.decode(errors="replace")
+    else:  # obstore would read the environment, by other rules than the SDK
+        options |= {"proxy_url": _NO_PROXY, "proxy_excludes": f"*,{urlsplit(endpoint).hostname}"}
     return options
 
 

@@ -155,3 +155,9 @@ class EndpointError(CloudError):
         "look at the network, the region and --endpoint-url; awsac local status tells of the cloud on this machine"
     )
     temporary_by_default = True
+
+
+class ProxyError(EndpointError):
+    """The proxy on the way to a service cannot be reached, or does not do what it was asked."""
+
+    next_step = "look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and at what the proxy asks for"
