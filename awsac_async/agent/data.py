@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from awsac_async.agent.log import step
 from awsac_async.agent.retry import keep_trying
 from awsac_async.cloud.bucket import Bucket, Download, ObjectInfo
+from awsac_async.session.datadocument import parse_data_document, stays_inside
 from awsac_async.session.errors import AwsacError
-from awsac_async.session.names import data_prefix
+from awsac_async.session.names import data_document_key, data_prefix
 
 _PATIENCE_SECONDS = 600.0
 
@@ -19,7 +20,9 @@ class DataError(Exception):
     """The input data could not be fetched, or is not what was uploaded; the text is the reason its jobs report."""
 
 
-async def fetch_data(bucket: Bucket, *, session_id: str, count: int, directory: Path) -> None:
+async def fetch_data(
+    bucket: Bucket, *, session_id: str, count: int, directory: Path, has_document: bool = False
+) -> None:
     """Fetch all input data of a session into ``directory``.
 
     Args:
@@ -27,6 +30,7 @@ async def fetch_data(bucket: Bucket, *, session_id: str, count: int, directory: 
         session_id: the session.
         count: how many objects the client uploaded; 0 fetches nothing.
         directory: where they go, under their names below the session's data prefix.
+        has_document: there is a document about them, which says what is executable, and which folders are empty.
 
     Raises:
         DataError: the number differs, a key leads out of ``directory``, a file cannot be written, or the transfer
@@ -41,7 +45,13 @@ async def fetch_data(bucket: Bucket, *, session_id: str, count: int, directory: 
                 lambda: _fetch(bucket, session_id, count, directory),
                 until=asyncio.get_running_loop().time() + _PATIENCE_SECONDS,
             )
-    except AwsacError as error:
+            if has_document:
+                await keep_trying(
+                    "follow the data document",
+                    lambda: _follow_document(bucket, session_id, directory),
+                    until=asyncio.get_running_loop().time() + _PATIENCE_SECONDS,
+                )
+    except (AwsacError, OSError) as error:
         raise DataError(f"input data: {error}") from error
 
 
@@ -55,6 +65,21 @@ async def _fetch(bucket: Bucket, session_id: str, count: int, directory: Path) -
 
 def _download(info: ObjectInfo, prefix: str, directory: Path) -> Download:
     name = PurePosixPath(info.key.removeprefix(prefix))
-    if name.is_absolute() or ".." in name.parts or not name.parts:
+    if not stays_inside(name):
         raise DataError(f"input data: the key {info.key} leads out of the data directory")
     return Download(key=info.key, target=directory / name, size=info.size, etag=info.etag)
+
+
+async def _follow_document(bucket: Bucket, session_id: str, directory: Path) -> None:
+    """Make files executable and folders that hold none, as the document says."""
+    key = data_document_key(session_id)
+    content, _ = await bucket.read(key)
+    document = parse_data_document(content, file=key)
+
+    def follow() -> None:
+        for name in document.folders:
+            (directory / name).mkdir(parents=True, exist_ok=True)
+        for name in document.executable:
+            (directory / name).chmod(0o755)
+
+    await asyncio.to_thread(follow)

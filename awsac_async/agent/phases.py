@@ -28,7 +28,7 @@ from awsac_async.session.model import Job, JobSettings, JobState
 from awsac_async.session.names import AGENT_LOG_FILE, JOBS_FILE, NEW_RELEASE, agent_log_prefix
 from awsac_async.session.purpose import Build, PackTo, Purpose
 from awsac_async.session.timings import timing_attributes
-from awsac_async.session.userdata import check_fields, number_of_data, read_settings
+from awsac_async.session.userdata import check_fields, has_data_document, number_of_data, read_settings
 from awsac_async.session.wording import counted
 
 _log = logging.getLogger(__name__)
@@ -160,7 +160,13 @@ async def _fetch_data(agent: Agent) -> DataError | None:
     if not count or agent.state.has_data():
         return None
     try:
-        await fetch_data(agent.bucket, session_id=agent.user_data.session_id, count=count, directory=agent.paths.data)
+        await fetch_data(
+            agent.bucket,
+            session_id=agent.user_data.session_id,
+            count=count,
+            directory=agent.paths.data,
+            has_document=has_data_document(agent.user_data),
+        )
     except DataError as error:
         return error
     agent.state.keep_data()

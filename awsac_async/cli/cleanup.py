@@ -13,6 +13,7 @@ from awsac_async.cli.common import ChangedSession, Json, Local, Yes, ask, print_
 from awsac_async.cli.remarks import verbose, warn
 from awsac_async.cli.render import cleaned_values
 from awsac_async.session.errors import CloudError
+from awsac_async.session.wording import printable
 
 if TYPE_CHECKING:
     from awsac_async.client import CleanupEvent, DomainQuestion, ObjectsQuestion
@@ -78,7 +79,7 @@ def _question(question: "DomainQuestion | ObjectsQuestion") -> str:
 def object_lines(bucket: str, keys: Sequence[str], *, every: bool) -> list[str]:
     """Return the addresses of these objects; of more than a person reads the first ones, unless it is to be all."""
     named = keys if every else keys[:_NAMED]
-    lines = [f"s3://{bucket}/{key}" for key in named]
+    lines = [printable(f"s3://{bucket}/{key}") for key in named]
     if more := len(keys) - len(named):
         lines.append(f"and {more:,} more (--verbose names all)")
     return lines
@@ -94,5 +95,5 @@ def _line(event: "CleanupEvent") -> str:
     from awsac_async.client import Deleted
 
     if isinstance(event, Deleted):
-        return f"deleted {event.kind} {event.name}"
+        return f"deleted {event.kind} {printable(event.name)}"
     return f"waiting for {' '.join(event.instance_ids)} to be terminated"

@@ -81,7 +81,10 @@ def run(verb: Coroutine[Any, Any, T], *, interrupted: Callable[[], str]) -> T:
     """Run a verb of the client; Ctrl-C cancels it, so that it can clear up, and ends with the sentence."""
     import asyncio  # a tenth of the start-up, of which help and Tab need none
 
+    from awsac_async.client.scratch import sweep
+
     with interruptible(interrupted):
+        sweep()
         return asyncio.run(verb)
 
 

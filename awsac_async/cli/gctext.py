@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from awsac_async.session.costs import shown_usd
 from awsac_async.session.durations import rough_span
 from awsac_async.session.times import format_time
-from awsac_async.session.wording import counted
+from awsac_async.session.wording import counted, printable
 
 if TYPE_CHECKING:
     from awsac_async.client import Collection, Garbage
@@ -41,12 +41,12 @@ def garbage_line(garbage: "Garbage", at: datetime) -> str:
     about = f" ({', '.join(details)})" if details else ""
     owner = "build" if garbage.kind == "builder" else "session"
     whose = f" of {owner} {garbage.session_id}" if garbage.name != garbage.session_id else ""
-    return f"{garbage.kind.value} {garbage.name}{about}{whose}: {garbage.reason}"
+    return f"{garbage.kind.value} {printable(garbage.name)}{about}{whose}: {garbage.reason}"
 
 
 def collection_line(collection: "Collection") -> str:
     """Return what has become of one thing."""
-    what = f"{collection.garbage.kind.value} {collection.garbage.name}"
+    what = f"{collection.garbage.kind.value} {printable(collection.garbage.name)}"
     if collection.deleted:
         return f"terminated {what}" if collection.garbage.kind in {"instance", "builder"} else f"deleted {what}"
     return f"not deleted {what}: {collection.error or 'it is gone, or a session owns it now'}"

@@ -22,7 +22,6 @@ DEBUG_VARIABLE = "AWSAC_DEBUG"
 _PREFIX = "awsac: "
 _MOST_PROBLEMS = 20  # lines
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000  # some ten MB of them
-_SHOWN = 250  # characters of what is quoted
 
 
 def main(words: Callable[[], list[str]] = lambda: sys.argv[1:]) -> NoReturn:
@@ -96,7 +95,7 @@ def _explained(error: Exception) -> tuple[str, int]:
         case OSError():  # a file that cannot be read or written, a full disk
             sentence, code = f"{error.filename or 'the system'}: {error.strerror or error}", EXIT_INPUT
         case UnicodeEncodeError():  # the name of a file, or an argument, in another encoding
-            sentence, code = f"{error.object[:_SHOWN]!r} is not text in {error.encoding}", EXIT_INPUT
+            sentence, code = f"{error.object} is not text in {error.encoding}", EXIT_INPUT
     return _line(sentence), code
 
 

@@ -8,13 +8,13 @@ builder has no credentials; what it has to say it says by stopping, and on its c
 
 import asyncio
 import re
-import tempfile
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.client.bootfiles import cloud_config
+from awsac_async.client.scratch import temporary_folder
 from awsac_async.client.wheel import AgentPackage, agent_package
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
@@ -108,8 +108,8 @@ async def build_image(order: BuildOrder, *, region: str | None = None, on_event:
         CloudError: the builder failed, or the cloud refused; nothing is left, unless a NotCleared told of it.
     """
     _check(order)
-    with tempfile.TemporaryDirectory(prefix="awsac-") as place:
-        agent = await asyncio.to_thread(agent_package, order.agent_wheel, lambda: Path(place))
+    with temporary_folder() as place:
+        agent = await asyncio.to_thread(agent_package, order.agent_wheel, lambda: place)
         if agent.wheel and not (order.bucket and order.instance_profile):
             raise InputError(
                 f"the image gets {agent.wheel.name}, which PyPI does not have: name a bucket to bring it there "

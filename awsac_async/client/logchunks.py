@@ -9,7 +9,6 @@ import math
 import re
 import shutil
 import tarfile
-import tempfile
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
@@ -27,6 +26,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from awsac_async.client.scratch import temporary_folder
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.objects import Download, ObjectInfo
 from awsac_async.session import names
@@ -171,11 +171,8 @@ class LogReader:
 @asynccontextmanager
 async def opened(bucket: Bucket, session_id: str, sources: Sequence[LogSource]) -> AsyncIterator[LogReader]:
     """Give a reader of these logs; what it has to keep on disk goes with it."""
-    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="awsac-logs-")
-    try:
-        yield LogReader(bucket, session_id, sources, Path(folder))
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder)
+    with temporary_folder() as folder:
+        yield LogReader(bucket, session_id, sources, folder)
 
 
 _Part = tuple[_Log, LogBytes]

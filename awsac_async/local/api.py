@@ -17,6 +17,8 @@ import moto.ec2.models
 import moto.ec2.models.elastic_block_store
 from moto.iam.models import iam_backends
 from moto.moto_api._internal import mock_random
+from moto.moto_server import werkzeug_app
+from moto.moto_server.utilities import RegexConverter
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
@@ -75,11 +77,19 @@ class ApiHandler(MotoRequestHandler, QuietHandler):
     """moto's handling of headers, without a line for each request."""
 
 
+class _AnyCharacter(RegexConverter):
+    """A part of a path in which, as in keys of S3, there may be line ends."""
+
+    def __init__(self, url_map: Any, *items: Any) -> None:
+        super().__init__(url_map, f"(?s:{items[0]})", *items[1:])
+
+
 def install() -> None:
     """Replace moto's EC2 and SimpleDB back ends, and its multipart uploads, by ours. Comes before the first request."""
     random = secrets.SystemRandom()  # moto's own, of which its secrets are made, could be foretold
     setattr(mock_random, "random", random.random)  # noqa: B010  not a method by its type
     setattr(mock_random, "getrandbits", random.getrandbits)  # noqa: B010
+    werkzeug_app.RegexConverter = _AnyCharacter  # type: ignore[attr-defined]  # moto makes routes by this name
     ec2_serializer.install()
     simpledb.install()
     uploads.install()

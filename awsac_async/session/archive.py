@@ -8,6 +8,7 @@ and nothing holds more of it in memory than one block.
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class ArchiveContents:
 def pack(directory: Path, archive: Path) -> None:
     """Pack a folder into a session archive; the same files give the same bytes.
 
-    Nothing is left at ``archive`` if it fails. Links to files are followed.
+    Nothing is left at ``archive`` if it fails. Links are followed.
 
     Raises:
         FormatError: the folder has no ``jobs.cfg``, or would give an archive that an instance refuses.
@@ -42,14 +43,31 @@ def pack(directory: Path, archive: Path) -> None:
     _check_name(archive)
     if not directory.is_dir():
         raise FormatError(file=str(directory), found="no such folder", expected=f"a folder with {names.JOBS_FILE}")
-    if not (directory / names.JOBS_FILE).is_file():
-        raise FormatError(file=str(directory), found=f"no {names.JOBS_FILE}", expected="one, beside the job scripts")
+    check_folder(directory)
     try:
         with replacing(archive, mode=0o644) as part:
             write_archive(directory, part, leave_out={archive.absolute(), part.absolute()})
             _read_contents(part, file=str(archive))
     except OSError as error:
         raise InputError(f"cannot pack {directory} into {archive}: {error}") from error
+
+
+def check_folder(directory: Path) -> None:
+    """Raise FormatError if a folder of jobs has no ``jobs.cfg``."""
+    if not (directory / names.JOBS_FILE).is_file():
+        raise no_jobs(
+            str(directory), [f"{path.parent.name}/{path.name}" for path in directory.glob(f"*/{names.JOBS_FILE}")]
+        )
+
+
+def no_jobs(file: str, members: Iterable[str]) -> FormatError:
+    """Return the error for an archive or a folder without ``jobs.cfg`` at its top; it may be one level down."""
+    below = sorted(name.partition("/")[0] for name in members if name.partition("/")[2] == names.JOBS_FILE)
+    found, expected = f"no {names.JOBS_FILE}", "one, beside the job scripts"
+    if below:
+        found += f" at its top, but one in its folder {fields.shown(below[0])}"
+        expected = "what is in that folder, without the folder itself"
+    return FormatError(file=file, found=found, expected=expected)
 
 
 def read_archive(path: Path, *, file: str) -> ArchiveContents:
@@ -139,7 +157,7 @@ def _read_contents(path: Path, *, file: str) -> ArchiveContents:
 
     members = read_members(path, file=file, visit=visit)
     if not text:
-        raise FormatError(file=file, found=f"no {names.JOBS_FILE}", expected="one at the top level of the archive")
+        raise no_jobs(file, members)
     inner = inner_name(file, names.JOBS_FILE)
     definitions = parse_jobs(fields.decode(text[0], file=inner), file=inner)
     check_names(definitions, scripts={name for name in members if "/" not in name}, file=inner)

@@ -37,7 +37,10 @@ def without_space(text: str) -> str:
 
 def shown(text: str) -> str:
     """Quote a text for an error message, shortened if it is long."""
-    quoted = repr(text if len(text) <= 80 else text[:77] + "...") if text else "nothing"
+    if not text:
+        return "nothing"
+    quoted = repr(text if len(text) <= 80 else text[:77] + "...")
+    quoted = re.sub(r"\\udc([89a-f][0-9a-f])", r"\\x\1", quoted)  # bytes of a name that are no text
     return quoted if len(quoted) <= _MOST_SHOWN else quoted[: _MOST_SHOWN - 4] + "...'"  # it is mostly escapes
 
 

@@ -7,6 +7,7 @@ to full memory, is refused on the way.
 
 import bz2
 import itertools
+import os
 import posixpath
 import tarfile
 from collections.abc import Callable, Collection
@@ -26,7 +27,7 @@ MAX_UNPACKED = 1 << 30
 MAX_READ = 1 << 20
 _PIECE = 1 << 16
 _MAX_NAME = 255  # bytes of one name, on every Linux file system
-_MAX_PATH = 1024  # bytes of a path: Linux takes 4096, of which the working directory is part
+_MAX_PATH = 3072  # bytes of a path: Linux takes 4096, of which the working directory is part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +138,9 @@ class _Rules:
         parts = [part for part in raw.split("/") if part not in {"", "."}]
         if raw.startswith("/") or ".." in parts:
             raise self._error(f"member {shown(raw)}", "relative names without '..'")
-        if not raw.isprintable() or len(raw.encode()) > _MAX_PATH or any(len(p.encode()) > _MAX_NAME for p in parts):
-            raise self._error(f"member {shown(raw)}", f"printable names of at most {_MAX_NAME} bytes")
+        if not _can_be(raw) or any(len(os.fsencode(part)) > _MAX_NAME for part in parts):
+            expected = f"names of at most {_MAX_NAME} bytes, in paths of at most {_MAX_PATH}"
+            raise self._error(f"member {shown(raw)}", expected)
         if parts and parts[0] in self._bounds.reserved:
             raise self._error(f"member {shown(raw)}", "other names: this is one of the instance's own files")
         return "/".join(parts)
@@ -163,7 +165,7 @@ class _Rules:
     def _symbolic(self, name: str, text: str) -> str:
         """Accept ``..`` only in front: after a name it could climb out of the folder that name links to."""
         below = itertools.dropwhile(lambda part: part == "..", text.split("/"))
-        if text.startswith("/") or not text.isprintable() or len(text) > _MAX_PATH or ".." in below:
+        if text.startswith("/") or not _can_be(text) or ".." in below:
             raise self._bad_link(name, text)
         return text
 
@@ -180,6 +182,14 @@ class _Rules:
 
     def _error(self, found: str, expected: str) -> FormatError:
         return FormatError(file=self._file, found=found, expected=expected)
+
+
+def _can_be(path: str) -> bool:
+    """Whether the file system can hold a path: whatever bytes it is made of, and whether or not they print."""
+    try:
+        return len(os.fsencode(path)) <= _MAX_PATH and "\0" not in path
+    except UnicodeEncodeError:  # characters that this machine's file names cannot have
+        return False
 
 
 def _target(name: str, text: str) -> str:

@@ -87,6 +87,7 @@ PARTS = ("boot", "fetch", "provide", "queue", "run", "save")
 USER_DATA_JOBS = "n_jobs"
 USER_DATA_HOURS = "max_hours"
 USER_DATA_OBJECTS = "data"
+USER_DATA_DOCUMENT = "data_document"  # whether there is one about these objects
 USER_DATA_JOB_TIMEOUT = "job_timeout"
 USER_DATA_RETRIES = "retries"
 USER_DATA_JOB_USER = "job_user"
@@ -240,6 +241,11 @@ def agent_logs_prefix(session_id: str) -> str:
 def data_prefix(session_id: str) -> str:
     """Prefix of the session's input data (``start -d``)."""
     return internal_prefix(session_id) + "data/"
+
+
+def data_document_key(session_id: str) -> str:
+    """Key of what the objects of the input data cannot say of them."""
+    return internal_prefix(session_id) + "data.json"
 
 
 # What a builder prints on its console, by which its end is known.

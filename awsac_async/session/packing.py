@@ -1,42 +1,52 @@
 """The writing half of a session archive: a folder becomes the same bytes wherever and whenever it is packed."""
 
 import tarfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import IO
 
 from awsac_async.session.errors import FormatError
+from awsac_async.session.folders import walk
 from awsac_async.session.members import MAX_UNPACKED, too_large
+from awsac_async.session.wording import clipped_path
 
 
-def write_archive(directory: Path, archive: Path, *, leave_out: Collection[Path]) -> None:
+def write_archive(
+    directory: Path, archive: Path, *, leave_out: Collection[Path], check: Callable[[], None] = lambda: None
+) -> None:
     """Write the files and folders of ``directory``, sorted, without owner and time.
 
-    Links to files become the files. ``leave_out`` are absolute paths, for an archive that is packed into its own
-    folder. Raises FormatError for what is neither file nor folder or too large in all, and OSError.
+    Links become what they lead to. ``leave_out`` are absolute paths, for an archive that is packed into its own
+    folder. ``check`` is called again and again, to raise what is to end it early. Raises FormatError and ProblemsError
+    for what is neither file nor folder, or too large in all, and OSError.
     """
-    size = 0
+    found = walk(directory, leave_out=leave_out)
+    for path in found.special:
+        raise FormatError(file=clipped_path(path), found="a special file", expected="files, folders, and links to them")
+    if sum(each.size for each in found.files()) > MAX_UNPACKED:
+        raise too_large(str(directory))
     # The format of GNU tar, which the tools of 2008 read too; following links, so that none is packed.
     with tarfile.open(archive, mode="w:bz2", format=tarfile.GNU_FORMAT, dereference=True) as tar:
-        for path in _files(directory, leave_out):
-            info = _plain(tar.gettarinfo(path, arcname=str(path.relative_to(directory))))
-            if info.isdir():
+        for each in found.entries:
+            check()
+            info = _plain(tar.gettarinfo(each.path, arcname=each.name))
+            if each.is_folder:
                 tar.addfile(info)
-            else:
-                if (size := size + info.size) > MAX_UNPACKED:
-                    raise too_large(str(directory))
-                with path.open("rb") as file:
-                    tar.addfile(info, file)
+                continue
+            each.check_unchanged()
+            with each.path.open("rb") as file:
+                tar.addfile(info, _Checked(file, check))
 
 
-def _files(directory: Path, leave_out: Collection[Path]) -> Iterator[Path]:
-    for path in sorted(directory.rglob("*")):
-        if path.absolute() in leave_out:
-            continue
-        if path.is_symlink() and not path.is_file():
-            raise FormatError(file=str(path), found="a link to no file", expected="files, folders, links to files")
-        if not path.is_dir() and not path.is_file():
-            raise FormatError(file=str(path), found="a special file", expected="files, folders, links to files")
-        yield path
+class _Checked:
+    """A file that is read with a look, at each piece, whether that is to end."""
+
+    def __init__(self, file: IO[bytes], check: Callable[[], None]) -> None:
+        self._file, self._check = file, check
+
+    def read(self, size: int = -1, /) -> bytes:
+        self._check()
+        return self._file.read(size)
 
 
 def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:

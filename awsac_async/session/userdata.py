@@ -146,6 +146,11 @@ def number_of_data(user_data: UserData) -> int:
     return int(_number(user_data, names.USER_DATA_OBJECTS))
 
 
+def has_data_document(user_data: UserData) -> bool:
+    """Whether there is a document about the input data; one who cannot read the field looks for it."""
+    return user_data.extra.get(names.USER_DATA_DOCUMENT, "no") != "no"
+
+
 def max_hours(user_data: UserData) -> float:
     """Return how many hours after its boot an instance of the session ends."""
     return _number(user_data, names.USER_DATA_HOURS) or StartInfo.max_hours

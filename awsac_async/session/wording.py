@@ -1,6 +1,9 @@
 """How texts are put for a person: words that depend on a number, texts of strangers made harmless, long ones cut."""
 
+from pathlib import Path
+
 MOST_SENTENCE = 400  # characters of a sentence about what went wrong
+_MOST_OF_PATH = 120  # characters of a path in one
 _CUT = " … "
 
 
@@ -42,3 +45,8 @@ def clipped(text: str, most: int = MOST_SENTENCE) -> str:
     kept = most - len(_CUT)
     tail = kept // 3
     return text[: kept - tail] + _CUT + text[len(text) - tail :]
+
+
+def clipped_path(path: Path) -> str:
+    """Return a path that is cut in its middle if it is too long for a sentence."""
+    return clipped(str(path), _MOST_OF_PATH)

@@ -1,8 +1,10 @@
 """One real session by the real command, and everything a user, an old client or another AWS program sees of it."""
 
 import configparser
+import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -11,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from awsac_async.session.wording import printable
 from tests.cli.conftest import Account, Awsac, environment_for, write_ini, write_jobs
 from tests.conftest import Embedded
 from tests.contract import ITEM_ATTRIBUTES
 
+ODD_NAME = "-rf \u00a0\U0001f469\u200d\U0001f52c %41+&#?*\\\"'<>\n\t\r~ "  # of input data
 GOOD = """echo "job ${AWSAC_JOB} of ${AWSAC_N_JOBS}"
 cat "${AWSAC_DATA}/deep/numbers.txt"
+"${AWSAC_DATA}/tool"
+(cd "${AWSAC_DATA}" && find . -mindepth 1 -printf '%P\\0' | LC_ALL=C sort -z | sha256sum | cut -c 1-64)
 head -c 300000 /dev/urandom > random.bin
 python3 -m tarfile -c results.tar.bz2 random.bin
 """
@@ -45,6 +51,10 @@ def session(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Ite
     write_jobs(folder, DEFINITIONS, good=GOOD, bad="echo oops >&2\nexit 7\n")
     (folder / "data" / "deep").mkdir(parents=True)
     (folder / "data" / "deep" / "numbers.txt").write_text("42\n")
+    (folder / "data" / "tool").write_text("#!/bin/sh\necho the tool ran\n")
+    (folder / "data" / "tool").chmod(0o755)
+    (folder / "data" / "empty").mkdir()
+    (folder / "data" / ODD_NAME).touch()
     awsac.ok("pack", "jobs")
     started = awsac("start", "-i", ini, "-a", "jobs.tar.bz2", "-d", "data", answers="what?\ny\n")
     assert started.returncode == 0, started.stderr
@@ -93,7 +103,7 @@ def test_the_session_file_has_the_twelve_keys_as_a_client_of_2008_reads_them(
         "n_instances": "2",
         "unused_cores": "1",
         "cores_per_instance": "2",
-        "runuserdata": f"{session.id};awsac-sessions;jobs.tar.bz2;2;n_jobs=3;max_hours=0.5;data=1"
+        "runuserdata": f"{session.id};awsac-sessions;jobs.tar.bz2;2;n_jobs=3;max_hours=0.5;data=3;data_document=yes"
         f";endpoint_url={embedded.endpoint}",
         "shortdescr": "test",
         "bucket": "awsac-sessions",
@@ -185,7 +195,10 @@ def test_each_job_found_its_number_and_the_input_data(session: Session, account:
     with tarfile.open(fileobj=packed) as archive:
         output = archive.extractfile("stdouterr_job_2.log")
         assert output is not None
-        assert output.read() == b"job 2 of 3\n42\n"
+        lines = output.read().decode().splitlines()
+    data = session.file.parent / "data"
+    names = sorted(os.fsencode(path.relative_to(data)) + b"\0" for path in data.rglob("*"))
+    assert lines == ["job 2 of 3", "42", "the tool ran", hashlib.sha256(b"".join(names)).hexdigest()]
 
 
 def test_getresults_asks_before_it_overwrites_a_file_that_differs(
@@ -235,7 +248,7 @@ def test_cleanup_asks_twice_names_what_it_deletes_and_keeps_the_file_until_all_i
     assert first.returncode == 0, first.stderr
     assert session.id in account.domains()
     assert account.keys(f"{session.id}/") + account.keys(f"awsac/{session.id}/") == [copy]
-    assert all(first.stderr.count(f"s3://awsac-sessions/{key}\n") == 1 for key in keys if key != copy)
+    assert all(first.stderr.count(f"s3://awsac-sessions/{printable(key)}\n") == 1 for key in keys if key != copy)
     assert f"deleted {len(keys) - 1} objects\n" in first.stdout
     assert "s3://awsac-sessions/" not in first.stdout.replace("unfinished uploads below s3://awsac-sessions/", "")
     assert session.file.exists()

@@ -1,8 +1,10 @@
 """What is checked before money is spent: all at once, by calls that leave nothing; and what a session may cost."""
 
 import asyncio
+import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from awsac_async import client
 from awsac_async.client import Plan, PriceSource, events
-from awsac_async.client.plan.inputs import reading
+from awsac_async.client.plan.inputs import Reading, reading
 from awsac_async.client.plan.scripts import check_scripts
 from awsac_async.local import cloud
 from awsac_async.session.errors import AwsacError, DeniedError, InputError, ProblemsError
@@ -396,6 +398,110 @@ async def test_a_script_that_is_too_large_to_be_checked_is_said_to_be_unchecked(
         assert read.remarks == (remark,)
 
 
+async def read_with_data(folder: Path, data: Path) -> Reading:
+    async with reading(ini=write_ini(folder), archive=write_jobs(folder), data=data) as read:
+        return read
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    data = tmp_path / "data"
+    (data / "bin").mkdir(parents=True)
+    (data / "bin" / "tool").write_text("#!/bin/sh\n")
+    (data / "bin" / "tool").chmod(0o755)
+    (data / "a\u00a0b").write_text("x")
+    return data
+
+
+async def test_what_objects_cannot_say_of_data_is_told_beside_them_and_what_is_no_file_is_said(
+    tmp_path: Path, data: Path
+) -> None:
+    (data / "empty" / "deeper").mkdir(parents=True)
+    (data / "same").symlink_to("bin")
+    (data / ".#config").symlink_to("me@host.123")
+    os.mkfifo(data / "pipe")
+
+    read = await read_with_data(tmp_path, data)
+
+    assert read.inputs is not None
+    assert set(read.inputs.data.files) == {"bin/tool", "same/tool", "a\u00a0b"}
+    assert set(read.inputs.data.about.executable) == {"bin/tool", "same/tool"}
+    assert read.inputs.data.about.folders == ("empty/deeper",)
+    assert read.remarks == (f"{data}/pipe is left out of the input data: it is a pipe, a socket or a device",)
+
+
+WRONG_DATA: list[tuple[Callable[[Path], object], str]] = [
+    (
+        lambda data: (data / "events").symlink_to("/nowhere/run1"),
+        "events: found a link to /nowhere/run1, where nothing",
+    ),
+    (lambda data: (data / "self").symlink_to("self"), "self: found a link to self, where nothing is"),
+    (lambda data: (data / "bin" / "up").symlink_to("../../data"), "up: found a link to ../../data, a folder that it"),
+    (
+        lambda data: (data / os.fsdecode(b"caf\xe9")).touch(),
+        r"found 'caf\xe9', expected a name that S3 takes: it is not",
+    ),
+    (
+        lambda data: (data / "bell\x07").touch(),
+        r"found 'bell\x07', expected a name that S3 takes: it holds a character",
+    ),
+    (
+        lambda data: deep(data, 5),
+        "expected a name that S3 takes: keys have at most 1024 bytes, and this path",
+    ),
+]
+
+
+def deep(data: Path, levels: int) -> None:
+    path = data.joinpath(*["d" * 220] * levels)
+    path.parent.mkdir(parents=True)
+    path.touch()
+
+
+@pytest.mark.parametrize(("spoil", "says"), WRONG_DATA)
+async def test_data_that_cannot_reach_an_instance_are_named_before_money_is_spent(
+    spoil: Callable[[Path], object], says: str, tmp_path: Path, data: Path
+) -> None:
+    spoil(data)
+
+    (problem,) = (await read_with_data(tmp_path, data)).problems
+
+    assert says in str(problem)
+    assert len(str(problem)) <= 400
+    assert problem.exit_code == 2
+
+
+async def test_data_that_change_or_vanish_before_they_are_uploaded_end_the_start_and_leave_nothing(
+    tmp_path: Path, data: Path, account: Account
+) -> None:
+    changes: list[Callable[[], object]] = [
+        (data / "bin" / "tool").unlink,
+        lambda: (data / "bin" / "tool").write_text("half"),
+    ]
+    before = account.everything()
+    for change in changes:
+        (data / "bin" / "tool").write_text("#!/bin/sh\n")
+
+        def on_event(event: events.StartEvent, change: Callable[[], object] = change) -> None:
+            if isinstance(event, events.Planned):
+                change()
+
+        with pytest.raises(InputError, match=r"tool: found (no such file|another content).*expected what was there"):
+            await client.start(
+                ini=write_ini(tmp_path),
+                archive=write_jobs(tmp_path),
+                data=data,
+                directory=tmp_path,
+                proceed=refuse,
+                on_event=on_event,
+            )
+    assert account.everything() == before
+
+
+async def refuse(_: Plan) -> bool:
+    return False
+
+
 def checked(script: str) -> tuple[list[str], list[str]]:
     problems, remarks = check_scripts({"a.sh": script.encode()}, archive="jobs")
     return [str(problem) for problem in problems], remarks
@@ -406,3 +512,15 @@ def test_the_shells_only_read_a_script_and_say_the_line_that_is_wrong(tmp_path: 
     assert list(tmp_path.iterdir()) == []
     wrong = "found syntax error near unexpected token `fi', expected a script that a shell can read"
     assert checked("echo\nfi\n") == ([f"jobs: a.sh, line 2: {wrong}"], [])
+
+
+def test_a_script_is_asked_of_the_shells_that_may_run_it_and_line_ends_of_windows_are_said() -> None:
+    only_bash = "a=(1 2)\n"
+    (remark,) = checked(only_bash)[1] if shutil.which("dash") else ["sh cannot read it"]
+    assert "sh cannot read it" in remark
+    for line in ("#!/bin/bash", "#!/usr/bin/env bash", "#! /usr/local/bin/bash -e"):
+        assert checked(f"{line}\n{only_bash}") == ([], [])
+    assert checked("#!/usr/bin/env python3\nif (:\n") == ([], [])
+    problems, (windows,) = checked("#!/bin/sh\r\necho\r\n")
+    assert problems == []
+    assert "a.sh: it has line ends of Windows" in windows

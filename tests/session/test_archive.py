@@ -105,6 +105,43 @@ def test_a_link_to_a_file_is_packed_as_the_file(folder, tmp_path):
     assert (tmp_path / "out" / "shared.txt").read_text() == "shared"
 
 
+# A no-break space, a joined emoji, Latin-1, controls, a direction mark, and a path that is longer than a key of S3.
+ODD_NAMES = (
+    "a\u00a0b",
+    "\U0001f469\u200d\U0001f52c",
+    "caf\udce9",
+    "new\nline\x1b[m",
+    "-rf \u202e",
+    "/".join(["d" * 220] * 5),
+)
+
+
+def test_any_name_that_the_file_system_holds_is_packed_and_unpacked(folder, tmp_path):
+    for name in ODD_NAMES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, errors="surrogateescape")
+    pack(folder, tmp_path / "session.tar.bz2")
+    check_archive(tmp_path / "session.tar.bz2", FOUR_JOBS)
+    unpack(tmp_path / "session.tar.bz2", tmp_path / "out")
+    assert files(tmp_path / "out") == files(folder)
+    assert [(tmp_path / "out" / name).read_text(errors="surrogateescape") for name in ODD_NAMES] == [*ODD_NAMES]
+
+
+def test_links_to_folders_are_followed_and_an_editors_lock_is_nobodys_input(folder, tmp_path):
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep" / "run1").write_text("events")
+    for name in ("events", "again"):
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+    (folder / ".#a.sh").symlink_to("me@host.123:170000")
+    (folder / "a.sh~").write_text("a backup is a file like others")
+    pack(folder, tmp_path / "session.tar.bz2")
+    unpack(tmp_path / "session.tar.bz2", tmp_path / "out")
+    assert (tmp_path / "out" / "again" / "deep" / "run1").read_text() == "events"
+    followed = [f"{name}{inner}" for name in ("events", "again") for inner in ("", "/deep", "/deep/run1")]
+    own = ["a.sh", "a.sh~", "b.sh", "cards", "cards/run.txt", "jobs.cfg"]
+    assert files(tmp_path / "out") == sorted([*own, *followed])
+
+
 def spoil_without_jobs(folder: Path) -> None:
     (folder / "jobs.cfg").unlink()
 
@@ -117,8 +154,8 @@ def spoil_with_broken_link(folder: Path) -> None:
     (folder / "link").symlink_to("nowhere")
 
 
-def spoil_with_folder_link(folder: Path) -> None:
-    (folder / "link").symlink_to("cards")
+def spoil_with_link_in_a_circle(folder: Path) -> None:
+    (folder / "link").symlink_to("cards/..")
 
 
 def spoil_with_fifo(folder: Path) -> None:
@@ -134,8 +171,8 @@ def spoil_with_reserved_name(folder: Path) -> None:
     [
         (spoil_without_jobs, r"no jobs\.cfg"),
         (spoil_without_script, r"b\.sh, not in the archive"),
-        (spoil_with_broken_link, "link to no file"),
-        (spoil_with_folder_link, "link to no file"),
+        (spoil_with_broken_link, "a link to nowhere, where nothing is"),
+        (spoil_with_link_in_a_circle, r"link: found a link to cards/\.\., a folder that it lies in"),
         (spoil_with_fifo, "special file"),
         (spoil_with_reserved_name, "sessioninfo"),
     ],
@@ -171,8 +208,12 @@ def test_an_archive_of_another_number_of_jobs_is_refused_with_both_numbers(tmp_p
 
 def test_an_archive_without_jobs_cfg_or_with_it_in_a_folder_is_refused(tmp_path):
     path = write_tar(tmp_path / "session.tar.bz2", member("x/jobs.cfg", JOBS_CFG))
-    with pytest.raises(FormatError, match=r"found no jobs\.cfg"):
+    with pytest.raises(FormatError, match=r"found no jobs\.cfg at its top, but one in its folder 'x'"):
         check_archive(path, FOUR_JOBS)
+    (tmp_path / "outer" / "x").mkdir(parents=True)
+    (tmp_path / "outer" / "x" / "jobs.cfg").write_bytes(JOBS_CFG)
+    with pytest.raises(FormatError, match=r"outer: found no jobs\.cfg at its top, but one in its folder 'x'"):
+        pack(tmp_path / "outer", tmp_path / "outer.tar.bz2")
 
 
 def test_a_missing_archive_and_a_folder_in_its_place_are_named(tmp_path):
@@ -254,7 +295,6 @@ HARD = tarfile.LNKTYPE
         [member("../x", b"x")],
         [member("d/../../x", b"x")],
         [member("d/..", type=tarfile.DIRTYPE)],
-        [member("new\nline", b"x")],
         [member("n" * 300, b"x")],
         [member("sessioninfo/awsac.sessinfo", b"x")],
         [member("./sessionarchive.tar.bz2", b"x")],

@@ -7,32 +7,42 @@ start that died finds its own session file again.
 import asyncio
 import hashlib
 import os
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+import re
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from awsac_async.client.plan.scripts import check_scripts
+from awsac_async.client.scratch import temporary_folder
 from awsac_async.client.wheel import AgentPackage, agent_package
-from awsac_async.session.archive import ArchiveContents, check_number_of_jobs, read_archive, read_scripts
+from awsac_async.session.archive import ArchiveContents, check_folder, check_number_of_jobs, read_archive, read_scripts
+from awsac_async.session.datadocument import DataDocument, format_data_document
 from awsac_async.session.errors import AwsacError, FormatError, InputError, ProblemsError
+from awsac_async.session.fields import shown
+from awsac_async.session.folders import Entry, walk
 from awsac_async.session.model import StartInfo
-from awsac_async.session.names import BOOTSTRAP_CLOUD_INIT, JOBS_FILE, archive_name, session_file
+from awsac_async.session.names import BOOTSTRAP_CLOUD_INIT, NO_SESSION, archive_name, data_prefix, session_file
 from awsac_async.session.packing import write_archive
 from awsac_async.session.purpose import Purpose, fit_for, purpose_fields
 from awsac_async.session.startinfo import read_startinfo
+from awsac_async.session.wording import clipped_path
 
 T = TypeVar("T")
+_MOST_KEY_BYTES = 1024  # of S3
+_SPARE_KEY_BYTES = 4  # by which the ID of a session may be longer than NO_SESSION
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # as which S3 lists, and is told what to delete
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataFile:
-    """A file of the data folder, and its path relative to it, with ``/``."""
+class Data:
+    """The input data: files with their keys below the session's data prefix, and what objects cannot say of them."""
 
-    path: Path
-    name: str
+    files: Mapping[str, Entry] = field(default_factory=dict)
+    about: DataDocument = field(default_factory=DataDocument)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +57,7 @@ class Inputs:
     archive: Path
     startinfo: StartInfo
     contents: ArchiveContents
-    data: tuple[DataFile, ...]
+    data: Data
     agent: AgentPackage | None
     digest: str
     purpose: Purpose | None = None
@@ -81,29 +91,49 @@ async def reading(
 
         def place() -> Path:
             """Make a temporary folder: an archive and an image of awsac need none."""
-            made = tempfile.TemporaryDirectory(prefix="awsac-", ignore_cleanup_errors=True)
-            return Path(stack.enter_context(made))
+            return stack.enter_context(temporary_folder())
 
-        yield await asyncio.to_thread(_read, ini=ini, archive=archive, data=data, purpose=purpose, place=place)
+        abandoned = threading.Event()
+
+        def check() -> None:
+            if abandoned.is_set():
+                raise InputError("nobody waits for the archive any more")
+
+        read = partial(_read, ini=ini, archive=archive, data=data, purpose=purpose, place=place, check=check)
+        work = asyncio.create_task(asyncio.to_thread(read), name="read the input")
+        try:
+            found = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            abandoned.set()
+            await asyncio.gather(work, return_exceptions=True)  # nothing writes there any more when the folder goes
+            raise
+        yield found
 
 
 def _read(
-    *, ini: Path, archive: Path, data: Path | None, purpose: Purpose | None, place: Callable[[], Path]
+    *,
+    ini: Path,
+    archive: Path,
+    data: Path | None,
+    purpose: Purpose | None,
+    place: Callable[[], Path],
+    check: Callable[[], None],
 ) -> Reading:
     problems = _Problems()
     startinfo = problems.of(lambda: read_startinfo(ini))
     if startinfo and purpose:
         startinfo = fit_for(purpose, startinfo)
     agent = problems.of(lambda: _agent(startinfo, ini, place)) if startinfo else None
-    packed = problems.of(lambda: _archive_file(archive, place))
+    packed = problems.of(lambda: _archive_file(archive, place, check))
     contents = problems.of(lambda: read_archive(packed, file=str(archive))) if packed else None
     if startinfo and contents:
         problems.of(lambda: check_number_of_jobs(contents, startinfo, file=str(archive)))
-    files = problems.of(lambda: tuple(_data_files(data))) if data else ()
     remarks: list[str] = []
+    files = problems.of(lambda: _data(data, remarks)) if data else Data()
     if packed and contents:
-        wrong, remarks = check_scripts(read_scripts(packed, contents, file=str(archive)), archive=str(archive))
+        wrong, doubtful = check_scripts(read_scripts(packed, contents, file=str(archive)), archive=str(archive))
         problems.found += wrong
+        remarks += doubtful
     inputs = None
     if not problems.found and startinfo and packed and contents and files is not None:
         inputs = Inputs(
@@ -157,57 +187,82 @@ def _agent(startinfo: StartInfo, ini: Path, place: Callable[[], Path]) -> AgentP
     return None
 
 
-def _archive_file(archive: Path, place: Callable[[], Path]) -> Path:
+def _archive_file(archive: Path, place: Callable[[], Path], check: Callable[[], None]) -> Path:
     """Return the archive, or the one that is made of a folder, in a folder of its own; raises InputError."""
     if not archive.exists():
         expected = "a session archive, or a folder to be packed into one"
         raise FormatError(file=str(archive), found="no such file or folder", expected=expected)
-    return _packed(archive, place()) if archive.is_dir() else archive
+    return _packed(archive, place(), check) if archive.is_dir() else archive
 
 
-def _packed(folder: Path, made: Path) -> Path:
+def _packed(folder: Path, made: Path, check: Callable[[], None]) -> Path:
     """Pack a folder into an archive in ``made``, named as the folder is; session files in it are left out.
 
     They are the client's own, and a start writes one: with it, the same start would not find its session again.
     """
-    if not (folder / JOBS_FILE).is_file():
-        raise FormatError(file=str(folder), found=f"no {JOBS_FILE}", expected="one, beside the job scripts")
+    check_folder(folder)
     packed = made / archive_name(folder.resolve().name)
     try:
-        write_archive(folder, packed, leave_out={path.absolute() for path in folder.glob(session_file("*"))})
+        files = {path.absolute() for path in folder.glob(session_file("*"))}
+        write_archive(folder, packed, leave_out=files, check=check)
     except OSError as error:
         raise InputError(f"cannot pack {folder}: {error}") from error
     return packed
 
 
-def _data_files(folder: Path) -> Iterator[DataFile]:
+def _data(folder: Path, remarks: list[str]) -> Data:
+    """List a data folder; what is no file is left out with a remark. Raises InputError and ProblemsError."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such data folder")
-    found = [
-        Path(where, name)
-        for where, _, names in os.walk(folder, onerror=_unreadable)
-        for name in names
-        if Path(where, name).is_file()
+    found = walk(folder)
+    remarks += [
+        f"{clipped_path(path)} is left out of the input data: it is a pipe, a socket or a device"
+        for path in found.special
     ]
-    if not found:
+    files, problems = {}, []
+    for each in found.files():
+        try:
+            files[_key(each.name)] = each
+        except ValueError as error:
+            problems.append(
+                FormatError(file=str(folder), found=shown(each.name), expected=f"a name that S3 takes: {error}")
+            )
+    if problems:
+        raise ProblemsError(problems)
+    if not files:
         raise InputError(f"{folder}: no file in the data folder")
-    for path in sorted(found):
-        if not os.access(path, os.R_OK):
-            raise InputError(f"{path}: cannot be read")
-        yield DataFile(path=path, name=path.relative_to(folder).as_posix())
+    about = DataDocument(
+        executable=tuple(key for key, each in files.items() if each.executable),
+        folders=tuple(os.fsencode(name).decode(errors="surrogateescape") for name in found.empty_folders()),
+    )
+    return Data(files=files, about=about)
 
 
-def _unreadable(error: OSError) -> None:
-    raise InputError(f"{error.filename}: {error.strerror}") from error
+def _key(name: str) -> str:
+    """Return the key of a file below the data prefix: its name as UTF-8, whatever this machine takes names for.
+
+    Raises:
+        ValueError: there can be no object with this key, or none that can be listed and deleted; says why.
+    """
+    encoded = os.fsencode(name)
+    try:
+        key = encoded.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 (byte 0x{encoded[error.start]:02x})") from None
+    if len(data_prefix(NO_SESSION).encode()) + len(encoded) > _MOST_KEY_BYTES - _SPARE_KEY_BYTES:
+        raise ValueError(f"keys have at most {_MOST_KEY_BYTES} bytes, and this path alone {len(encoded)}")
+    if _NOT_IN_XML.search(key):
+        raise ValueError("it holds a character that no list of objects can hold")
+    return key
 
 
-def _digest(ini: Path, archive: Path, data: tuple[DataFile, ...], purpose: Purpose | None) -> str:
+def _digest(ini: Path, archive: Path, data: Data, purpose: Purpose | None) -> str:
     """Hash ini, archive and purpose; data, which may be large, counts by name, size and time of change."""
     digest = hashlib.sha256("".join(f"{key}={value}\0" for key, value in purpose_fields(purpose).items()).encode())
     for path in (ini, archive):
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
-    for each in data:
-        stat = each.path.stat()
-        digest.update(f"{each.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    for key, each in data.files.items():
+        digest.update(f"{key}\0{each.size}\0{each.mtime_ns}\0".encode())
+    digest.update(format_data_document(data.about).encode() if data.about else b"")
     return digest.hexdigest()

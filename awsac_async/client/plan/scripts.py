@@ -1,7 +1,8 @@
 """Whether a shell can read the scripts of a session, found out by asking the shells that are here; nothing is run.
 
-A job is run as ``/bin/sh script``, which is bash on Amazon Linux and dash on Debian. So what both refuse is a problem,
-and what one of them refuses is worth a remark.
+A script is run by what its first line names (``#!``), else by /bin/sh, which is bash on Amazon Linux and dash on
+Debian. So what all shells that may run it refuse is a problem, what one of them refuses is worth a remark, and a script
+for another program is not looked at.
 """
 
 import re
@@ -13,9 +14,11 @@ from dataclasses import dataclass
 from awsac_async.session.archive import inner_name
 from awsac_async.session.errors import FormatError
 from awsac_async.session.fields import MAX_TEXT
+from awsac_async.session.shebang import FIRST_BYTES, interpreter
 
 _SECONDS = 10.0  # for one script; reading one takes milliseconds
 _SHELLS = ("bash", "sh")
+_FOR_SH = ("sh", "dash", "ash")
 # "bash: line 3: syntax error", "sh: 3: Syntax error", and with a path in front.
 _SAID = re.compile(r"^[^:]*: (line )?(?P<line>\d+): (?P<what>.+)$")
 
@@ -36,9 +39,16 @@ def check_scripts(scripts: Mapping[str, bytes], *, archive: str) -> tuple[list[F
         archive: where they are, as the user named it.
     """
     problems, remarks = [], []
-    shells = [shell for shell in _SHELLS if shutil.which(shell)]
+    here = [shell for shell in _SHELLS if shutil.which(shell)]
     for name, script in scripts.items():
         place = inner_name(archive, name)
+        shells = [shell for shell in here if shell in _shells_for(script)]
+        if not shells:
+            continue
+        if b"\r\n" in script:
+            remarks.append(
+                f"{place}: it has line ends of Windows: shells take the carriage return for part of the last word"
+            )
         if len(script) > MAX_TEXT:  # the rest of it was not read
             remarks.append(
                 f"{place}: it is larger than {MAX_TEXT >> 20} MiB, so no shell was asked whether it can read it"
@@ -54,12 +64,24 @@ def check_scripts(scripts: Mapping[str, bytes], *, archive: str) -> tuple[list[F
     return problems, remarks
 
 
+def _shells_for(script: bytes) -> tuple[str, ...]:
+    """Return by which shells a script may be run; none if it is for another program."""
+    program, *arguments = interpreter(script[:FIRST_BYTES])
+    program = program.rpartition("/")[2]
+    if program == "env":
+        words = [word for word in " ".join(arguments).split() if not word.startswith("-") and "=" not in word]
+        program = words[0].rpartition("/")[2] if words else ""
+    if program in _FOR_SH:
+        return _SHELLS
+    return (program,) if program in _SHELLS else ()
+
+
 def _remark(place: str, shell: str, found: Objection) -> str:
     line = f", line {found.line}" if found.line else ""
     other = next(each for each in _SHELLS if each != shell)
     return (
         f"{place}{line}: {shell} cannot read it ({found.what}) but {other} can; "
-        "jobs run as /bin/sh, which is bash on Amazon Linux and dash on Debian"
+        "jobs run by /bin/sh, which is bash on Amazon Linux and dash on Debian"
     )
 
 

@@ -7,7 +7,6 @@ work without anybody who waits for it: who is told to stop asks its agent to do 
 import asyncio
 import shlex
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -20,16 +19,19 @@ from awsac_async.client.logs import logs
 from awsac_async.client.outcome import Outcome
 from awsac_async.client.plan import Plan
 from awsac_async.client.plan.scripts import check_scripts
+from awsac_async.client.scratch import temporary_folder
 from awsac_async.client.start import StartEvent, start
 from awsac_async.client.wait import Ended, wait
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.snapshots import ReleaseSnapshot, Snapshots
 from awsac_async.session.errors import AwsacError, CloudError, InputError, ProblemsError
 from awsac_async.session.fields import MAX_TEXT
+from awsac_async.session.folders import walk
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import JOBS_FILE, X_SNAPSHOT, session_file
 from awsac_async.session.purpose import Build, PackTo, Purpose, file_system, packed_address, release_name, volume_size
 from awsac_async.session.shebang import FIRST_BYTES, interpreter
+from awsac_async.session.wording import clipped_path
 
 T = TypeVar("T")
 _JOB_SCRIPT = "awsac-release.sh"
@@ -299,11 +301,11 @@ def _folder(definition: str, scripts: Sequence[Path], files: Path | None) -> Ite
         InputError, ProblemsError: something of it cannot be read, or no shell can read a script.
     """
     _check(scripts)
-    with tempfile.TemporaryDirectory(prefix="awsac-") as place:
-        folder = Path(place, _FOLDER)
+    with temporary_folder() as place:
+        folder = place / _FOLDER
         try:
             _fill(folder, scripts, files)
-        except (OSError, shutil.Error) as error:
+        except OSError as error:
             raise InputError(f"the files of the release cannot be read: {error}") from error
         (folder / JOBS_FILE).write_text(definition)
         (folder / _JOB_SCRIPT).write_text(_job_script(scripts))
@@ -331,7 +333,7 @@ def _fill(folder: Path, scripts: Sequence[Path], files: Path | None) -> None:
     elif not files.is_dir():
         raise InputError(f"{files}: no such folder")
     else:
-        shutil.copytree(files, folder)
+        _copy(files, folder)
     for each in scripts:
         there = folder / each.name
         if there.exists() and there.read_bytes() != each.read_bytes():
@@ -340,6 +342,19 @@ def _fill(folder: Path, scripts: Sequence[Path], files: Path | None) -> None:
     for name in (JOBS_FILE, _JOB_SCRIPT):
         if (folder / name).exists():
             raise InputError(f"{files}/{name}: this name is awsac's own here")
+
+
+def _copy(files: Path, folder: Path) -> None:
+    """Copy a folder, links followed. Raises InputError, ProblemsError and OSError for what cannot be copied."""
+    found = walk(files)
+    for path in found.special:
+        raise InputError(f"{clipped_path(path)}: a pipe, a socket or a device cannot be copied to an instance")
+    folder.mkdir()
+    for each in found.entries:
+        if each.is_folder:
+            (folder / each.name).mkdir()
+        else:
+            shutil.copy(each.path, folder / each.name)
 
 
 def _job_script(scripts: Sequence[Path]) -> str:

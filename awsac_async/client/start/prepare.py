@@ -18,12 +18,14 @@ from awsac_async.cloud.objects import ObjectInfo, Upload
 from awsac_async.cloud.status import store_of
 from awsac_async.cloud.volumes import Volumes
 from awsac_async.session.claims import FIRST_POOL, Claim, claim_attribute
+from awsac_async.session.datadocument import format_data_document
 from awsac_async.session.jobs import expand, launch_index_of
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
 from awsac_async.session.names import (
     InstancePaths,
     agent_wheel_key,
     archive_key,
+    data_document_key,
     data_prefix,
     prefixes,
     session_copy_key,
@@ -88,19 +90,29 @@ class Preparation:
 
     async def _upload(self) -> None:
         there = {each.key: each.size for each in await self._stored()}
-        sources = self._sources()
+        sources, data = self._sources(), self._inputs.data
+        await asyncio.to_thread(self._check_unchanged)
         sizes = await asyncio.to_thread(lambda: {key: path.stat().st_size for key, path in sources.items()})
         missing = [Upload(source=path, key=key) for key, path in sources.items() if there.get(key) != sizes[key]]
         await self._bucket.upload(missing, on_progress=lambda done: self._tell(events.Transferring(progress=done)))
-        key, data = next(iter(sources)), self._inputs.data
-        size = sum(sizes.values())
-        self._tell(events.Uploaded(bucket=self._record.bucket, archive_key=key, data_files=len(data), size=size))
+        await asyncio.to_thread(self._check_unchanged)  # nor is half of an old and half of a new content there
+        if data.about:
+            await self._bucket.put(
+                data_document_key(self._record.session_id), format_data_document(data.about).encode()
+            )
+        key, size = next(iter(sources)), sum(sizes.values())
+        self._tell(events.Uploaded(bucket=self._record.bucket, archive_key=key, data_files=len(data.files), size=size))
+
+    def _check_unchanged(self) -> None:
+        """Raise FormatError if a file of the data is no longer what was planned with."""
+        for each in self._inputs.data.files.values():
+            each.check_unchanged()
 
     def _sources(self) -> dict[str, Path]:
         """Return the file of each key, the archive first."""
         session_id, data = self._record.session_id, data_prefix(self._record.session_id)
         files = {archive_key(session_id, self._inputs.archive.name): self._inputs.archive}
-        files |= {data + each.name: each.path for each in self._inputs.data}
+        files |= {data + name: each.path for name, each in self._inputs.data.files.items()}
         if self._inputs.agent and (wheel := self._inputs.agent.wheel):
             files[agent_wheel_key(session_id, wheel.name)] = wheel
         return files

@@ -31,7 +31,13 @@ from awsac_async.session.errors import (
     ProblemsError,
 )
 from awsac_async.session.model import SessionRecord, UserData
-from awsac_async.session.names import USER_DATA_HOURS, USER_DATA_JOBS, USER_DATA_OBJECTS, session_file
+from awsac_async.session.names import (
+    USER_DATA_DOCUMENT,
+    USER_DATA_HOURS,
+    USER_DATA_JOBS,
+    USER_DATA_OBJECTS,
+    session_file,
+)
 from awsac_async.session.purpose import Purpose, purpose_fields
 from awsac_async.session.record import new_session_id, write_record
 from awsac_async.session.times import format_time, now
@@ -124,8 +130,10 @@ def _new_record(inputs: Inputs, plan: Plan, aws: Aws) -> SessionRecord:
     info, time = inputs.startinfo, now()
     session_id = new_session_id(info.shortdescr, time.astimezone(), os.urandom(16))
     extra = {USER_DATA_JOBS: str(info.n_jobs), USER_DATA_HOURS: f"{plan.max_hours:g}"}
-    if inputs.data:
-        extra[USER_DATA_OBJECTS] = str(len(inputs.data))
+    if inputs.data.files:
+        extra[USER_DATA_OBJECTS] = str(len(inputs.data.files))
+    if inputs.data.about:
+        extra[USER_DATA_DOCUMENT] = "yes"
     extra |= settings_fields(info) | access_fields(aws.access_in_use) | status_fields(plan.status_store)
     extra |= purpose_fields(inputs.purpose)
     user_data = UserData(
