@@ -35,6 +35,8 @@ from awsac_async.local.volumes import loop_devices, release_loop_devices
 LocalCloudError = place.LocalCloudError
 START_TIMEOUT = 60.0  # s
 END_TIMEOUT = 15.0  # s
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_NO_PROXY = ("NO_PROXY", "no_proxy")
 _DAEMON = "daemon"  # the folder, which there is not, whose mark the daemon carries
 
 
@@ -105,7 +107,21 @@ def environment(directory: Path, *, administrator: bool = False) -> dict[str, st
         "AWS_SECRET_ACCESS_KEY": key["secret_access_key"],
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
+        **_past_proxies(),
     }
+
+
+def _past_proxies() -> dict[str, str]:
+    """Return the variables by which this machine is asked directly, if there are some by which others are not.
+
+    They say the same in small letters, which some programs prefer and others do not read.
+    """
+    if not any(name.lower() in _PROXIES and value for name, value in os.environ.items()):
+        return {}
+    named = ",".join(filter(None, map(os.environ.get, _NO_PROXY)))
+    hosts = [host.strip() for host in named.split(",") if host.strip()]
+    excepted = "*" if "*" in hosts else ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
+    return dict.fromkeys(_NO_PROXY, excepted)
 
 
 def status(directory: Path) -> Status:

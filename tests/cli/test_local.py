@@ -14,6 +14,7 @@ from awsac_async.local import cloud
 from awsac_async.session.archive import pack
 from tests.cli.conftest import Awsac, interrupt, write_ini, write_jobs
 from tests.cli.test_interrupts import session_file
+from tests.conftest import Embedded
 from tests.waiting import wait_until
 
 
@@ -108,3 +109,20 @@ def test_no_cloud_is_brought_up_for_a_session_that_it_cannot_hold(
     )
     assert not cloud_folder.exists()
     assert file.exists()
+
+
+@pytest.mark.parametrize("names", [("http_proxy", "https_proxy"), ("HTTP_PROXY", "ALL_PROXY")])
+def test_the_cloud_on_this_machine_is_asked_directly_whatever_proxies_there_are(
+    names: tuple[str, ...], awsac: Awsac, embedded: Embedded
+) -> None:
+    write_ini(awsac.folder)
+    write_jobs(awsac.folder)
+    proxies = dict.fromkeys(names, "http://127.0.0.1:9") | {"NO_PROXY": ".example.org", "AWS_MAX_ATTEMPTS": "1"}
+    local = {"AWSAC_LOCAL_DIR": str(embedded.directory)}
+
+    refused = awsac("start", "--local", "-i", "session.ini", "-a", "jobs", answers="n\n", **proxies, **local)
+    environment = json.loads(awsac.ok("local", "env", "--json", **proxies, **local))
+
+    assert "uploaded:" in refused.stdout, refused.stderr
+    assert environment["NO_PROXY"] == environment["no_proxy"] == ".example.org,127.0.0.1,localhost"
+    assert "NO_PROXY" not in json.loads(awsac.ok("local", "env", "--json", **local))
