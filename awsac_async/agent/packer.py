@@ -19,6 +19,7 @@ from bz2 import BZ2Decompressor
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from awsac_async.agent.packing import Remarks, held, packed, shown_name
@@ -63,6 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the one argument says, a JSON object: ``directory``, ``user``, and ``names`` and ``packed`` if known."""
     request = json.loads(arguments[0])
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    with suppress(OSError):  # if memory is short, this goes before the agent, which begins it anew
+        Path("/proc/self/oom_score_adj").write_text("100")
     if request["user"]:
         _become(*request["user"])
     directory = request["directory"]
@@ -262,6 +265,8 @@ class _Opened:
             descriptor = os.open(name, flags | os.O_CLOEXEC, dir_fd=parent)
         except PermissionError:
             mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
+            if stat.S_ISLNK(mode):
+                raise
             descriptor = (open_folder if stat.S_ISDIR(mode) else open_file)(name, parent=parent)
         self._descriptors.append(descriptor)
         return descriptor

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -184,7 +184,8 @@ class Saver:
             _log.warning(
                 "%s: %d not packed as they are: %s", key, source.remarks.count, ", ".join(source.remarks.names)
             )
-        return _Left(file=file, remark="; ".join(filter(None, (remark, str(source.remarks)))))
+        remark = "; ".join(filter(None, (remark, str(source.remarks))))
+        return _Left(file=replace(file, remark=remark), remark=remark)
 
     async def _find_results(self, job: int, directory: Path, settings: JobSettings) -> _Found:
         """Find a job's results, and try again what may pass. Raises SaveError."""
@@ -205,10 +206,10 @@ class Saver:
         try:
             return await keep_trying(f"find the results of job {job}", try_once, until=until, again=_may_be_mended)
         except TimeoutError as error:
-            raise SaveError("results not saved: they were not found in time") from error
+            raise SaveError("not saved in time: the results, which could not be looked at") from error
         except CloudError as error:
             why = error.__cause__ if isinstance(error.__cause__, InputError) else error
-            raise SaveError(f"results not saved: {why}") from error
+            raise SaveError(f"not saved: {why}") from error
 
     async def _save(self, source: Source, key: str, on_trouble: OnTrouble, *, until: float) -> SavedFile:
         measured = _Measured(source)

@@ -1,7 +1,8 @@
 """The manifest of a job: what it saved, with sizes and checksums, uploaded when all that it lists is there.
 
 Owns the format, a JSON document: ``version`` (1), ``session_id``, ``job``, ``attempt`` (the one whose results these
-are), and ``files``, a list of ``key``, ``name`` (of the file that ``getresults`` makes), ``size`` in bytes, ``sha256``.
+are), and ``files``, a list of ``key``, ``name`` (of the file that ``getresults`` makes), ``size`` in bytes, ``sha256``,
+and ``remark`` if something of what the job left is not in it.
 And that of the copies of one instance's manifests in one document, so that they can be read in one request.
 The reader trusts nothing of it: whoever may write into the bucket may have written it.
 """
@@ -17,17 +18,19 @@ from awsac_async.session.jsonobject import JsonObject, is_integer, is_text, pars
 
 VERSION = 1
 _MOST_SIZE = 1 << 50  # bytes; S3 takes no object of a twentieth of it
+_MOST_REMARK = 1000  # characters, as of a reason
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavedFile:
-    """One object as it was uploaded; ``sha256`` in lower-case hexadecimal digits."""
+    """One object as it was uploaded; ``sha256`` in lower-case hexadecimal digits; ``remark``: what is not in it."""
 
     key: str
     name: str
     size: int
     sha256: str
+    remark: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,8 @@ class Manifest:
 
 def format_manifest(manifest: Manifest) -> bytes:
     """Return the document."""
-    return (json.dumps({"version": VERSION, **asdict(manifest)}, indent=1) + "\n").encode()
+    files = [{key: value for key, value in asdict(file).items() if value != ""} for file in manifest.files]
+    return (json.dumps({"version": VERSION, **asdict(manifest), "files": files}, indent=1) + "\n").encode()
 
 
 def parse_manifest(content: bytes, *, session_id: str, job: int, file: str) -> Manifest:
@@ -102,6 +106,7 @@ def _saved_file(members: JsonObject) -> SavedFile:
         name=members.read("name", lambda value: value == key.rpartition("/")[2], "the last part of the key"),
         size=members.read("size", _is_size, "a number of bytes"),
         sha256=members.read("sha256", _is_sha256, "64 hexadecimal digits in lower case"),
+        remark=members.read("remark", is_text, "a text", absent="")[:_MOST_REMARK],
     )
 
 

@@ -43,7 +43,15 @@ class Saved:
         content: bytes = self.account.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return content
 
-    def save(self, job: int, *, results: bytes | None = b"results", manifest: bool = True, attempt: int = 1) -> None:
+    def save(
+        self,
+        job: int,
+        *,
+        results: bytes | None = b"results",
+        manifest: bool = True,
+        attempt: int = 1,
+        remark: str = "",
+    ) -> None:
         """Do what an agent does at a job's end."""
         output = f"output {job}.{attempt}".encode()
         contents = {names.output_key(self.id, job): output}
@@ -52,15 +60,16 @@ class Saved:
         for key, content in contents.items():
             self.put(key, content)
         if manifest:
-            self.put(names.manifest_key(self.id, job), self.manifest(job, contents, attempt))
+            self.put(names.manifest_key(self.id, job), self.manifest(job, contents, attempt, remark))
 
-    def manifest(self, job: int, contents: dict[str, bytes], attempt: int = 1) -> bytes:
+    def manifest(self, job: int, contents: dict[str, bytes], attempt: int = 1, remark: str = "") -> bytes:
         files = [
             SavedFile(
                 key=key,
                 name=key.rpartition("/")[2],
                 size=len(content),
                 sha256=hashlib.sha256(content).hexdigest(),
+                remark=remark if key == names.results_key(self.id, job) else "",
             )
             for key, content in contents.items()
         ]
@@ -207,7 +216,7 @@ async def test_jobs_that_a_session_does_not_have_are_refused(saved: Saved) -> No
 
 
 async def test_a_session_under_way_gives_what_is_there_and_says_what_is_missing_and_why(saved: Saved) -> None:
-    saved.save(1)
+    saved.save(1, remark="not whole in results/: results/pipe (a special file)")
     saved.save(2, results=None)
     saved.save(3, results=None)
     async with connect(endpoint_url=saved.account.s3.meta.endpoint_url) as aws:
@@ -216,7 +225,7 @@ async def test_a_session_under_way_gives_what_is_there_and_says_what_is_missing_
         await store.write(
             [
                 JobRecord(number=1, state=JobState.FINISHED, return_code=0),
-                JobRecord(number=2, state=JobState.FINISHED, return_code=0),
+                JobRecord(number=2, state=JobState.FINISHED, return_code=0, reason="results is not a file or a folder"),
                 JobRecord(number=3, state=JobState.SAVEFAILED, reason="the disk is broken"),
                 JobRecord(number=4, state=JobState.RUNNING),
             ]
@@ -226,9 +235,10 @@ async def test_a_session_under_way_gives_what_is_there_and_says_what_is_missing_
         await store.delete()
 
     assert [(each.job, each.what, each.status, each.reason) for each in results.missing] == [
-        (2, ("results",), "finished", "none were left"),
+        (2, ("results",), "finished", "none were left: results is not a file or a folder"),
         (3, ("results",), "savefailed", "not saved: the disk is broken"),
         (4, ("results", "output"), "running", "running"),
+        (1, ("part of results",), "saved", "not whole in results/: results/pipe (a special file)"),
     ]
     assert results.all_well
     assert logs.missing == ()

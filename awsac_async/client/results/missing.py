@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from awsac_async.client.check import read_status
 from awsac_async.client.results.files import Kind, Selection, Target
+from awsac_async.client.results.manifests import Statement
 from awsac_async.cloud.aws import Aws
 from awsac_async.session.errors import CloudError
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
@@ -17,7 +18,7 @@ _BEING_SAVED = frozenset({JobState.WAITFORSAVE, JobState.SAVING})
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """What a job has not saved, or not yet: its ``results``, its ``output`` or both, and why."""
+    """What a job has not saved, or not yet: its ``results``, its ``output``, both, or ``part of`` either; and why."""
 
     job: int
     what: tuple[str, ...]
@@ -63,6 +64,16 @@ async def find_missing(
         )
         found.append(_missing(number, kinds, status.shown_state(job), reason))
     return tuple(found)
+
+
+def find_parts(targets: Collection[Target], statements: Mapping[str, Statement]) -> tuple[Missing, ...]:
+    """Return what is not in the objects that are there, as far as manifests that were read say so."""
+    said = [(target, statements[target.info.key].saved.remark) for target in targets if target.info.key in statements]
+    return tuple(
+        Missing(job=target.job, what=(f"part of {target.kind.value}",), status="saved", reason=remark)
+        for target, remark in said
+        if remark and target.job is not None
+    )
 
 
 def _lacking(record: SessionRecord, targets: Collection[Target], selection: Selection) -> dict[int, list[Kind]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from awsac_async.client.results.comparison import Compared, Standing, compare, settled
 from awsac_async.client.results.files import Kind, Only, Selection, Target, find_targets
 from awsac_async.client.results.manifests import Manifests, Statement, list_manifests
-from awsac_async.client.results.missing import Missing, find_missing
+from awsac_async.client.results.missing import Missing, find_missing, find_parts
 from awsac_async.client.results.record import Entry, ResultsRecord, opened
 from awsac_async.client.results.unpacking import MemberLeftOut, Unpacked, unpack_all
 from awsac_async.cloud.aws import Aws, connect
@@ -160,7 +160,7 @@ class _Run:
         return Results(
             directory=self._folder,
             files=tuple(self._files[target.path] for target in targets),
-            missing=missing,
+            missing=(*missing, *find_parts(targets, manifests.statements)),
             refused=refused,
             damaged=manifests.faults,
             unpacked=unpacked.folders,
