@@ -86,8 +86,8 @@ async def _to_its_end(run: "_JobRun", lost: Stop, on_ran: Callable[[], None], *,
     except Exception as fault:
         # A fault of the agent in one job: its siblings go on.
         _log.exception("job %d: fault of the agent", number)
-        await run.abandon()
-        run.finish(End(state=JobState.FAILED, reason=f"fault of the agent: {describe(fault)}"))
+        remark = await run.abandon()
+        run.finish(End(state=JobState.FAILED, reason=f"fault of the agent: {describe(fault)}"), remark)
 
 
 def runs_or_will(kept: KeptJob) -> bool:
@@ -154,9 +154,14 @@ class _JobRun:
         saved = {"save_end": now()} if self._record.state is JobState.SAVING else {}
         self.update(state=end.state, reason="; ".join(filter(None, (end.reason, remark))), **saved)
 
-    async def abandon(self) -> None:
-        """Leave nothing of it running."""
-        await self._attempt.clear()
+    async def abandon(self) -> str:
+        """Leave nothing of it running, and save what it has left; returns what is to be said of that. Never raises."""
+        try:
+            await self._attempt.clear()
+            return await self._save() if self._ran else ""
+        except Exception as trouble:
+            _log.exception("job %d: what it left", self._job.number)
+            return describe(trouble)
 
     async def give_away(self) -> None:
         """Leave nothing of it running, nor about to be started, and nothing of its log on the way."""

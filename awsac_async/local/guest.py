@@ -133,7 +133,9 @@ def _private_mnt(folder: Path, disk_size: int | None) -> None:
     """Put a folder of the instance over /mnt. What the host has there stays visible."""
     folder.mkdir()
     if disk_size is not None:
-        mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, f"size={disk_size},nr_inodes={_inodes(disk_size)},mode=755")
+        mount(
+            "tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, f"size={disk_size},nr_inodes={_inodes(disk_size)},mode=755"
+        )
     for entry in Path("/mnt").iterdir():
         place = folder / entry.name
         if entry.is_symlink():

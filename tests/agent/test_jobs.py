@@ -126,6 +126,19 @@ async def test_whatever_a_job_does_to_its_folder_it_ends_by_its_own_code_is_trie
         assert sorted(outputs.values()) == ["attempt 1\n", "attempt 2\n"], what
 
 
+async def test_a_fault_of_the_agent_keeps_nobody_from_what_the_job_had_left(
+    embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_full_disk", lambda *_: 1 / 0)
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        agent = agent_of(session, aws, tmp_path, retries="1")
+        await asyncio.to_thread(prepare, agent, "echo partial\nmkdir results\nexit 3\n")
+        record = await run(agent)
+    assert (record.state, record.reason) == (JobState.FAILED, "fault of the agent: ZeroDivisionError: division by zero")
+    assert await asyncio.to_thread(session.output, 3) == "partial\n"
+    assert await asyncio.to_thread(session.members, "results_job_3.tar.bz2") == {"results": ""}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts something")
 async def test_a_job_whose_folder_became_a_mount_point_is_tried_again(
     embedded: Embedded, session: Session, tmp_path: Path
