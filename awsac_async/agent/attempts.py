@@ -144,6 +144,7 @@ class Attempt:
                     process=str(running.pid),
                 ),
                 self._limited(stop, await self.began()),
+                self._place.floods.watching(self.files.kept_output, stop),
             ):
                 code = await stop.unless(running.wait(), name=f"job {self._job.number}: run")
         except StoppedError as asked:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import gettempdir
 
 from awsac_async.agent.attempts import Attempt, NotRunError
 from awsac_async.agent.command import JobFiles
@@ -241,7 +242,8 @@ class _JobRun:
         """Whether the job is to be tried once more: not after an end that is not its own, a full disk for one."""
         if code == 0 or self._end:
             return False
-        if full := await asyncio.to_thread(_full_disk, self._attempt.files.directory, self._place.paths.atlas_working):
+        places = (self._attempt.files.directory, self._place.paths.atlas_working, Path(gettempdir()))
+        if full := await asyncio.to_thread(_full_disk, *places):
             self._end = End(state=JobState.FAILED, reason=full)
             return False
         return self._attempt.files.attempt - self._first < self._place.settings.retries

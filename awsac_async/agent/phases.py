@@ -12,6 +12,7 @@ from awsac_async.agent import launch
 from awsac_async.agent.boot import fetch_archive, keep_user_data
 from awsac_async.agent.context import Agent
 from awsac_async.agent.data import DataError, fetch_data
+from awsac_async.agent.flood import FloodGuard
 from awsac_async.agent.jobs import run_job, runs_or_will
 from awsac_async.agent.logfiles import LogFile
 from awsac_async.agent.products import Product, archive_in, snapshot_of
@@ -128,12 +129,14 @@ async def work(agent: Agent) -> None:
         async with watching(agent):
             data = group.create_task(_fetch_data(agent), name="input data")
             shipping = group.create_task(agent.logs.run(), name="ship logs")
-            place = _workplace(agent, releases, data, settings)
+            floods = FloodGuard()
+            guarding = group.create_task(floods.run(), name="guard the disk")
+            place = _workplace(agent, releases, data, settings, floods)
             if agent.shares:
                 trouble = await shared.work(agent, group, place, began=_seconds_to_begin(agent))
             else:
                 await asyncio.gather(*(_run_job(agent, group, core, job, place) for core, job in enumerate(agent.jobs)))
-            for task in (data, shipping):
+            for task in (data, shipping, guarding):
                 task.cancel()  # nobody needs the data any more; the departure ends the logs
     if trouble:
         raise AwsacError(trouble)
@@ -174,7 +177,11 @@ async def _fetch_data(agent: Agent) -> DataError | None:
 
 
 def _workplace(
-    agent: Agent, releases: Releases, data: asyncio.Task[DataError | None], settings: JobSettings
+    agent: Agent,
+    releases: Releases,
+    data: asyncio.Task[DataError | None],
+    settings: JobSettings,
+    floods: FloodGuard,
 ) -> Workplace:
     return Workplace(
         paths=agent.paths,
@@ -190,6 +197,7 @@ def _workplace(
         data=data,
         logs=agent.logs,
         saver=agent.saver,
+        floods=floods,
         product=_product(agent, releases),
     )
 

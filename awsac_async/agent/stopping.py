@@ -41,7 +41,7 @@ class Stop:
         """Ask to stop; the first request stays.
 
         Args:
-            state: what a job that is stopped ends as: killed, timedout or interrupted.
+            state: what a job that is stopped ends as: killed, timedout, interrupted, or failed.
             reason: why, for the status of each job.
             grace: seconds a process is given to end by itself.
         """

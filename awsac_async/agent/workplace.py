@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awsac_async.agent.data import DataError
+from awsac_async.agent.flood import FloodGuard
 from awsac_async.agent.logs import LogShipper
 from awsac_async.agent.products import Product
 from awsac_async.agent.releases import Releases
@@ -39,4 +40,5 @@ class Workplace:
     data: asyncio.Task[DataError | None]
     logs: LogShipper
     saver: Saver
+    floods: FloodGuard
     product: Product | None = None

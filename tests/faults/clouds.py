@@ -1,6 +1,6 @@
 """The clouds in which the rows happen: all rows at once, each with a session of its own and faults of its own.
 
-There are two: the instances of one have a small disk.
+There are two: the instances of one are small, so that nothing that jobs do there reaches the machine.
 """
 
 import io
@@ -24,7 +24,8 @@ from tests.conftest import Embedded, embedded_cloud
 from tests.faults.rows import Row
 
 IMAGE = "ami-0a35ac00000000001"
-SMALL_DISK = 64 << 20  # bytes
+SMALL_DISK, SMALL_MEMORY = 64 << 20, 640 << 20  # bytes
+FEW_PROCESSES = 400
 SPOT_WARNING = 40.0  # s
 CLOCK = Path(__file__).with_name("clock.c")
 WRAPPER = """\
@@ -59,9 +60,10 @@ def all_begun(rows: Sequence[Row]) -> Iterator[dict[str, Running]]:
         parent = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="awsac-test-")))
         boot = boot_with_clock(parent / "boot")
         usual = Settings(boot=boot, spot_warning=SPOT_WARNING)
+        small = replace(usual, disk_size=SMALL_DISK, instance_memory=SMALL_MEMORY, instance_processes=FEW_PROCESSES)
         begun: dict[str, Running] = {}
-        for name, settings in (("usual", usual), ("small", replace(usual, disk_size=SMALL_DISK))):
-            wanted = [row for row in rows if row.small_disk == (name == "small")]
+        for name, settings in (("usual", usual), ("small", small)):
+            wanted = [row for row in rows if row.small == (name == "small")]
             embedded = stack.enter_context(embedded_cloud(parent / name, settings))
             begun |= {running.row.name: running for running in _begin(embedded, wanted)}
         yield begun

@@ -73,7 +73,7 @@ class Row:
     jobs: tuple[Job, ...] = (GOOD,)
     instances: int = 1
     spot: bool = False
-    small_disk: bool = False
+    small: bool = False  # instances with little disk, memory, and few processes
     fields: str = ""  # further ones of the user data
     also: Callable[[Session], None] = field(default=lambda _: None)  # what else must be so
     agent_logs: Mapping[int, str | None] = field(default_factory=dict)  # launch index: what its agent's log must say

@@ -5,7 +5,26 @@ from datetime import datetime, timedelta
 
 from tests.agent.account import BUCKET, Session
 from tests.faults.rows import GOOD, OUTPUT, WORK, Digest, Job, Row, digest
-from tests.faults.scripts import DAEMONS, DELETED, FILLING, FIRST_ENDLESS, JUMP, NOTICED, ONCE, STUBBORN, WATCH
+from tests.faults.scripts import (
+    DAEMONS,
+    DELETED,
+    FILLING,
+    FIRST_ENDLESS,
+    FLOOD,
+    FORK_BOMB,
+    JUMP,
+    KILLER,
+    MANY_FILES,
+    MEMORY_BOMB,
+    NOTICED,
+    ONCE,
+    OPEN_FILES,
+    SHARED_MEMORY,
+    STUBBORN,
+    TAMPERER,
+    VICTIM,
+    WATCH,
+)
 
 MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
 ZEROS_1_GB = Digest(size=GIGABYTE, sha256="49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14")
@@ -226,7 +245,7 @@ count = 4
         what="What is unpacked from S3 does not fit on the disk of the instance",
         then="The jobs that need it fail, with the reason; what was unpacked goes at once",
         jobs=(Job(release="huge", status="failed", reason="is full", **NOT_RUN),),
-        small_disk=True,
+        small=True,
     ),
     Row(
         name="metadata slow",
@@ -380,8 +399,82 @@ console = "job 1: running"
             Job(script=FILLING, status="failed", code="1", reason="disk"),
             Job(script=f"{WORK}sleep 8\n"),
         ),
-        small_disk=True,
+        small=True,
         agent_logs={0: "job 1: running"},  # there is no room for more of it; the console has all
+    ),
+    Row(
+        name="job prints without end",
+        what="A job prints until its disk is nearly full",
+        then="It is stopped while an eighth is left, with that as reason; what it has printed is saved, others go on",
+        jobs=(
+            Job(script=FLOOD, status="failed", code="143", reason="printed", output=None),
+            Job(script=f"sleep 12\n{WORK}"),
+        ),
+        small=True,
+    ),
+    Row(
+        name="disk has no room for files",
+        what="A job makes empty files until its disk takes no more",
+        then="That job fails, with the reason; the other's results are saved",
+        jobs=(Job(script=MANY_FILES, status="failed", code="1", reason="disk"), Job(script=f"{WORK}sleep 8\n")),
+        small=True,
+        agent_logs={0: "job 1: running"},
+    ),
+    Row(
+        name="memory bomb",
+        what="A job takes memory without end",
+        then="The kernel ends that job, whose status says so; the agent and the other jobs go on",
+        jobs=(
+            Job(script=f"{WORK}{MEMORY_BOMB}", status="failed", code="137", reason="out of memory", output=None),
+            Job(script=f"sleep 3\n{WORK}"),
+        ),
+        small=True,
+    ),
+    Row(
+        name="file system in memory full",
+        what="A job fills `/dev/shm`, as it could `/tmp` where that is in memory",
+        then="That is memory which it takes: it ends as a memory bomb does, and the others have their share left",
+        jobs=(
+            Job(script=f"{WORK}{SHARED_MEMORY}", status="failed", code="137", reason="out of memory", output=None),
+            Job(script=f"sleep 5\n{WORK}"),
+        ),
+        small=True,
+    ),
+    Row(
+        name="fork bomb",
+        what="A job starts processes without end, each of which starts others",
+        then="It gets no more than its share, and ends with that as reason; the others start as many as they need",
+        jobs=(
+            Job(script=f"{WORK}{FORK_BOMB}", status="failed", code="2", reason="too many processes", output=None),
+            Job(script=f"sleep 3\n{WORK}"),
+        ),
+        small=True,
+    ),
+    Row(
+        name="job kills all it can",
+        what="A job of root kills every process of its instance: the agent, the other job, and what watches over both",
+        then="The agent is started again, says of both jobs that they were killed, and saves what they have left",
+        jobs=(
+            Job(script=KILLER, code="137", reason="its processes were killed"),
+            Job(script=VICTIM, code="137", reason="its processes were killed"),
+        ),
+    ),
+    Row(
+        name="job of a user kills all it can",
+        what="A job of `job_user` does the same, and writes into the other's folder",
+        then="Nothing happens but to itself: each job has a user number of its own",
+        jobs=(Job(script=f"{TAMPERER}{WORK}"), Job(script=f"sleep 4\n{WORK}")),
+        fields=";job_user=nobody;job_user_shield=optional",
+    ),
+    Row(
+        name="job opens files without end",
+        what="A job opens as many files as it can, in many processes, and dumps core",
+        then="It fails by itself, and says so in its output; no core fills the disk, and the others open theirs",
+        jobs=(
+            Job(script=OPEN_FILES, code="1", output=digest(b"Too many open files\n" * 5 + b"no core\n")),
+            Job(script=f"sleep 3\n{WORK}"),
+        ),
+        small=True,
     ),
     Row(
         name="job forks daemons",
