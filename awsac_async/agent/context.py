@@ -35,7 +35,7 @@ from awsac_async.session.names import InstancePaths
 from awsac_async.session.purpose import Build, Purpose, read_purpose
 from awsac_async.session.releases import SPARE_RELEASES
 from awsac_async.session.statusdocs import StatusWriter
-from awsac_async.session.userdata import launch_number, read_settings, status_kind
+from awsac_async.session.userdata import launch_number, number_of_jobs, read_settings, status_kind
 
 _LEAVING_SHARE = 0.25  # of the time from the jobs' end to the machine's
 
@@ -76,7 +76,9 @@ class Agent:
         self.state = State(directory=self.paths.state)
         self.bucket = Bucket(self.aws, self.user_data.bucket)
         kind = status_kind(self.user_data)
-        self.store: StatusStore = status_store(self.aws, session_id, kind=kind, bucket=self.user_data.bucket)
+        self.store: StatusStore = status_store(
+            self.aws, session_id, kind=kind, bucket=self.user_data.bucket, n_jobs=number_of_jobs(self.user_data)
+        )
         self.reporter = StatusReporter(self.store, by=self.status_writer, on_end_written=self.state.keep_told)
         # Before the machine's end there must be time to say what was not saved, and to send the log.
         left = self.deadline.left() - _LEAVING_SHARE * self.deadline.warning()

@@ -20,7 +20,7 @@ from awsac_async.session.errors import FormatError
 from awsac_async.session.jobs import select_jobs
 from awsac_async.session.launches import LaunchDocument, parse_launch
 from awsac_async.session.model import Job, UserData
-from awsac_async.session.names import USER_DATA_LAUNCH, job_log_prefix, launch_key
+from awsac_async.session.names import USER_DATA_LAUNCH, job_log_prefix, launch_key, log_chunk_offset
 from awsac_async.session.userdata import launch_number
 
 _log = logging.getLogger(__name__)
@@ -144,7 +144,13 @@ async def _ask(
 
 
 async def find_log_end(bucket: Bucket, session_id: str, job: int) -> int:
-    """Return where the chunks of a job's log end: whoever has sent them does not have the job any more."""
-    prefix = job_log_prefix(session_id, job)
-    offsets = {each.key.removeprefix(prefix): each.size for each in await bucket.list(prefix)}
-    return max((int(offset) + size for offset, size in offsets.items() if offset.isdecimal()), default=0)
+    """Return where the chunks of a job's log end: whoever has sent them does not have the job any more.
+
+    Those that do not follow on others are no agent's: each sends its chunks one after the other.
+    """
+    prefix, end = job_log_prefix(session_id, job), 0
+    for each in await bucket.list(prefix):
+        offset = log_chunk_offset(prefix, each.key)
+        if offset is not None and offset <= end:
+            end = max(end, offset + each.size)
+    return end

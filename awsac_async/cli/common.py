@@ -58,6 +58,7 @@ SessionFile = Annotated[Path, _session_file("The session file; else the newest h
 # Of verbs that end or remove something: these must not guess.
 ChangedSession = Annotated[Path, _session_file("The session file; else the only one here.", only_session_file)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Write the bytes as they are, also what controls a terminal.")]
 Local = Annotated[bool, typer.Option("--local", help="Use the cloud on this machine, in which it was started.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Answer every question with yes.")]
 

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from awsac_async.cli.common import Json, Local, SessionFile, print_json, run, use_local
+from awsac_async.cli.common import Json, Local, Raw, SessionFile, print_json, run, use_local
 from awsac_async.cli.completion import launch_indexes
+from awsac_async.cli.harmless import harmless_text, terminal_encoding
 from awsac_async.cli.remarks import say
 from awsac_async.session.errors import InputError
 from awsac_async.session.times import format_time
@@ -27,12 +28,14 @@ def console(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All instances of the session, one after another.")] = False,
     as_json: Json = False,
+    raw: Raw = False,
     local: Local = False,
 ) -> None:
     """Show what an instance has printed on its console.
 
     The boot, and all that its agent said: the last 64 KB of it, also of an instance that is gone, until an hour after
-    its end. On hardware before Nitro EC2 shows it some minutes late.
+    its end. On hardware before Nitro EC2 shows it some minutes late. At a terminal, what would control it is shown
+    instead, but for colours.
 
     Example: awsac console -c session-081215_1646--eventgen--1816.cfg 0
     """
@@ -50,9 +53,14 @@ def console(
     for each in found:
         if every:
             print(f"==> instance {each.instance.launch_index}, {each.instance.instance_id} <==")
-        print(each.text, end="" if each.text.endswith("\n") or not each.text else "\n")
+        _print(each.text, encoding=None if raw else terminal_encoding())
         if not each.text:
             say(f"instance {each.instance.launch_index} is {each.instance.state}: {_EMPTY}")
+
+
+def _print(text: str, *, encoding: str | None) -> None:
+    end = "" if text.endswith("\n") or not text else "\n"
+    print(harmless_text(text, encoding) if encoding else text, end=end)
 
 
 def console_values(console: "Console") -> dict[str, Any]:

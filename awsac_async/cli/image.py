@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from awsac_async.cli.common import Json, Local, Yes, ask, print_json, run, use_local
+from awsac_async.cli.harmless import harmless_text, terminal_encoding
 from awsac_async.cli.options import Verbs
 from awsac_async.cli.remarks import quiet, say, warn
 from awsac_async.session.durations import parse_hours
@@ -166,7 +167,9 @@ def _tell(event: "BuildEvent") -> None:
         case client.BuilderState():
             say(f"builder is {event.state}")
         case client.BuilderPrinted() if not quiet():
-            print(event.text, end="", file=sys.stderr, flush=True)
+            encoding = terminal_encoding(sys.stderr)
+            text = harmless_text(event.text, encoding) if encoding else event.text
+            print(text, end="", file=sys.stderr, flush=True)
         case client.ImageState():
             say(f"image {event.image_id} is {event.state}")
         case client.NotCleared():

@@ -5,7 +5,7 @@ in memory; the name then has another mark behind it, which says that the line go
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,10 +15,13 @@ LONGEST = 64 << 10  # bytes of a line, after which it is broken
 
 
 class Lines:
-    """Puts lines together from the bytes of several logs; ``as_json`` makes each a JSON document."""
+    """Puts lines together from the bytes of several logs.
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
+    ``as_json`` makes each a JSON document; else ``shown`` says how the bytes of a line are shown.
+    """
+
+    def __init__(self, *, as_json: bool, shown: Callable[[bytes], bytes] = bytes) -> None:
+        self._as_json, self._line = as_json, shown
         self._begun: dict[LogSource, bytes] = {}
         self._broken: set[LogSource] = set()
 
@@ -47,7 +50,7 @@ class Lines:
         (self._broken.add if goes_on else self._broken.discard)(source)
         if self._as_json:
             return _document(source, line, continues=continues)
-        return b"%s %s %s\n" % (str(source).encode(), b">" if continues else b"|", line)
+        return b"%s %s %s\n" % (str(source).encode(), b">" if continues else b"|", self._line(line))
 
 
 def _document(source: "LogSource", line: bytes, *, continues: bool) -> bytes:

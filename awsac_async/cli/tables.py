@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from awsac_async.session.wording import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
@@ -21,7 +23,7 @@ class Rows:
         self, titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str], title: str | None = None
     ) -> None:
         self._titles, self._right, self._title = titles, right, title
-        self._rows = [row if "".join(row).isprintable() else list(map(_printable, row)) for row in rows]
+        self._rows = [row if "".join(row).isprintable() else list(map(printable, row)) for row in rows]
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["RenderableType"]:
         """Yield the lines; called by rich."""
@@ -67,11 +69,6 @@ class Rows:
         for row in self._rows:
             table.add_row(*row)
         return table
-
-
-def _printable(text: str) -> str:
-    """Replace what could control a terminal: anybody who may write to the session's domain chooses texts."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 class _Lines:

@@ -15,6 +15,7 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Instances
 from awsac_async.session import fields
 from awsac_async.session.errors import FormatError, InputError
+from awsac_async.session.launches import FIRST_WITH_DOCUMENT
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import session_copy_key, session_file
 from awsac_async.session.record import format_record, read_record, write_record
@@ -98,9 +99,9 @@ async def _has_all(aws: Aws, record: SessionRecord) -> bool:
     if not record.step:
         return True
     shown = await Instances(aws).of_session(record.session_id)
-    return len({each.launch_index for each in shown}) >= record.n_instances and not await read_launches(
-        Bucket(aws, record.bucket), record.session_id
-    )
+    if len({each.launch_index for each in shown}) < record.n_instances:
+        return False
+    return (await read_launches(Bucket(aws, record.bucket), record)).next_number == FIRST_WITH_DOCUMENT
 
 
 def _write(directory: Path, file: Path, record: SessionRecord) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-from awsac_async.client.launches import read_last_launch
+from awsac_async.client.launches import read_launches
 from awsac_async.client.pace import Pace
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
@@ -183,7 +183,7 @@ async def status_with(
     """Read the status of a session whose instances have been asked for, as ``read_status``."""
     store = store or store_of(aws, record)
     kept = {job.number: job for job in await _read_jobs(store, timings=timings)}
-    jobs = [kept.get(number) or JobRecord(number=number) for number in sorted({*range(1, record.n_jobs + 1), *kept})]
+    jobs = [kept.get(number) or JobRecord(number=number) for number in range(1, record.n_jobs + 1)]
     over = await _over(aws, record, instances, jobs)
     unknown = "; ".join(store.damage) or (_NOT_KEPT if over else _NOT_YET)
     jobs = [job if job.number in kept else replace(job, reason=unknown) for job in jobs]
@@ -208,7 +208,7 @@ async def _over(
         return False
     awaited = {job.launch_index or 0 for job in jobs if not job.state.final}.difference(_by_launch_index(instances))
     if any(index >= record.n_instances for index in awaited):
-        last = await read_last_launch(Bucket(aws, record.bucket), record.session_id)
+        last = (await read_launches(Bucket(aws, record.bucket), record)).last
         return last is None or not _may_still_appear(last.started)
     return bool(instances) or not awaited or not _may_still_appear(record.started)
 

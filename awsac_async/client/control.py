@@ -4,15 +4,17 @@ Owns the writing of it, which other clients may do at the same time: read, chang
 was read. Nothing here waits for an agent to act.
 """
 
+import logging
 from collections.abc import Callable
 
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.objects import address
 from awsac_async.cloud.waiting import attempts
 from awsac_async.session.control import Control, format_control, parse_control
-from awsac_async.session.errors import ConflictError, NotFoundError
+from awsac_async.session.errors import ConflictError, FormatError, NotFoundError
 from awsac_async.session.names import control_key
 
+_log = logging.getLogger(__name__)
 _PATIENCE = 30.0  # seconds; each conflict means that another client got its word in
 
 
@@ -25,7 +27,6 @@ async def amend_control(bucket: Bucket, session_id: str, change: Callable[[Contr
         change: returns the document with what is asked; called again if another client was faster.
 
     Raises:
-        FormatError: what stands there is no control document.
         CloudError: it could not be read or written.
     """
     key = control_key(session_id)
@@ -53,4 +54,8 @@ async def _read(bucket: Bucket, key: str) -> tuple[Control, str | None]:
         content, etag = await bucket.read(key)
     except NotFoundError:
         return Control(), None
-    return parse_control(content, file=address(bucket.name, key)), etag
+    try:
+        return parse_control(content, file=address(bucket.name, key)), etag
+    except FormatError as error:  # somebody else's: agents pass it over, and what is asked now replaces it
+        _log.warning("%s", error)
+        return Control(), etag

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket
-from awsac_async.session.names import job_log_prefix
+from awsac_async.session.names import job_log_prefix, log_chunk_offset
 from awsac_async.session.record import read_record
 
 LAST_LINES_SECONDS = 5.0  # between two looks
@@ -59,7 +59,9 @@ class LastLines:
         await asyncio.gather(*(self._look_at(number, log) for number, log in due[:_JOBS_A_LOOK]))
 
     async def _look_at(self, number: int, log: _Log) -> None:
-        found = await self._bucket.list(job_log_prefix(self._session_id, number), after=log.last_key)
+        prefix = job_log_prefix(self._session_id, number)
+        listed = await self._bucket.list(prefix, after=log.last_key)
+        found = [each for each in listed if log_chunk_offset(prefix, each.key) is not None]
         if not found:
             return
         newest = found[-1]

@@ -4,18 +4,29 @@ Owns reading these documents, and how many instances a session has had in all. E
 before its instances run.
 """
 
-import contextlib
-from dataclasses import replace
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from awsac_async.client.bootfiles import cloud_config
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.instances import Launch
-from awsac_async.cloud.objects import address
-from awsac_async.session.errors import NotFoundError
-from awsac_async.session.launches import LaunchDocument, parse_launch
+from awsac_async.cloud.objects import ObjectInfo, address
+from awsac_async.session.errors import DamagedError, FormatError, NotFoundError
+from awsac_async.session.launches import (
+    FIRST_WITH_DOCUMENT,
+    MOST_BYTES,
+    LaunchDocument,
+    check_bounds,
+    parse_launch,
+)
 from awsac_async.session.model import SessionRecord
 from awsac_async.session.names import launch_key, launches_prefix
 from awsac_async.session.userdata import max_hours, parse_user_data, with_launch
+from awsac_async.session.wording import shown_size
+
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
 
 
 def launch_of(record: SessionRecord) -> Launch:
@@ -62,35 +73,73 @@ def further_launch_of(record: SessionRecord, document: LaunchDocument) -> Launch
     )
 
 
-async def read_launches(bucket: Bucket, session_id: str) -> list[LaunchDocument]:
-    """Return the documents of all further launches, in order. Raises as ``read_last_launch``."""
-    keys = [launch_key(session_id, launch) for launch in await _numbers(bucket, session_id)]
-    return [parse_launch((await bucket.read(key))[0], file=address(bucket.name, key)) for key in keys]
+@dataclass(frozen=True, kw_only=True)
+class Launches:
+    """The further launches of a session: their documents in order, and of those that could not be read, why.
+
+    ``next_number`` and ``next_launch_index`` are those of a launch that follows on all of them. One that could not be
+    read counts with as many instances as it may have.
+    """
+
+    documents: Sequence[LaunchDocument]
+    damage: Sequence[str]
+    next_number: int
+    next_launch_index: int
+
+    @property
+    def last(self) -> LaunchDocument | None:
+        """The document of the last launch; None if there is none, or it could not be read."""
+        last = self.documents[-1] if self.documents else None
+        return last if last and last.launch == self.next_number - 1 else None
 
 
-async def read_last_launch(bucket: Bucket, session_id: str) -> LaunchDocument | None:
-    """Return the document of a session's last launch; None if that is the one of ``start``.
+async def read_launches(bucket: Bucket, record: SessionRecord) -> Launches:
+    """Return what there is to know of all further launches, whoever may have written it; damage is logged as well.
+
+    Launches follow on one another: a document whose number leaves a gap is no launch of the session.
 
     Raises:
-        FormatError: what stands in its place is none.
-        CloudError: it could not be read.
+        CloudError: a document could not be fetched.
     """
-    for launch in reversed(await _numbers(bucket, session_id)):
-        key = launch_key(session_id, launch)
-        with contextlib.suppress(NotFoundError):  # undone since it was listed
-            content, _ = await bucket.read(key)
-            return parse_launch(content, file=address(bucket.name, key))
-    return None
+    prefix = launches_prefix(record.session_id)
+    listed = {each.key: each for each in await bucket.list(prefix)}
+    most = max(record.n_jobs, record.n_instances)
+    documents, damage = list[LaunchDocument](), list[str]()
+    number, index = FIRST_WITH_DOCUMENT, record.n_instances
+    while info := listed.get(launch_key(record.session_id, number)):
+        try:
+            document = await _read(bucket, info, number, record)
+        except NotFoundError:  # undone since it was listed
+            break
+        except (FormatError, DamagedError) as error:
+            damage.append(str(error))
+            _tell_once(str(error))
+            index += most
+        else:
+            documents.append(document)
+            index = document.end_launch_index
+        number += 1
+    return Launches(documents=documents, damage=damage, next_number=number, next_launch_index=index)
+
+
+def _tell_once(damage: str) -> None:
+    """Log what stays so, and is read again and again."""
+    if damage not in _told:
+        _told.add(damage)
+        _log.warning("%s", damage)
+
+
+async def _read(bucket: Bucket, info: ObjectInfo, number: int, record: SessionRecord) -> LaunchDocument:
+    place = address(bucket.name, info.key)
+    if info.size > MOST_BYTES:
+        raise FormatError(file=place, found=shown_size(info.size), expected="the document of a launch")
+    content, _ = await bucket.read(info.key)
+    document = parse_launch(content, file=place)
+    check_bounds(document, number=number, n_jobs=record.n_jobs, n_instances=record.n_instances, file=place)
+    return document
 
 
 async def count_instances(bucket: Bucket, record: SessionRecord) -> int:
     """Return how many instances a session has had in all: their launch indexes are those below. Raises likewise."""
-    last = await read_last_launch(bucket, record.session_id)
-    return last.end_launch_index if last else record.n_instances
-
-
-async def _numbers(bucket: Bucket, session_id: str) -> list[int]:
-    """Return the numbers of the further launches, in order."""
-    prefix = launches_prefix(session_id)
-    names = [each.key.removeprefix(prefix).removesuffix(".json") for each in await bucket.list(prefix)]
-    return sorted(int(name) for name in names if name.isdecimal())
+    launches = await read_launches(bucket, record)
+    return launches.documents[-1].end_launch_index if launches.documents else record.n_instances

@@ -5,10 +5,10 @@ megabytes at a time, whatever the size of a log.
 """
 
 import asyncio
+import bz2
 import math
 import re
 import shutil
-import tarfile
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
@@ -27,14 +27,17 @@ from functools import partial
 from pathlib import Path
 
 from awsac_async.client.scratch import temporary_folder
+from awsac_async.client.tarreader import MemberKind, TarError, TarReader
 from awsac_async.cloud.bucket import Bucket
-from awsac_async.cloud.objects import Download, ObjectInfo
+from awsac_async.cloud.objects import Download, ObjectInfo, address
 from awsac_async.session import names
-from awsac_async.session.errors import FormatError
+from awsac_async.session.errors import DamagedError
+from awsac_async.session.wording import shown_size
 
 _PART = 4 << 20  # bytes fetched at once
 _TAIL_PART = 256 << 10  # bytes fetched at once to find the last lines
 _AT_ONCE = 6
+_MOST_ATTEMPTS = 1000  # of a job; a packed log has a file for each
 _PAGE = 1000  # keys of a listing, for which one call is paid
 
 
@@ -103,6 +106,7 @@ class LogReader:
         self._logs = [_Log(source=source, prefix=source.prefix(session_id)) for source in sources]
         self._known = 0  # keys below the prefix of all logs
         self.calls = 0  # that the last look was charged for
+        self.damage: list[DamagedError] = []  # of packed files; what can be read of them is read
 
     def empty(self) -> list[LogSource]:
         """Return the logs of which there is nothing."""
@@ -121,11 +125,12 @@ class LogReader:
         objects = [each for found in lists for each in found]
         by_prefix = {log.prefix: log for log in self._logs}
         for each in objects:
-            prefix, _, offset = each.key.rpartition("/")
-            log = by_prefix.get(f"{prefix}/")
-            if log and each.key > log.last_key and offset.isdecimal():
+            log = by_prefix.get(f"{each.key.rpartition('/')[0]}/")
+            offset = names.log_chunk_offset(log.prefix, each.key) if log else None
+            # What does not follow on what is there is no agent's: each sends its chunks one after the other.
+            if log and offset is not None and offset <= log.end and each.key > log.last_key:
                 read = partial(self._read, each.key)
-                log.extents.append(_Extent(offset=int(offset), size=each.size, read=read))
+                log.extents.append(_Extent(offset=offset, size=each.size, read=read))
                 log.last_key = each.key
 
     async def look_for_packed(self, cut: Mapping[int, int]) -> None:
@@ -162,7 +167,9 @@ class LogReader:
         name = packed.key.rpartition("/")[2]
         archive, log = self._folder / name, self._folder / f"{name}.log"
         await self._bucket.download([Download(key=packed.key, target=archive, size=packed.size, etag=packed.etag)])
-        size = await asyncio.to_thread(_unpack, archive, log)
+        size, damage = await asyncio.to_thread(_unpack, archive, log)
+        if damage:
+            self.damage.append(DamagedError("GetObject", address(self._bucket.name, packed.key), damage))
         skipped = max(0, behind - begin)
         read = partial(_read_file, log, skipped)
         return _Extent(offset=behind, size=max(0, size - skipped), read=partial(asyncio.to_thread, read))
@@ -225,21 +232,39 @@ async def _start_of_last(extents: Sequence[_Extent], lines: int) -> int:
     return 0
 
 
-def _unpack(archive: Path, target: Path) -> int:
-    """Write the files of an archive, in the order of attempts, into ``target``, and return its size."""
+def _unpack(archive: Path, target: Path) -> tuple[int, str]:
+    """Write the files of an archive, in the order of attempts, into ``target``; return its size, and what is damaged.
+
+    Of a damaged archive that is what comes before the damage.
+    """
+    room = shutil.disk_usage(target.parent).free // 2
+    parts, damage = list[tuple[float, Path]](), ""
     try:
-        with tarfile.open(archive) as tar, target.open("wb") as log:
-            for member in sorted(tar, key=_attempt):
-                if content := tar.extractfile(member):
-                    shutil.copyfileobj(content, log, 1 << 20)
-            return log.tell()
-    except (tarfile.TarError, EOFError) as error:
-        raise FormatError(file=archive.name, found=str(error), expected="a packed log") from error
+        with archive.open("rb") as compressed, bz2.open(compressed) as stream:
+            reader = TarReader(stream)
+            while (member := reader.next()) and not damage:
+                room -= member.stored
+                if member.kind is MemberKind.FILE:
+                    if room < 0 or len(parts) == _MOST_ATTEMPTS or member.stored != member.size:
+                        damage = f"it holds more than a log, {shown_size(member.size)} in file {len(parts) + 1}"
+                        continue
+                    part = target.with_suffix(f".{len(parts)}")
+                    parts.append((_attempt(member.name), part))
+                    with part.open("wb") as file:
+                        file.writelines(piece for _, piece in reader.pieces())
+    except TarError as error:
+        damage = f"the archive {error}"
+    with target.open("wb") as log:
+        for _, part in sorted(parts):
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, log, 1 << 20)
+            part.unlink()
+        return log.tell(), damage
 
 
-def _attempt(member: tarfile.TarInfo) -> float:
+def _attempt(name: bytes) -> float:
     """Return the number of the attempt whose output a member is; the last one's name has none."""
-    numbered = re.search(r"\.attempt_(\d+)\.log$", member.name)
+    numbered = re.search(rb"\.attempt_([0-9]{1,9})\.log$", name)
     return int(numbered[1]) if numbered else math.inf
 
 

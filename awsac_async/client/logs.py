@@ -5,6 +5,7 @@ somebody follows. Reads what agents have sent; it never reaches an instance.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
@@ -26,6 +27,7 @@ from awsac_async.session.model import JobRecord, SessionRecord
 from awsac_async.session.names import LOG_PACKED, X_LOG, X_LOG_BEGIN
 from awsac_async.session.record import read_record
 
+_log = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 4.0  # seconds between two looks; the agents send every two
 _LIST_SECONDS = 0.25  # between two looks for each listing that one takes, which is paid for: 14400 an hour
 _PATIENCE = 90.0  # seconds for which looks in a row may fail for a passing reason
@@ -58,7 +60,8 @@ async def logs(
 
     Raises:
         InputError: the session file is not one, or the session has no such job.
-        CloudError: the cloud could not be asked; also after all chunks, if it cannot say whether there is more.
+        CloudError: the cloud could not be asked; also after all chunks, if it cannot say whether there is more, or if
+            a packed log is damaged.
     """
     record = await asyncio.to_thread(read_record, session)
     numbers = _numbers(record, jobs, agents)
@@ -85,6 +88,10 @@ async def logs(
                 raise unknown
             for source in reader.empty():
                 on_missing(source)
+            for damage in reader.damage[1:]:
+                _log.warning("%s", damage)
+            if reader.damage:
+                raise reader.damage[0]
 
 
 async def log_sources(session: Path, *, jobs: Collection[int] | None = None, agents: bool = False) -> list[LogSource]:
@@ -128,7 +135,7 @@ async def _cut_logs(store: StatusStore, sources: Sequence[LogSource]) -> tuple[d
 
 def _log_begin(job: JobRecord) -> int:
     begin = job.extra.get(X_LOG_BEGIN, "")
-    return int(begin) if begin.isdecimal() else 0
+    return int(begin) if begin.isdecimal() and len(begin) < 19 else 0  # another one is no agent's
 
 
 @dataclass(kw_only=True)

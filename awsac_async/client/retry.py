@@ -12,7 +12,7 @@ from pathlib import Path
 
 from awsac_async.client.check import SessionStatus, read_status
 from awsac_async.client.control import amend_control, read_control
-from awsac_async.client.launches import further_launch_of, read_last_launch
+from awsac_async.client.launches import Launches, further_launch_of, read_launches
 from awsac_async.client.retryplan import Choice, RetryPlan, choose, new_launch, refuse_other_jobs
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.cloud.bucket import Bucket
@@ -128,7 +128,8 @@ def _refuse_incomplete(record: SessionRecord, file: Path) -> None:
 async def _decide(aws: Aws, record: SessionRecord, choice: Choice, tell: OnEvent) -> "_Retry | RetryLaunched":
     """Return the retry that is to be made, or the one that had been made when its client died."""
     bucket = Bucket(aws, record.bucket)
-    last, status = await read_last_launch(bucket, record.session_id), await read_status(aws, record)
+    launches, status = await read_launches(bucket, record), await read_status(aws, record)
+    last = launches.last
     if last and not last.reservation_id:
         found = _Retry(aws, RetryPlan(record=record, document=last, continued=True), status, tell)
         launched = await found.find()
@@ -138,11 +139,15 @@ async def _decide(aws: Aws, record: SessionRecord, choice: Choice, tell: OnEvent
             return found
         if launched.instance_ids:
             return launched
-        last = replace(last, reservation_id=_FORGOTTEN)
     chosen = choose(status, choice)
     await _refuse_unready(bucket, status)
-    document = new_launch(record, last, chosen)
+    document = new_launch(record, chosen, launch=launches.next_number, first_launch_index=_free_index(launches, status))
     return _Retry(aws, RetryPlan(record=record, document=document, continued=False), status, tell)
+
+
+def _free_index(launches: Launches, status: SessionStatus) -> int:
+    """Return the first launch index that no instance of the session has, or can have had."""
+    return max(launches.next_launch_index, *(each.launch_index + 1 for each in status.instances), 0)
 
 
 async def _refuse_unready(bucket: Bucket, status: SessionStatus) -> None:
@@ -224,7 +229,7 @@ class _Retry:
         return await self._last() == self._document
 
     async def _last(self) -> LaunchDocument | None:
-        return await read_last_launch(self._bucket, self._record.session_id)
+        return (await read_launches(self._bucket, self._record)).last
 
     async def _withdraw_commands(self) -> None:
         """Take back what was asked of the jobs' earlier attempts, and of agents that are gone."""

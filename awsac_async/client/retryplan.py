@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from awsac_async.client.check import SessionStatus
 from awsac_async.session.errors import InputError
 from awsac_async.session.jobs import instances_needed, named_jobs, no_such_job, shown_numbers
-from awsac_async.session.launches import FIRST_WITH_DOCUMENT, LaunchDocument, LaunchedJob
+from awsac_async.session.launches import LaunchDocument, LaunchedJob
 from awsac_async.session.model import JobRecord, JobState, SessionRecord
 from awsac_async.session.names import LOG_PACKED, X_LOG
 from awsac_async.session.places import n_cores
@@ -97,17 +97,19 @@ def _is_of(document: LaunchDocument, status: SessionStatus, choice: Choice) -> b
     return document.numbers.issuperset(job.number for job in status.jobs if _is_meant(job, status, choice))
 
 
-def new_launch(record: SessionRecord, last: LaunchDocument | None, jobs: Sequence[JobRecord]) -> LaunchDocument:
-    """Return the document of the launch that follows ``last`` (None: that of ``start``) and runs these jobs.
+def new_launch(
+    record: SessionRecord, jobs: Sequence[JobRecord], *, launch: int, first_launch_index: int
+) -> LaunchDocument:
+    """Return the document of the launch of this number that runs these jobs, from this launch index on.
 
     Where jobs are shared, it has no more instances, and no more cores, than the start had.
     """
-    launch, shared = last.launch + 1 if last else FIRST_WITH_DOCUMENT, shares_jobs(record.user_data)
+    shared = shares_jobs(record.user_data)
     needed = instances_needed(len(jobs), record.cores_per_instance)
     most = min(record.n_instances, max(1, n_cores(record) // record.cores_per_instance))
     return LaunchDocument(
         launch=launch,
-        first_launch_index=last.end_launch_index if last else record.n_instances,
+        first_launch_index=first_launch_index,
         n_instances=min(needed, most) if shared else needed,
         cores_per_instance=record.cores_per_instance,
         client_token=uuid.uuid4().hex,

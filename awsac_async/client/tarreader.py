@@ -13,7 +13,7 @@ from typing import IO
 
 _BLOCK = 512
 _END = bytes(_BLOCK)
-_PIECE = 1 << 20  # bytes of a file that are read at once
+_PIECE = 1 << 16  # bytes of a file that are read at once, all of which are lost where a stream is cut off
 _MOST_HEADER = 1 << 20  # bytes of a name, or of the records of pax
 _MOST_SIZE = (1 << 63) - 1  # of a file, as the system has it
 _MOST_EXTENTS = 1 << 18  # of a file with holes; more are damage, or an attack on the memory

@@ -18,8 +18,16 @@ from awsac_async.cloud.ordered import Write, head, read_in_order
 from awsac_async.cloud.store import make_store
 from awsac_async.cloud.transfer import PATIENCE_DOWN, PATIENCE_UP, OnDone, OnProgress, download, read, upload
 from awsac_async.cloud.unfinished import abort_unfinished
-from awsac_async.session.errors import CloudError, ConflictError, CredentialsError, InputError, NotFoundError
+from awsac_async.session.errors import (
+    CloudError,
+    ConflictError,
+    CredentialsError,
+    DamagedError,
+    InputError,
+    NotFoundError,
+)
 from awsac_async.session.names import WRITE_CHECK_KEY
+from awsac_async.session.wording import shown_size
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -28,6 +36,7 @@ __all__ = ["Bucket", "Download", "Downloaded", "ObjectInfo", "Progress", "Upload
 
 _NO_ETAG = '"00000000000000000000000000000000"'
 _KEYS_A_CALL = 1000  # of DeleteObjects
+_MOST_READ = 64 << 20  # bytes of a small object; more is nothing that awsac has written
 _NOT_MODIFIED = "304"  # the SDK takes this answer, which has no code of its own, for an error
 
 
@@ -87,7 +96,7 @@ class Bucket:
         return await self.list(prefix) if quickly is None else quickly
 
     async def read(self, key: str) -> tuple[bytes, str]:
-        """Return a small object's content and its ETag. Raises NotFoundError."""
+        """Return a small object's content and its ETag. Raises NotFoundError, and DamagedError if it is a large one."""
         return await self._read(key)
 
     async def read_if_changed(self, key: str, etag: str | None) -> tuple[bytes, str] | None:
@@ -113,6 +122,9 @@ class Bucket:
         with translated("GetObject", self._place(key)):
             answer = await s3.get_object(Bucket=self.name, Key=key, **condition)
             async with answer["Body"] as body:
+                if answer["ContentLength"] > _MOST_READ:
+                    cause = f"found {shown_size(answer['ContentLength'])}, expected a small object"
+                    raise DamagedError("GetObject", self._place(key), cause)
                 return await body.read(), str(answer["ETag"])
 
     async def write(self, key: str, body: bytes, *, etag: str | None) -> str:

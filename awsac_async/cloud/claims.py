@@ -5,6 +5,7 @@ SimpleDB domain an attribute of the job's item that is changed if it is as expec
 What claims and leases mean is said in ``session.claims``.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -15,12 +16,13 @@ from awsac_async.cloud.bucket import Bucket, ObjectInfo
 from awsac_async.cloud.simpledb import SimpleDbClaims
 from awsac_async.cloud.waiting import for_each
 from awsac_async.session.claims import Claim, format_claim, parse_claim
-from awsac_async.session.errors import ConflictError, DeniedError, NotFoundError
+from awsac_async.session.errors import ConflictError, DamagedError, DeniedError, NotFoundError
 from awsac_async.session.model import StatusKind
 from awsac_async.session.names import claim_key, claims_prefix, lease_key, leases_prefix
 
 _AT_ONCE = 16
 _BROKEN = b"broken\n"
+_CLAIM_NAME = re.compile(r"([0-9]{1,9})/([0-9]{1,9})", re.ASCII)
 
 
 class Claims(Protocol):
@@ -92,14 +94,20 @@ class S3Claims:
         return [found for each in listed if (found := self._parsed(each))]
 
     def _parsed(self, info: ObjectInfo) -> tuple[int, int] | None:
-        job, _, count = info.key.removeprefix(self._prefix).partition("/")
-        return (int(job), int(count)) if job.isdecimal() and count.isdecimal() else None
+        found = _CLAIM_NAME.fullmatch(info.key.removeprefix(self._prefix))
+        claim = (int(found[1]), int(found[2])) if found else (0, 0)
+        return claim if found and self._key(*claim) == info.key else None
 
     async def _read(self, claims: Collection[tuple[int, int]]) -> None:
         async def read(claim: tuple[int, int]) -> None:
-            content, _ = await self._bucket.read(self._key(*claim))
+            try:
+                content, _ = await self._bucket.read(self._key(*claim))
+            except (NotFoundError, DamagedError):  # agents neither delete claims nor write long ones
+                content = b""
             found = parse_claim(content.decode(errors="replace"))
-            self._known[claim] = found or Claim(pool=self._pool, count=claim[1])  # nobody's: that lease is not there
+            nobodys = Claim(pool=self._pool, count=claim[1])  # that lease is not there
+            right = found is not None and (found.pool, found.count) == (self._pool, claim[1])
+            self._known[claim] = found if found and right else nobodys
 
         await for_each(sorted(claims), read, at_once=_AT_ONCE, name="read claims")
 

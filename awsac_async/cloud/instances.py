@@ -274,7 +274,7 @@ def _info(group: dict[str, Any], instance: dict[str, Any]) -> InstanceInfo:
         reservation_id=group["ReservationId"],
         state=instance["State"]["Name"],
         reason=instance.get("StateReason", {}).get("Message") or instance.get("StateTransitionReason", ""),
-        launch_index=instance.get("AmiLaunchIndex", 0) + (int(first) if first.isdecimal() else 0),
+        launch_index=instance.get("AmiLaunchIndex", 0) + (int(first) if first.isdecimal() and len(first) < 10 else 0),
         host=instance.get("PublicDnsName") or instance.get("PrivateDnsName") or "",
         instance_type=instance["InstanceType"],
         zone=instance["Placement"]["AvailabilityZone"],

@@ -18,10 +18,11 @@ from awsac_async.cloud.aws import Aws, is_aws, translated
 from awsac_async.cloud.waiting import for_each, retried
 from awsac_async.session.claims import Claim, claim_of, format_claim, parse_claim
 from awsac_async.session.errors import ConflictError, DeniedError, InputError, NotFoundError
-from awsac_async.session.items import ATTRIBUTES, from_attributes, to_attributes
-from awsac_async.session.model import JobRecord
+from awsac_async.session.items import ATTRIBUTES, from_attributes, job_number, to_attributes
+from awsac_async.session.model import MAX_JOBS, JobRecord
 from awsac_async.session.names import X_ATTEMPT, X_CLAIM, item_name
 from awsac_async.session.statusdocs import StatusWriter
+from awsac_async.session.wording import counted
 
 _log = logging.getLogger(__name__)
 # https://docs.aws.amazon.com/AmazonSimpleDB/latest/DeveloperGuide/SDBLimits.html
@@ -60,8 +61,9 @@ class SimpleDbStatus:
     pause = 0.0  # items cost next to nothing, and a domain asks for fewer writes by itself
     damage: Sequence[str] = ()  # what is odd of an item is said in its reason
 
-    def __init__(self, aws: Aws, session_id: str) -> None:
-        self._aws, self._domain = aws, session_id
+    def __init__(self, aws: Aws, session_id: str, *, n_jobs: int = MAX_JOBS) -> None:
+        self._aws, self._domain, self._n_jobs = aws, session_id, n_jobs
+        self._told = 0  # items of no job of the session
 
     @property
     def place(self) -> str:
@@ -101,12 +103,21 @@ class SimpleDbStatus:
 
     async def read(self, *, timings: bool = True) -> list[JobRecord]:
         """Return what was last written of each job, by number; items of anything else are passed over."""
-        read, loop = list[asyncio.Future[list[JobRecord]]](), asyncio.get_running_loop()
+        read, loop = list[asyncio.Future[tuple[list[JobRecord], int]]](), asyncio.get_running_loop()
         what = "*" if timings else ", ".join(ATTRIBUTES)
         async for page in _select(await self._client(), what, self._domain):  # while one comes, those before are read
-            read.append(loop.run_in_executor(None, _records, page))
-        records = chain.from_iterable(await asyncio.gather(*read))
+            read.append(loop.run_in_executor(None, _records, page, self._n_jobs))
+        pages = await asyncio.gather(*read)
+        self._tell(sum(strangers for _, strangers in pages))
+        records = chain.from_iterable(records for records, _ in pages)
         return sorted(records, key=lambda record: record.number)
+
+    def _tell(self, strangers: int) -> None:
+        if strangers and strangers != self._told:
+            _log.warning(
+                "the domain %s has %s that this session does not have", self._domain, counted(strangers, "job")
+            )
+        self._told = strangers
 
     async def write(
         self,
@@ -250,9 +261,11 @@ def _take_items(*, response_dict: dict[str, Any], customized_response_dict: dict
         customized_response_dict[_ITEMS] = begin + items + end
 
 
-def _records(items: bytes) -> list[JobRecord]:
-    """Read the items of a page. Takes a tenth of a second, so not on the event loop."""
-    return [record for item in _items(items) if (record := from_attributes(*item))]
+def _records(items: bytes, n_jobs: int) -> tuple[list[JobRecord], int]:
+    """Read the items of a page, and count those of further jobs. Takes a tenth of a second, so not on the loop."""
+    jobs = [(number, item) for item in _items(items) if (number := job_number(item[0])) is not None]
+    records = [record for number, item in jobs if number <= n_jobs and (record := from_attributes(*item))]
+    return records, sum(number > n_jobs for number, _ in jobs)
 
 
 def _items(page: bytes) -> Iterator[tuple[str, dict[str, str]]]:

@@ -6,7 +6,7 @@ from typing import Protocol
 from awsac_async.cloud.aws import Aws
 from awsac_async.cloud.s3status import S3Status
 from awsac_async.cloud.simpledb import SimpleDbStatus
-from awsac_async.session.model import JobRecord, SessionRecord, StatusKind
+from awsac_async.session.model import MAX_JOBS, JobRecord, SessionRecord, StatusKind
 from awsac_async.session.statusdocs import StatusWriter
 
 _START = StatusWriter()
@@ -60,11 +60,24 @@ class StatusStore(Protocol):
         """Remove the store with all it holds; one that is not there is removed already."""
 
 
-def status_store(aws: Aws, session_id: str, *, kind: StatusKind = StatusKind.SIMPLEDB, bucket: str = "") -> StatusStore:
-    """Return the store of a session: its SimpleDB domain, or its documents in its bucket."""
-    return S3Status(aws, session_id, bucket) if kind is StatusKind.S3 else SimpleDbStatus(aws, session_id)
+def status_store(
+    aws: Aws,
+    session_id: str,
+    *,
+    kind: StatusKind = StatusKind.SIMPLEDB,
+    bucket: str = "",
+    n_jobs: int | None = None,
+) -> StatusStore:
+    """Return the store of a session: its SimpleDB domain, or its documents in its bucket.
+
+    With ``n_jobs``, what others may have written there of jobs and launches that the session does not have is passed
+    over, and logged.
+    """
+    if kind is StatusKind.S3:
+        return S3Status(aws, session_id, bucket, n_jobs=n_jobs)
+    return SimpleDbStatus(aws, session_id, n_jobs=n_jobs or MAX_JOBS)
 
 
 def store_of(aws: Aws, record: SessionRecord) -> StatusStore:
     """Return the store of a session whose file is known."""
-    return status_store(aws, record.session_id, kind=record.status_store, bucket=record.bucket)
+    return status_store(aws, record.session_id, kind=record.status_store, bucket=record.bucket, n_jobs=record.n_jobs)

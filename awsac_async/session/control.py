@@ -15,6 +15,8 @@ from awsac_async.session.jsonobject import is_integer, parse_object
 from awsac_async.session.model import MAX_JOBS
 
 VERSION = 1
+_MOST_FOLLOWED = 2**60
+_DEEPEST = 50  # lists in lists, of members that a later version may add
 _KNOWN = ("version", "kill", "stop", "follow")
 
 
@@ -56,7 +58,7 @@ def format_control(control: Control) -> bytes:
 
 def parse_control(content: bytes, *, file: str) -> Control:
     """Read the document; a member that is absent asks for nothing. Raises FormatError."""
-    document = parse_object(content, file=file)
+    document = parse_object(content, file=file, deepest=_DEEPEST)
     return Control(
         kill=frozenset(document.read("kill", _are_jobs, "a list of job numbers", absent=[])),
         stop=document.read("stop", lambda value: isinstance(value, bool), "true or false", absent=False),
@@ -70,4 +72,4 @@ def _are_jobs(value: object) -> bool:
 
 
 def _is_counter(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return is_integer(value, least=0, most=_MOST_FOLLOWED)

@@ -63,7 +63,7 @@ def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord 
     Attributes that are missing are not known yet. One that no agent writes, since others can write to the domain as
     well, is not known either, and the reason says so.
     """
-    number = _number(item_name)
+    number = job_number(item_name)
     if number is None:
         return None
     odd: list[str] = []
@@ -93,7 +93,8 @@ def from_attributes(item_name: str, attributes: Mapping[str, str]) -> JobRecord 
     )
 
 
-def _number(item_name: str) -> int | None:
+def job_number(item_name: str) -> int | None:
+    """Return the number of the job that an item is of; None if it is of none."""
     try:
         number = fields.positive_integer(item_name.removeprefix("job"))
     except ValueError:

@@ -34,14 +34,27 @@ class JsonObject:
         self.read("version", lambda value: is_integer(value, least=version, most=version), f"{version}")
 
 
-def parse_object(content: bytes, *, file: str, most_bytes: int = MAX_TEXT) -> JsonObject:
-    """Read a document that is to be one object; raises FormatError."""
+def parse_object(content: bytes, *, file: str, most_bytes: int = MAX_TEXT, deepest: int | None = None) -> JsonObject:
+    """Read a document that is to be one object; raises FormatError.
+
+    ``deepest`` bounds how many lists and objects may stand in one another, where members are written anew.
+    """
     text = decode(content, file=file, most_bytes=most_bytes)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         raise FormatError(file=file, found=shown(text), expected="a JSON object") from None
+    if deepest is not None and _is_deeper(value, deepest):
+        raise FormatError(file=file, found=f"more than {deepest} lists in lists", expected="fewer")
     return JsonObject(value, file=file)
+
+
+def _is_deeper(value: object, deepest: int) -> bool:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(deepest):
+        inside = (each for group in level for each in (group.values() if isinstance(group, dict) else group))
+        level = [each for each in inside if isinstance(each, (dict, list))]
+    return bool(level)
 
 
 def is_integer(value: object, *, least: int = 1, most: int = _MOST) -> bool:

@@ -17,7 +17,7 @@ from awsac_async.session.times import parse_time
 
 VERSION = 1
 FIRST_WITH_DOCUMENT = 2  # the first launch of ``start`` is number 1
-_MOST_BYTES = 8 << 20  # twice what MAX_JOBS jobs take
+MOST_BYTES = 8 << 20  # twice what MAX_JOBS jobs take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def format_launch(document: LaunchDocument) -> bytes:
 
 def parse_launch(content: bytes, *, file: str) -> LaunchDocument:
     """Read the document; members that a later version may add are passed over. Raises FormatError."""
-    document = parse_object(content, file=file, most_bytes=_MOST_BYTES)
+    document = parse_object(content, file=file, most_bytes=MOST_BYTES)
     document.read_version(VERSION)
     values = {name: document.read(name, right, expected) for name, (right, expected) in _MEMBERS.items()}
     values |= {
@@ -108,6 +108,24 @@ def parse_launch(content: bytes, *, file: str) -> LaunchDocument:
         raise FormatError(file=file, field="jobs", found="a job a second time", expected="each job once")
     _check_size(launch, file=file)
     return launch
+
+
+def check_bounds(launch: LaunchDocument, *, number: int, n_jobs: int, n_instances: int, file: str) -> None:
+    """Raise FormatError for what no launch of a session can be that has so many jobs, and instances of its start.
+
+    ``number`` is the launch that it must be, by its key.
+    """
+    most = max(n_jobs, n_instances)  # of one launch
+    bounds = (
+        ("launch", launch.launch, number, number),
+        ("n_instances", launch.n_instances, 1, most),
+        ("first_launch_index", launch.first_launch_index, 1, (number - 1) * most),
+        ("jobs", max(launch.numbers, default=0), 0, n_jobs),
+    )
+    for field, found, least, highest in bounds:
+        if not least <= found <= highest:
+            expected = f"{number}" if field == "launch" else f"at most {highest} in this session"
+            raise FormatError(file=file, field=field, found=str(found), expected=expected)
 
 
 def _check_size(launch: LaunchDocument, *, file: str) -> None:

@@ -298,9 +298,20 @@ def agent_log_prefix(session_id: str, launch_index: int) -> str:
     return f"{logs_prefix(session_id)}agent_{launch_index}/"
 
 
+_OFFSET_DIGITS = 20
+
+
 def log_chunk_key(prefix: str, offset: int) -> str:
     """Key of the chunk of a log that begins at this byte; keys sort by offset."""
     return f"{prefix}{offset:020d}"
+
+
+def log_chunk_offset(prefix: str, key: str) -> int | None:
+    """Return at which byte the chunk with this key begins; None if it is the key of none."""
+    digits = key.removeprefix(prefix)
+    if not (digits.isascii() and digits.isdecimal() and len(digits) == _OFFSET_DIGITS):
+        return None
+    return int(digits) if log_chunk_key(prefix, int(digits)) == key else None
 
 
 # --- Files, items and the session's memory ---

@@ -14,11 +14,14 @@ from typing import Any
 from awsac_async.session import names
 from awsac_async.session.claims import claim_of
 from awsac_async.session.errors import FormatError
-from awsac_async.session.items import from_attributes, to_attributes
+from awsac_async.session.items import from_attributes, job_number, to_attributes
 from awsac_async.session.jsonobject import JsonObject, is_integer, parse_object
-from awsac_async.session.model import JobRecord
+from awsac_async.session.model import MAX_JOBS, JobRecord
+from awsac_async.session.wording import counted, shown_size
 
 _MOST_BYTES = 64 << 20  # MAX_JOBS pending jobs are 15 MB
+_BYTES_A_JOB = 16 << 10  # five times what a job has that says all it can
+_SPARE_BYTES = 64 << 10
 _FIRST_LAUNCH = 1
 _NUMBER = re.compile(r"([0-9]{1,9})\.json$", re.ASCII)
 
@@ -56,23 +59,48 @@ def format_status(records: Iterable[JobRecord], writer: StatusWriter) -> bytes:
     return json.dumps({"launch": writer.launch, "items": items}, separators=(",", ":")).encode()
 
 
-def parse_status(content: bytes, *, session_id: str, key: str, file: str) -> StatusDocument | None:
+def most_bytes(n_jobs: int) -> int:
+    """Return how large a document of a session with so many jobs can be; a larger one need not be fetched."""
+    return min(_MOST_BYTES, _SPARE_BYTES + n_jobs * _BYTES_A_JOB)
+
+
+def too_large(size: int, *, writer: StatusWriter, file: str) -> StatusDocument:
+    """Return what stands for a document that is larger than any can be."""
+    damage = FormatError(file=file, found=shown_size(size), expected="a status of this session's jobs")
+    return StatusDocument(writer=writer, damage=str(damage))
+
+
+def of_no_launch(document: StatusDocument, *, file: str) -> StatusDocument:
+    """Return what stands for a document of a launch that the session does not have."""
+    damage = f"{file} is of launch {document.writer.launch}, which this session does not have"
+    return StatusDocument(writer=document.writer, damage=damage)
+
+
+def parse_status(
+    content: bytes, *, session_id: str, key: str, file: str, n_jobs: int = MAX_JOBS
+) -> StatusDocument | None:
     """Read what stands under a key; None if that is not one of a status document.
 
-    Members and attributes that are not known are passed over. ``file`` is the document's name in sentences.
+    Members and attributes that are not known are passed over, and so are jobs that the session does not have, of which
+    the damage tells. ``file`` is the document's name in sentences.
     """
-    writer = _writer(key, session_id)
+    writer = writer_of(key, session_id)
     if writer is None:
         return None
     try:
-        document = parse_object(content, file=file, most_bytes=_MOST_BYTES)
+        document = parse_object(content, file=file, most_bytes=most_bytes(n_jobs))
         launch = document.read("launch", is_integer, "the number of a launch", absent=_FIRST_LAUNCH)
         items = JsonObject(document.members.get("items"), file=f"{file}, items").members
     except FormatError as error:
         return StatusDocument(writer=writer, damage=str(error))
     if writer.launch_index is not None:
         writer = replace(writer, launch=launch)
-    return StatusDocument(writer=writer, records=tuple(filter(None, map(_record, items, items.values()))))
+    numbers = {name: number for name in items if (number := job_number(name)) is not None}
+    known = [name for name, number in numbers.items() if number <= n_jobs]
+    strangers = len(numbers) - len(known)
+    damage = f"{file} has {counted(strangers, 'job')} that this session does not have" if strangers else ""
+    records = tuple(filter(None, (_record(name, items[name]) for name in known)))
+    return StatusDocument(writer=writer, records=records, damage=damage)
 
 
 def latest(documents: Iterable[StatusDocument]) -> list[JobRecord]:
@@ -93,7 +121,7 @@ def latest(documents: Iterable[StatusDocument]) -> list[JobRecord]:
                 found[record.number], places[record.number] = record, place
     for document in ordered:
         index = document.writer.launch_index
-        if document.damage and index is not None:
+        if document.damage and index is not None and not document.records:
             found |= {number: _damaged(job, document) for number, job in found.items() if job.launch_index == index}
     return [found[number] for number in sorted(found)]
 
@@ -103,7 +131,8 @@ def _place(document: StatusDocument) -> tuple[int, int]:
     return writer.launch, -1 if writer.launch_index is None else writer.launch_index
 
 
-def _writer(key: str, session_id: str) -> StatusWriter | None:
+def writer_of(key: str, session_id: str) -> StatusWriter | None:
+    """Return whose document stands under a key; None: it is nobody's."""
     found = _NUMBER.search(key)
     number = int(found[1]) if found else 0
     writers = (StatusWriter(launch=number), StatusWriter(launch_index=number))

@@ -99,8 +99,13 @@ def test_nothing_to_retry_is_said_with_what_can_be_named(record: SessionRecord, 
 
 
 def test_a_launch_goes_on_with_launch_indexes_and_attempts(record: SessionRecord, status: SessionStatus) -> None:
-    second = new_launch(record, None, choose(status, Choice(numbers=frozenset({2, 5, 6, 7, 9}))))
-    third = new_launch(record, second, status.jobs[:1])
+    second = new_launch(
+        record,
+        choose(status, Choice(numbers=frozenset({2, 5, 6, 7, 9}))),
+        launch=2,
+        first_launch_index=record.n_instances,
+    )
+    third = new_launch(record, status.jobs[:1], launch=3, first_launch_index=second.end_launch_index)
 
     # What never began does not count.
     assert [(job.number, job.attempt) for job in second.jobs] == [(2, 3), (5, 3), (6, 2), (7, 1), (9, 3)]
@@ -126,7 +131,7 @@ def test_a_launch_goes_on_with_launch_indexes_and_attempts(record: SessionRecord
 def test_an_unfinished_retry_is_continued_for_no_choice_and_for_its_own_jobs_only(
     record: SessionRecord, status: SessionStatus, choice: Choice, refused: bool
 ) -> None:
-    unfinished = new_launch(record, None, choose(status, Choice(lost=True)))
+    unfinished = new_launch(record, choose(status, Choice(lost=True)), launch=2, first_launch_index=record.n_instances)
     says = "a retry of jobs 6-7 is not finished, .*awsac retry without a choice of jobs continues it"
     with pytest.raises(InputError, match=says) if refused else nullcontext():
         refuse_other_jobs(unfinished, status, choice)

@@ -154,8 +154,8 @@ def spread(instance_type: str, n_instances: int, cores: int) -> StartReservation
 def test_the_jobs_of_a_retry_are_a_pool_of_their_own(n_jobs: int, values: dict[str, Any], expected: int) -> None:
     session = record(n_jobs, user_data=SHARED, **values)
     jobs = [replace(FAILED, number=number) for number in range(1, n_jobs + 1)]
-    second = new_launch(session, None, jobs)
-    third = new_launch(session, second, jobs[:1])
+    second = new_launch(session, jobs, launch=2, first_launch_index=session.n_instances)
+    third = new_launch(session, jobs[:1], launch=3, first_launch_index=second.end_launch_index)
 
     assert (second.launch, second.pool, len(second.jobs), second.n_instances) == (2, 2, n_jobs, expected)
     assert (third.launch, third.pool, third.n_instances) == (3, 3, 1)
@@ -204,7 +204,7 @@ async def test_kill_asks_for_jobs_that_nobody_has_and_a_retry_lets_its_jobs_wait
         await store.write([claimed], by=StatusWriter(launch=2, launch_index=3))
         with pytest.raises(InputError, match="nothing to retry: 1 job succeeded, 5 are under way"):
             await client.retry(file, proceed=proceed)
-        documents = await read_launches(Bucket(aws, BUCKET), session_id)
+        documents = (await read_launches(Bucket(aws, BUCKET), session)).documents
     await client.cleanup(file, confirm=proceed, force=True)
 
     (missing,) = fetched.missing

@@ -20,7 +20,7 @@ FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMF
 _MOST_STEPS = 20_000_000  # from folder to folder: minutes, which no honest archive takes
 _MOST_LINKS = 64 << 20  # bytes of the names of links, which are remembered until all members are there
 _SHOWN = 120  # characters of a name in a reason
-_ZEROS = bytes(1 << 20)
+_ZEROS = bytes(1 << 16)  # as large as any piece of a file is
 
 Parts = tuple[bytes, ...]
 

@@ -135,7 +135,7 @@ class Launching:
         """Launch what the jobs that are left need, as far as there is room for it if they are shared."""
         if not self._left:
             return
-        found = {each.launch: each for each in await read_launches(self._bucket, self._record.session_id)}
+        found = {each.launch: each for each in (await read_launches(self._bucket, self._record)).documents}
         # While a start was dead, there may have come up room anywhere.
         position = 0 if self._continued else self._record.step % len(self._places) + 1
         launch = FIRST_WITH_DOCUMENT
