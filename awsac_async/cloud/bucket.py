@@ -4,6 +4,7 @@ Owns the control plane of S3 (aioboto3). Large or many bytes go through ``transf
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Bucket", "Download", "Downloaded", "ObjectInfo", "Progress", "Upload"]
 
 _NO_ETAG = '"00000000000000000000000000000000"'
+_NOT_IN_XML = re.compile("[\x00-\x1f\ufffe\uffff]")  # characters of a key that XML does not carry as they are
 _KEYS_A_CALL = 1000  # of DeleteObjects
 _MOST_READ = 64 << 20  # bytes of a small object; more is nothing that awsac has written
 _NOT_MODIFIED = "304"  # the SDK takes this answer, which has no code of its own, for an error
@@ -209,11 +211,16 @@ class Bucket:
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; those that are not there are deleted already."""
         s3 = await self._client()
-        for start in range(0, len(keys), _KEYS_A_CALL):
-            names = [{"Key": key} for key in keys[start : start + _KEYS_A_CALL]]
-            with translated("DeleteObjects", self._place(keys[start])):
+        plain = [key for key in keys if not _NOT_IN_XML.search(key)]
+        for start in range(0, len(plain), _KEYS_A_CALL):
+            names = [{"Key": key} for key in plain[start : start + _KEYS_A_CALL]]
+            with translated("DeleteObjects", self._place(plain[start])):
                 answer = await s3.delete_objects(Bucket=self.name, Delete={"Objects": names, "Quiet": True})
             self._raise_first(answer.get("Errors", []))
+        for key in keys:
+            if _NOT_IN_XML.search(key):
+                with translated("DeleteObject", self._place(key)):
+                    await s3.delete_object(Bucket=self.name, Key=key)
 
     def _raise_first(self, errors: Sequence[dict[str, str]]) -> None:
         """Raise what a 200 answer says went wrong with single keys."""

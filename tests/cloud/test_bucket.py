@@ -6,7 +6,7 @@ import pytest
 
 from awsac_async.cloud.aws import connect
 from awsac_async.cloud.bucket import Bucket, Upload
-from awsac_async.session.errors import ConflictError, DeniedError, InputError, NotFoundError
+from awsac_async.session.errors import ConflictError, DamagedError, DeniedError, InputError, NotFoundError
 from tests.cloud.faults import Fault, Proxy, error
 
 
@@ -93,6 +93,20 @@ async def test_a_listing_of_more_than_one_page_is_complete_and_keeps_to_its_pref
 
 async def test_deleting_what_is_not_there_is_fine(bucket):
     await bucket.delete(["never/was"])
+
+
+async def test_keys_that_xml_cannot_carry_are_deleted_like_others(bucket):
+    keys = ["odd/\x1b]0;owned\x07", "odd/new\tline", "odd/-rf", "odd/plain"]
+    for key in keys:
+        await bucket.put(key, b"x")
+    await bucket.delete(keys)
+    assert await bucket.list("odd/") == []
+
+
+async def test_a_large_object_is_no_small_document_and_is_not_read(bucket):
+    await bucket.put("large", bytes(65 << 20))
+    with pytest.raises(DamagedError, match=r"large failed: found 68\.2 MB, expected a small object"):
+        await bucket.read("large")
 
 
 async def test_a_key_that_could_not_be_deleted_is_an_error_although_the_answer_is_200(faulty_bucket, proxy):

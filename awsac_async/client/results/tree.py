@@ -18,6 +18,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # What is wrong with the file system, not with a name in it.
 FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
 _MOST_STEPS = 20_000_000  # from folder to folder: minutes, which no honest archive takes
+_MOST_REPLACED = 10_000  # files by later members of their names
 _MOST_LINKS = 64 << 20  # bytes of the names of links, which are remembered until all members are there
 _SHOWN = 120  # characters of a name in a reason
 _ZEROS = bytes(1 << 16)  # as large as any piece of a file is
@@ -41,6 +42,7 @@ class Tree:
         self._top = descriptor
         self._open: tuple[Parts, int] = ((), os.dup(descriptor))
         self._folders_left, self._steps_left = most_folders, _MOST_STEPS
+        self._replaced_left = _MOST_REPLACED
         self._links: list[bytes] = []
         self._links_size = 0
 
@@ -133,6 +135,9 @@ class Tree:
         try:
             return os.open(base, _NEW_FILE, 0o600, dir_fd=folder)
         except FileExistsError:
+            self._replaced_left -= 1
+            if self._replaced_left < 0:
+                raise LeftOut("there are too many members of one name before it") from None
             _make_room(base, folder)
             return os.open(base, _NEW_FILE, 0o600, dir_fd=folder)
 
