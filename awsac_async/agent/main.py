@@ -30,6 +30,7 @@ from awsac_async.agent.metadata import Instance, Metadata
 from awsac_async.agent.onlyone import only_agent
 from awsac_async.agent.state import RunOptions, State
 from awsac_async.agent.stopping import Stop
+from awsac_async.agent.watchdog import end_watch, watched
 from awsac_async.cloud.aws import Aws, connect
 from awsac_async.session.errors import EXIT_JOB_FAILED, EXIT_OK, AwsacError, CloudError
 from awsac_async.session.model import JobState, UserData
@@ -92,7 +93,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _live(paths: InstancePaths, arguments: argparse.Namespace) -> int | _NotRun:
-    async with only_agent(paths.state / "lock"):
+    async with only_agent(paths.state / "lock"), watched(os.environ):
         return await (_boot(paths) if arguments.verb == "boot" else _run(paths, arguments))
 
 
@@ -112,6 +113,7 @@ def _become(script: Path, state: State) -> NoReturn:
     _log.info("handing over to %s", script)
     asyncio.run(flush_log())
     _place_in_order(0)
+    end_watch(os.environ)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and a shell's commands count on
     state.keep_handed_over()  # last: were this agent killed after it, nobody would run the script
     with script.open("rb") as file:

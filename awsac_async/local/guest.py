@@ -92,6 +92,11 @@ class Orders:
         """The control group of version 2, if there is one."""
         return next((group for group in self.groups if (group / "cgroup.subtree_control").exists()), None)
 
+    @property
+    def run(self) -> Path:
+        """The folder for sockets, whose paths must be short."""
+        return self.folder if self.isolation is Isolation.PLAIN else Path("/run")
+
     @classmethod
     def from_json(cls, text: str) -> "Orders":
         """Read the orders; paths are strings there."""
@@ -266,24 +271,24 @@ def _run(orders: Orders) -> None:
     """Boot, then reap, start, restart and kill as told, until told to shut down. It outlives its services."""
     services = Services(_services(orders))
     services.start()
-    while (signum := _next_signal(services.seconds_to_start())) not in _ENDS:
+    while (signum := _next_signal(services.seconds_to_act())) not in _ENDS:
         if signum == signal.SIGUSR1:
             services.kill()
         if signum == signal.SIGUSR2:
             for service in _requested(orders):
                 services.add(service)
         _reap(services)
-        services.start_if_due()
+        services.act()
     _shut_down(0.0 if signum == signal.SIGINT else orders.grace, services)
 
 
 def _services(orders: Orders) -> list[Service]:
     """Return what an instance runs when it boots: with a disk of its own, the units enabled there, and cloud-init."""
     if orders.disk is None:
-        return [boot_script(orders.boot, orders.environment, orders.group)]
+        return [boot_script(orders.boot, orders.environment, group=orders.group, run=orders.run)]
     enabled = sorted(_units(orders).glob("*.target.wants/*.service"))
     return [
-        *(unit_service(unit, orders.environment, orders.root, orders.group) for unit in enabled),
+        *(unit_service(unit, orders.environment, orders.root, group=orders.group, run=orders.run) for unit in enabled),
         _cloud_init(orders),
     ]
 
@@ -304,7 +309,8 @@ def _requested(orders: Orders) -> list[Service]:
     for each in requests:
         each.unlink()
     return [
-        unit_service(_units(orders) / each.name, orders.environment, orders.root, orders.group) for each in requests
+        unit_service(_units(orders) / each.name, orders.environment, orders.root, group=orders.group, run=orders.run)
+        for each in requests
     ]
 
 

@@ -1,9 +1,9 @@
 """The service manager of an instance: runs the boot script, or the units of its disk, and again by their rules.
 
 Owns the process that a boot script or a unit's command is, or has become by ``exec``. Of a unit file it knows the keys
-ExecStart, Environment, Restart, RestartSec, SuccessExitStatus, Slice, OOMScoreAdjust and LimitNOFILE, as systemd
-explains them; a boot script goes by the unit file beside it, and without one is not restarted. What a service has
-started is left alone, which is systemd's ``KillMode=process``.
+ExecStart, Environment, Restart, RestartSec, SuccessExitStatus, WatchdogSec, Slice, OOMScoreAdjust and LimitNOFILE, as
+systemd explains them; a boot script goes by the unit file beside it, and without one is not restarted. What a service
+has started is left alone, which is systemd's ``KillMode=process``.
 """
 
 import contextlib
@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
+
+from awsac_async.local.watch import Watch
 
 UNIT = "awsac-agent.service"
 _CLEAN_SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE}  # to Restart=on-failure
@@ -96,12 +98,18 @@ class Service:
     """One service of one instance, "the boot script" for one: what it runs, and whether it runs."""
 
     def __init__(
-        self, title: str, command: list[str], environment: Mapping[str, str], rule: RestartRule = RestartRule()
+        self,
+        title: str,
+        command: list[str],
+        environment: Mapping[str, str],
+        *,
+        rule: RestartRule = RestartRule(),
+        watch: Watch | None = None,
     ) -> None:
         self.title = title
         self._command = command
         self._environment = environment
-        self._rule = rule
+        self._rule, self._watch = rule, watch
         self._pid: int | None = None
         self._next_start = math.inf  # monotonic
 
@@ -111,10 +119,11 @@ class Service:
             return
         self._next_start = math.inf
         try:
+            watched = self._watch.begin() if self._watch else {}
             self._pid = os.posix_spawn(
                 self._command[0],
                 self._command,
-                self._environment,
+                {**self._environment, **watched},
                 setsid=True,
                 setsigmask=[],
                 setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
@@ -122,14 +131,20 @@ class Service:
         except OSError as error:
             report(f"cannot run {self.title}: {error}")
 
-    def start_if_due(self) -> None:
-        """Start it again if it is time."""
+    def act(self) -> None:
+        """Start it again if it is time, and kill it if it has been silent for too long."""
         if time.monotonic() >= self._next_start:
             self.start()
+        if self._pid is not None and self._watch and self._watch.is_over():
+            report(f"{self.title} does not say any more that it lives: killing it")
+            self._watch.end()
+            self.kill()
 
-    def seconds_to_start(self) -> float | None:
-        """Return how long it is until it is to be started again; None if it is not."""
-        return None if math.isinf(self._next_start) else max(0.0, self._next_start - time.monotonic())
+    def seconds_to_act(self) -> float | None:
+        """Return how long it is until there may be something to do; None if there is nothing."""
+        left = self._watch.left() if self._watch and self._pid is not None else math.inf
+        soon = min(left, self._next_start - time.monotonic())
+        return None if math.isinf(soon) else max(0.0, soon)
 
     def collected(self, pid: int, code: int) -> None:
         """Take note of a process that has ended."""
@@ -153,20 +168,26 @@ class Service:
                 os.kill(self._pid, signal.SIGKILL)
 
 
-def boot_script(script: Path, environment: Mapping[str, str], group: Path | None) -> Service:
-    """Return the service that a boot script is; ``group`` as for ``Limits.command``."""
+def boot_script(script: Path, environment: Mapping[str, str], *, group: Path | None, run: Path) -> Service:
+    """Return the service that a boot script is; ``group`` as for ``Limits.command``, ``run`` a folder for sockets."""
     unit = script.with_name(UNIT)
     command = [*Limits.read(unit).command(UNIT, group), str(script)]
-    return Service("the boot script", command, environment, RestartRule.read(unit))
+    return Service("the boot script", command, environment, rule=RestartRule.read(unit), watch=_watch(unit, run))
 
 
-def unit_service(unit: Path, environment: Mapping[str, str], root: str, group: Path | None) -> Service:
+def unit_service(unit: Path, environment: Mapping[str, str], root: str, *, group: Path | None, run: Path) -> Service:
     """Return the service that a unit file describes; ``root`` stands before the paths of the instance."""
     section = _section(unit)
     own = dict(word.partition("=")[::2] for word in shlex.split(section.get("Environment", "")) if "=" in word)
     program, *arguments = shlex.split(section.get("ExecStart", "")) or [""]
     command = [*Limits.read(unit).command(unit.name, group), root + program, *arguments]
-    return Service(unit.name, command, {**environment, **own}, RestartRule.read(unit))
+    watch = _watch(unit, run)
+    return Service(unit.name, command, {**environment, **own}, rule=RestartRule.read(unit), watch=watch)
+
+
+def _watch(unit: Path, run: Path) -> Watch | None:
+    seconds = _section(unit).get("WatchdogSec", "")
+    return Watch(run / f"{unit.name}.notify", float(seconds)) if seconds else None
 
 
 class Services:
@@ -192,16 +213,14 @@ class Services:
         for service in self._services:
             service.collected(pid, code)
 
-    def start_if_due(self) -> None:
-        """Start again those whose time has come."""
+    def act(self) -> None:
+        """Start again those whose time has come, and kill those that have been silent for too long."""
         for service in self._services:
-            service.start_if_due()
+            service.act()
 
-    def seconds_to_start(self) -> float | None:
-        """Return how long it is until one is to be started again; None if none is."""
-        return min(
-            (seconds for each in self._services if (seconds := each.seconds_to_start()) is not None), default=None
-        )
+    def seconds_to_act(self) -> float | None:
+        """Return how long it is until there may be something to do for one; None if there is nothing."""
+        return min((seconds for each in self._services if (seconds := each.seconds_to_act()) is not None), default=None)
 
     def stay_down(self) -> None:
         """Never start any of them again."""

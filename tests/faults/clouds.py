@@ -70,11 +70,16 @@ def all_begun(rows: Sequence[Row]) -> Iterator[dict[str, Running]]:
 
 
 def boot_with_clock(folder: Path) -> Path:
-    """Make a boot script that lets the clock of its instance be moved: the product's own, with a library loaded."""
+    """Make a boot script that lets the clock of its instance be moved: the product's own, with a library loaded.
+
+    Its unit loses patience with an agent that stands still within a row's time.
+    """
     library = folder / "clock.so"
     shutil.copytree(Settings().boot.parent, folder)
     subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, CLOCK], check=True)
     script = folder / "awsac-autorun"
+    unit = folder / "awsac-agent.service"
+    unit.write_text(unit.read_text().replace("WatchdogSec=300", "WatchdogSec=20"))
     script.rename(folder / "awsac-autorun-with-the-real-clock")
     script.write_text(WRAPPER.format(library=library))
     script.chmod(0o755)

@@ -20,6 +20,7 @@ from tests.faults.scripts import (
     ONCE,
     OPEN_FILES,
     SHARED_MEMORY,
+    STOPPER,
     STUBBORN,
     TAMPERER,
     VICTIM,
@@ -449,6 +450,15 @@ console = "job 1: running"
             Job(script=f"sleep 3\n{WORK}"),
         ),
         small=True,
+    ),
+    Row(
+        name="job stops the agent",
+        what="A job of root stops the agent (`SIGSTOP`)",
+        then="After five minutes of silence (here after 20 s) it is killed and started again, and adopts the jobs",
+        jobs=(
+            Job(script=STOPPER, output=digest(b"stopped\n" + OUTPUT.encode())),
+            RAN_ONCE,
+        ),
     ),
     Row(
         name="job kills all it can",
