@@ -131,8 +131,12 @@ class Cgroup:
                 _log.warning("cgroup %s is not removed: %s", folder, trouble)
 
     def _folders(self) -> Iterator[Path]:
-        """All folders of it, the lowest first."""
-        return (Path(folder) for folder, _, _ in os.walk(self.folder, topdown=False))
+        """All folders of it, the lowest first; a job of root may have made them as deep as it liked."""
+        found = [self.folder]
+        for folder in found:
+            with suppress(OSError):
+                found += [Path(each.path) for each in os.scandir(folder) if each.is_dir(follow_symlinks=False)]
+        return reversed(found)
 
     def _wait_until_empty(self) -> None:
         with suppress(OSError), (self.folder / "cgroup.events").open() as events:

@@ -104,6 +104,11 @@ def test_a_tree_with_a_mount_in_it_is_not_removed_and_the_log_says_why(
     assert (tree / "program").exists()
 
 
-def test_a_release_with_no_mount_in_it_goes_when_its_jobs_have_ended(tmp_path: Path) -> None:
+def test_a_release_with_no_mount_in_it_goes_when_its_jobs_have_ended_however_deep_they_have_made_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "releases" / TREE).mkdir(parents=True)
+    deep = "import os\nfor _ in range(1500): os.mkdir('deep'); os.chdir('deep')"
+    subprocess.run([sys.executable, "-c", deep], cwd=tmp_path / "releases" / TREE, check=True)
     live(tmp_path, stage=TreeStage.READY, below=TREE, when="never", spread="shared")
     assert list((tmp_path / "releases").iterdir()) == []
