@@ -39,6 +39,7 @@ _HURRIED_SECONDS = 30.0  # each of these, when the instance is being taken away
 async def report_unended(agent: Agent, trouble: str) -> None:
     """No job may stay in a state that promises more: what has not ended has failed, and this is why."""
     if agent.shares:
+        await shared.tell_ended(agent)
         await shared.give_up_rest(agent)  # before others may hear that they can run it
         await shared.tell_unclaimed(agent, trouble)
     elif not agent.reporter.records():  # it never came to say how they stand

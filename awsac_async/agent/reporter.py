@@ -43,6 +43,7 @@ class StatusReporter:
         self._unwritten: set[int] = set()
         self._news = asyncio.Event()
         self._closing = asyncio.Event()
+        self._progress = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
     def report(self, record: JobRecord) -> None:
@@ -74,6 +75,14 @@ class StatusReporter:
     def records(self) -> list[JobRecord]:
         """Return how each job stands, by number."""
         return [self._records[number] for number in sorted(self._records)]
+
+    async def written(self, *, within: float) -> None:
+        """Wait until all that was reported is written, for at most ``within`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self._unwritten:
+                    self._progress.clear()
+                    await self._progress.wait()
 
     async def close(self, *, within: float) -> bool:
         """Write what is not written yet, for at most ``within`` seconds; returns whether all of it was written."""
@@ -108,6 +117,7 @@ class StatusReporter:
                 self._unwritten.discard(record.number)
                 if record.state.final:
                     self._on_end_written(record.number)
+        self._progress.set()
         return True
 
     async def _put(self, records: list[JobRecord]) -> None:

@@ -9,6 +9,7 @@ that ran out is never renewed again: who comes back has lost its jobs, and begin
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from awsac_async.session.model import JobRecord
 from awsac_async.session.names import X_CLAIM
@@ -42,6 +43,7 @@ def format_claim(claim: Claim) -> str:
     return f"{claim.pool}.{claim.count}{losses}" + (f":{claim.lease}" if claim.lease else "")
 
 
+@lru_cache(maxsize=1 << 14)  # a look at thousands of jobs reads the same claims as the one before
 def parse_claim(text: str) -> Claim | None:
     """Read what ``format_claim`` has written; None if it is anything else."""
     found = _CLAIM.fullmatch(text)

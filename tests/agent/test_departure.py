@@ -14,10 +14,11 @@ from awsac_async.agent.devices import Devices
 from awsac_async.agent.lifecycle import depart
 from awsac_async.agent.metadata import Instance
 from awsac_async.agent.results import SaveError
-from awsac_async.agent.state import KeptJob
+from awsac_async.agent.state import Holding, KeptJob
 from awsac_async.agent.stopping import Stop
 from awsac_async.agent.timings import uptime
 from awsac_async.cloud.aws import Aws, connect
+from awsac_async.session.claims import Claim, claim_attribute
 from awsac_async.session.model import JobRecord, JobState, UserData
 from awsac_async.session.names import InstancePaths
 from tests.agent.account import BUCKET, Account, Session
@@ -119,3 +120,28 @@ async def test_a_departure_goes_on_to_its_end_though_steps_fail(
         "job1": ("finished", ""),  # as the agent before has left it
         "job2": ("failed", "the disk is full"),
     }
+
+
+async def test_an_agent_that_goes_at_once_keeps_what_its_predecessor_has_brought_to_an_end(
+    embedded: Embedded, session: Session, tmp_path: Path
+) -> None:
+    """What it says of other jobs replaces the document of its predecessor, of whom one end is not even written."""
+    claim = Claim(pool=1, count=1, lease="0-aa")
+    ended = [
+        JobRecord(number=number, state=JobState.FINISHED, launch_index=0, extra=claim_attribute(claim))
+        for number in (1, 2)
+    ]
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        first = agent_of(session, aws, tmp_path, index=0, status="s3", schedule="shared")
+        for record in ended:
+            assert await first.claims().take(record.number, claim)
+            first.state.keep_holding(record.number, Holding(claim=claim, attempt=1, log_begin=0, replaces=False))
+            first.state.keep_job(KeptJob(record=record))
+        await first.store.write(ended[:1], by=first.status_writer())
+        first.state.keep_told(1)
+        successor = agent_of(session, aws, tmp_path, index=0, status="s3", schedule="shared")
+        await departure.report_unended(successor, "no archive")
+        await departure.write_status(successor, "")
+        records = await agent_of(session, aws, tmp_path, index=0, status="s3").store.read()
+    assert [record.state for record in records] == [JobState.FINISHED, JobState.FINISHED, JobState.PENDING]
+    assert "no archive" in records[2].reason

@@ -69,3 +69,17 @@ def test_a_lease_of_ones_own_that_ran_out_is_nobody_who_stays() -> None:
     others = seen(before, dict.fromkeys(before, "y"), holders=("1-a", "2-a"))
     assert not others.enough(1, ("1-a", "2-a"))
     assert others.enough(3, ("1-a", "2-a"))
+
+
+def test_who_left_without_a_job_is_nobody_who_stays() -> None:
+    """Nobody holds a job on that lease, so nobody would see it end by its jobs."""
+    before = {"0-a": "x", "1-a": "x"}
+    others = seen(before, dict.fromkeys(before, "y"), {"0-a": "z"}, holders=("0-a",))
+    assert not others.alive("1-a")
+    assert not others.enough(2, ("0-a",))
+
+
+def test_a_renewal_counts_from_the_look_before_it_was_seen() -> None:
+    """An instance that had no time to look for long does not know when it was."""
+    assert not seen({"1-a": "x"}, {"1-a": "y"}, pause=SECONDS).alive("1-a")
+    assert seen({"1-a": "x"}, {"1-a": "y"}, {"1-a": "z"}).alive("1-a")

@@ -2,10 +2,11 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,12 @@ from awsac_async.agent.shared import fence
 from awsac_async.agent.shared.fence import FenceFile, Until
 from awsac_async.agent.shared.lease import Lease
 from awsac_async.agent.shared.pool import Pool, Taken
+from awsac_async.agent.shared.pool import _Wanted as Wanted
 from awsac_async.agent.state import Holding
 from awsac_async.cloud.aws import connect
-from awsac_async.session.claims import Claim
+from awsac_async.session.claims import Claim, claim_attribute
 from awsac_async.session.errors import CloudError, DeniedError
-from awsac_async.session.model import Job, JobState
+from awsac_async.session.model import Job, JobRecord, JobState
 from tests.agent.account import Session
 from tests.agent.test_departure import agent_of
 from tests.cloud.faults import Fault, error, proxy_to
@@ -299,3 +301,51 @@ async def test_who_cannot_note_its_lease_has_none(embedded: Embedded, session: S
             await lease.there()
         (agent.paths.state / "lease").rmdir()
         await lease.end(within=10)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("call", ["store.read", "claims.last", "leases.read", "leases.break_up"])
+async def test_a_job_that_ends_while_another_instance_looks_is_not_taken_over(  # noqa: PLR0917  fixtures
+    embedded: Embedded, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, moment: str
+) -> None:
+    """Its holder writes the end and removes its lease, just before or just after any call of the other one."""
+    claim = Claim(pool=1, count=1, lease="7-aa")
+    running, finished = (
+        JobRecord(number=1, state=state, launch_index=7, extra=claim_attribute(claim))
+        for state in (JobState.RUNNING, JobState.FINISHED)
+    )
+    left = list[str]()
+    async with (
+        member(embedded.endpoint, session, tmp_path / "holder", index=7) as (holder, _, _),
+        member(embedded.endpoint, session, tmp_path / "other", index=8) as (other, lease, _),
+    ):
+        parts = {"store": other.store, "claims": other.claims(), "leases": other.leases()}
+        part, _, method = call.partition(".")
+        original: Callable[..., Awaitable[Any]] = getattr(parts[part], method)
+
+        async def leave() -> None:
+            if not left:
+                await holder.store.write([finished], by=holder.status_writer())
+                await holder.leases().end(claim.lease)
+                left.append(call)
+
+        async def call_and_leave(*arguments: object, **options: object) -> object:
+            if moment == "before":
+                await leave()
+            answer = await original(*arguments, **options)
+            await leave()
+            return answer
+
+        monkeypatch.setattr(parts[part], method, call_and_leave)
+        monkeypatch.setattr(other, "claims", lambda: parts["claims"])
+        monkeypatch.setattr(other, "leases", lambda: parts["leases"])
+        version = await holder.leases().renew(claim.lease, b"1", None)
+        assert await holder.claims().take(1, claim)
+        await holder.store.write([running], by=holder.status_writer())
+        async with held(lease):
+            pool = pool_of(other, lease)
+            wanted = (await pool.look(busy=False)).wanted
+            if method == "break_up":  # as if the holder had been silent, too
+                wanted = (Wanted(job=JOBS[0], claim=claim, before=running, silent=version),)
+            assert await pool.take_over(wanted, 1) == []
+            assert left

@@ -65,6 +65,7 @@ class Lease:
         self._trouble: CloudError | None = None
         self._fence: subprocess.Popen[bytes] | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._told: Callable[[], bool] = lambda: True
 
     @property
     def overdue(self) -> bool:
@@ -85,12 +86,14 @@ class Lease:
                 self.name = found.lease
         return self.name
 
-    def start(self, give_up: Callable[[], Awaitable[None]]) -> None:
+    def start(self, give_up: Callable[[], Awaitable[None]], *, told: Callable[[], bool] = lambda: True) -> None:
         """Begin a lease, if none was resumed, and renew it from now on, until :meth:`end`.
 
         ``give_up`` is awaited when one has run out, after ``lost`` was made, and returns when no job of it runs any
-        more; the next one begins after that.
+        more; the next one begins after that. ``told`` says whether the end of all jobs that have ended here is written:
+        a lease is not removed before that, since others would take such a job for one that has not ended.
         """
+        self._told = told
         self._keeping = asyncio.create_task(self._keep(give_up), name="keep the lease")
 
     async def there(self) -> str:
@@ -101,16 +104,24 @@ class Lease:
         return self.name
 
     async def end(self, *, within: float) -> None:
-        """Renew it no more: no job is held on it. Others see at once that nobody is to be counted on there."""
+        """Renew it no more: no job is held on it. Others see at once that nobody is to be counted on there.
+
+        :meth:`start` begins another one.
+        """
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
         await asyncio.to_thread(self._file.remove)  # the fence ends
         if self.name:
             await self._remove(self.name, within=within)
+        self._there.clear()
+        self.name, self.lost = "", _Lost(self)
 
     async def _remove(self, name: str, *, within: float) -> None:
         """Let others see at once that no job is held on a lease; else it runs out."""
+        if not await asyncio.to_thread(self._told):
+            _log.warning("lease %s stays until it has run out for others too: the end of a job is not written", name)
+            return
         try:
             async with asyncio.timeout(within):
                 await foreseen("remove", f"lease {name}", self._leases.end(name))

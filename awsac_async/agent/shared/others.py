@@ -16,11 +16,14 @@ _ENOUGH = 2
 
 @dataclass(kw_only=True)
 class _Seen:
-    """A lease in the state that it was last seen in (None: gone), since when it is so, and whether it ever changed."""
+    """A lease in the state that it was last seen in (None: gone), and since when it is so.
+
+    ``renewed``: after which time it was renewed for sure, which is that of the look before; None: not that we know.
+    """
 
     version: str | None
     since: float
-    changed: bool = False
+    renewed: float | None = None
 
 
 class Others:
@@ -33,21 +36,21 @@ class Others:
     def __init__(self, *, seconds: float) -> None:
         self._seconds = seconds
         self._seen: dict[str, _Seen] = {}
-        self._at = 0.0
+        self._at = self._before = 0.0
 
     def look(self, versions: Mapping[str, str], holders: Collection[str], *, began: float, ended: float) -> None:
         """Note how the leases were found by a look that took this time, in seconds.
 
         ``holders`` are those on which jobs are held, of which some may be gone.
         """
-        self._at = began
-        for lease in versions.keys() | set(holders):
+        looked_before, self._at, self._before = self._before, began, ended
+        for lease in self._seen.keys() | versions.keys() | set(holders):
             version = versions.get(lease)
             before = self._seen.get(lease)
             if before is None:
                 self._seen[lease] = _Seen(version=version, since=ended)
             elif before.version != version:
-                self._seen[lease] = _Seen(version=version, since=ended, changed=version is not None)
+                self._seen[lease] = _Seen(version=version, since=ended, renewed=looked_before)
 
     def lost(self, lease: str) -> bool:
         """Whether whoever has this lease does not run its jobs any more: it removed the lease, or was silent too long.
@@ -63,9 +66,11 @@ class Others:
         return (seen.version if seen else None) or ""
 
     def alive(self, lease: str) -> bool:
-        """Whether whoever has this lease was seen to renew it, and not too long ago."""
+        """Whether whoever has this lease was seen to renew it, for sure not too long ago."""
         seen = self._seen.get(lease)
-        return seen is not None and seen.changed and not self.lost(lease)
+        if seen is None or seen.renewed is None or seen.version is None:
+            return False
+        return self._at - seen.renewed < self._seconds
 
     def enough(self, own: int, holders: Collection[str]) -> bool:
         """Whether the others can do without the instance of this launch index, which has no job.

@@ -17,8 +17,8 @@ from awsac_async.agent.retry import Hurry, keep_trying, passing
 from awsac_async.agent.shared.lease import Lease
 from awsac_async.agent.shared.pool import Pool, Taken
 from awsac_async.agent.shared.sharing import OnRan, Sharing
-from awsac_async.agent.state import KeptJob
-from awsac_async.agent.stopping import KILLED
+from awsac_async.agent.state import KeptJob, State
+from awsac_async.agent.stopping import KILLED, StoppedError
 from awsac_async.agent.tree import ProcessTree
 from awsac_async.agent.workplace import Workplace
 from awsac_async.session.claims import Claim, claim_attribute, claim_of, lease_index
@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 _HURRIED_SECONDS = 10.0  # how long a claim may still be tried when this instance is to stop
 _UNCLAIMED_SECONDS = 60.0
 _END_SECONDS = 10.0
+_WRITTEN_SECONDS = 30.0  # how long the last states may take before a lease is removed
 _SPEAKERS = 3  # two of them may have been lost a moment ago
 
 
@@ -45,7 +46,11 @@ async def join(agent: Agent) -> None:
         session_id=agent.user_data.session_id,
         directory=agent.paths.state,
     )
-    if not await lease.resume():
+    resumed = await lease.resume()
+    await tell_ended(agent)
+    if resumed:
+        await _know_others(agent)
+    else:
         await give_up_rest(agent)
     pool = Pool(
         agent.jobs,
@@ -62,7 +67,11 @@ async def join(agent: Agent) -> None:
     )
     sharing = Sharing(pool, lease, cores=agent.known_launch.cores_per_instance, stop=agent.stop)
     agent.sharing, agent.lease = sharing, lease
-    lease.start(lambda: _give_up_all(agent, sharing))
+    _start(agent, sharing, lease)
+
+
+def _start(agent: Agent, sharing: Sharing, lease: Lease) -> None:
+    lease.start(lambda: _give_up_all(agent, sharing), told=lambda: _all_told(agent.state))
 
 
 async def _give_up_all(agent: Agent, sharing: Sharing) -> None:
@@ -73,21 +82,55 @@ async def _give_up_all(agent: Agent, sharing: Sharing) -> None:
 
 async def give_up_rest(agent: Agent) -> None:
     """Have nothing to do any more with the jobs that no agent runs to their end, but for those that have ended."""
-    holdings = await asyncio.to_thread(agent.state.holdings)
-    left = [number for number in holdings if not _ended(agent.state.job(number))]
+    left = {number: kept for number, kept in (await _held(agent)).items() if not _ended(kept)}
     if left:
         for tree in ProcessTree.of_all(agent.user_data.session_id):
             await tree.kill()
             await tree.remove()
-    for number in left:
+    for number, kept in left.items():
         _log.warning("job %d: given up here, where it was not under way to its end", number)
         await agent.logs.forget(job_log_prefix(agent.user_data.session_id, number))
         await asyncio.to_thread(set_all_aside, number, agent.paths)
-        await asyncio.to_thread(agent.state.drop_job, number)
+        if kept is not None:
+            agent.reporter.forget(number)
+        if agent.sharing is not None:  # which is to take it again
+            await agent.sharing.pool.give_up(number)
+        else:
+            await asyncio.to_thread(agent.state.drop_job, number)
+
+
+async def _held(agent: Agent) -> dict[int, KeptJob | None]:
+    """Return the jobs that this instance has, or was about to claim, by number, and how they stand."""
+    holdings = await asyncio.to_thread(agent.state.holdings)
+    return {number: agent.state.job(number) for number in holdings}
+
+
+async def tell_ended(agent: Agent) -> None:
+    """Tell how those jobs stand that a predecessor has brought to their end; before anything else is told.
+
+    What an agent writes into S3 replaces what its predecessors have written there.
+    """
+    for number, kept in (await _held(agent)).items():
+        if kept and _ended(kept) and number not in agent.kept:
+            agent.kept[number] = kept
+            tell = agent.reporter.know if agent.state.told(number) else agent.reporter.report
+            tell(kept.record)
+
+
+async def _know_others(agent: Agent) -> None:
+    """Go on saying of the others what a predecessor has said."""
+    for kept in (await _held(agent)).values():
+        if kept and not _ended(kept):
+            agent.reporter.know(kept.record)
 
 
 def _ended(kept: KeptJob | None) -> bool:
     return kept is not None and kept.record.state.final
+
+
+def _all_told(state: State) -> bool:
+    """Whether the end of every job that has ended here stands in the status. Blocks."""
+    return all(state.told(number) for number in state.holdings() if _ended(state.job(number)))
 
 
 def _hurry(agent: Agent) -> Hurry:
@@ -97,28 +140,23 @@ def _hurry(agent: Agent) -> Hurry:
 
 
 async def resume(agent: Agent, sharing: Sharing) -> AsyncIterator[Taken]:
-    """Yield the jobs that a predecessor had and that are still this instance's, and tell how those stand that ended.
+    """Yield the jobs that a predecessor had, that have not ended, and that are still this instance's.
 
     First those that run: what the others are is to be asked, and the answer may take long. Raises CloudError.
     """
     holdings = await asyncio.to_thread(agent.state.holdings)
     kept = {number: agent.state.job(number) for number in holdings}
-    for job in kept.values():
-        if job and _ended(job):
-            _tell_end(agent, job)
     for number in sorted(holdings, key=lambda number: kept[number] is None):
         if _ended(kept[number]):
             continue
-        if taken := await sharing.pool.take_again(number, holdings[number], certain=kept[number] is not None):
+        try:
+            taken = await sharing.pool.take_again(number, holdings[number], certain=kept[number] is not None)
+        except StoppedError:  # the lease has run out: this one and the rest are given up with it
+            return
+        if taken:
             yield taken
         else:
             await sharing.pool.give_up(number)
-
-
-def _tell_end(agent: Agent, kept: KeptJob) -> None:
-    agent.kept[kept.record.number] = kept
-    tell = agent.reporter.know if agent.state.told(kept.record.number) else agent.reporter.report
-    tell(kept.record)
 
 
 async def work(agent: Agent, group: asyncio.TaskGroup, place: Workplace, *, began: Mapping[str, float]) -> str:
@@ -137,7 +175,29 @@ async def work(agent: Agent, group: asyncio.TaskGroup, place: Workplace, *, bega
             kept = _new(agent, taken, first.pop(core, {}))
         return await _run(agent, sharing, place, taken, kept, core=core, on_ran=on_ran)
 
-    return await sharing.run(group, run, resumed=resume(agent, sharing))
+    trouble = await sharing.run(group, run, resumed=resume(agent, sharing))
+    while not trouble and await _is_missed(agent, sharing):
+        trouble = await sharing.run(group, run, resumed=resume(agent, sharing))
+    return trouble
+
+
+async def _is_missed(agent: Agent, sharing: Sharing) -> bool:
+    """Let others see that this instance goes, and look once more whether they can do without it; else have a new lease.
+
+    Of two that go at the same time each may have counted on the other one, which has not seen that it goes.
+    """
+    if agent.lease is None or agent.stop.state is not None or not sharing.pool.unfinished:
+        return False
+    await agent.reporter.written(within=_WRITTEN_SECONDS)
+    await agent.lease.end(within=_END_SECONDS)
+    try:
+        outlook = await sharing.pool.look(busy=False)
+    except CloudError:
+        return False
+    if outlook.stay:
+        _log.info("others that were counted on have gone: this instance stays")
+        _start(agent, sharing, agent.lease)
+    return outlook.stay
 
 
 def _new(agent: Agent, taken: Taken, began: Mapping[str, float]) -> KeptJob:

@@ -8,7 +8,7 @@ are taken, and what becomes of them, is not said here.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.claims import Claims, Leases
 from awsac_async.cloud.status import StatusStore
 from awsac_async.cloud.waiting import jittered
-from awsac_async.session.claims import Claim, claim_of
+from awsac_async.session.claims import Claim, claim_of, lease_index
 from awsac_async.session.errors import CloudError
 from awsac_async.session.model import Job, JobRecord, JobState
 from awsac_async.session.timings import read_attempt
@@ -109,9 +109,16 @@ class Pool:
         self._bucket, self._state, self._session_id = bucket, state, session_id
         self._others = Others(seconds=lease.seconds)
         self._had = set(had)
-        self._open = [number for number in self._jobs if number not in self._had]  # those that may be free
+        self._claimed = set(self._had)  # by somebody, for sure
+        self._unended: list[int] | None = None  # by the status that was read last
+        self.unfinished = True  # whether jobs of others had not ended then
         self._first = [number for number in launch.first_share(list(self._jobs)) if number not in self._had]
         self._conflicts = 0
+
+    @property
+    def _open(self) -> list[int]:
+        """The jobs that may be free."""
+        return [number for number in self._jobs if number not in self._claimed]
 
     @property
     def pause(self) -> float:
@@ -123,12 +130,13 @@ class Pool:
 
         None only if none is left, or if there is no lease just now. Raises CloudError, OSError.
         """
-        while self._open and self._lease.holds:
+        while (there := self._open) and self._lease.holds:
             if self._first:
                 chosen, self._first = self._first[:count], self._first[count:]
             else:
-                self._open = await self._patiently("list claims", lambda: self._claims.free(self._open))
-                chosen = self._choose(self._open, count)
+                free = await self._patiently("list claims", lambda: self._claims.free(there))
+                self._claimed |= set(there) - set(free)
+                chosen = self._choose(free, count)
             if taken := await self._take_all([self._unclaimed(number) for number in chosen]):
                 return taken
         return []
@@ -136,13 +144,20 @@ class Pool:
     async def take_over(self, wanted: Sequence[_Wanted], count: int) -> list[Taken]:
         """Claim so many of the jobs that were somebody else's; fewer, or none, if others were quicker.
 
-        Before that their leases are broken: who was only silent, and is not now, keeps his jobs. Raises CloudError.
+        Before that their leases are broken: an instance that was only silent, and renews its lease by now, keeps its
+        jobs. Then the status is read once more: what was written of a job before its lease was over counts. Raises
+        CloudError.
         """
         chosen = _random.sample(wanted, min(count, len(wanted)))
         over = {}
-        for lease, version in {(each.claim.lease, each.silent) for each in chosen if each.silent}:
+        for lease, version in sorted({(each.claim.lease, each.silent) for each in chosen if each.silent}):
             over[lease] = await self._patiently(f"break {lease}", lambda: self._leases.break_up(lease, version))  # noqa: B023
-        return await self._take_all([each for each in chosen if over.get(each.claim.lease, True)])
+        left = [each for each in chosen if over.get(each.claim.lease, True)]
+        if not left:
+            return []
+        records = await self._patiently("read the status", self._records)
+        again = [replace(each, before=records.get(each.job.number)) for each in left]
+        return await self._take_all([each for each in again if not self._is_past(each.claim, each.before)])
 
     async def take_if_free(self, numbers: Iterable[int]) -> list[Taken]:
         """Claim those of these jobs that nobody has claimed. Raises CloudError."""
@@ -152,18 +167,23 @@ class Pool:
     async def take_again(self, job: int, holding: Holding, *, certain: bool) -> Taken | None:
         """Go on with a job that a predecessor had, or noted that it was going to claim; None if it is somebody else's.
 
-        ``certain``: it had claimed it. Raises CloudError.
+        ``certain``: it had claimed it.
+
+        Raises:
+            CloudError: it is not known whose it is.
+            StoppedError: the lease runs out. Whoever gives up all jobs then gives up this one as well.
         """
         if job not in self._jobs or holding.claim.lease != self._lease.name:
             return None  # a claim on a lease that ran out is anybody's to follow on
         lost = self._lease.lost
-        if certain or await self._patiently(f"claim job {job}", lambda: self._claims.take(job, holding.claim)):
-            return await self._taken(self._jobs[job], holding, lost)
-        return None
+        taken = await lost.unless(self._take_again(job, holding, lost, certain=certain), name=f"resume job {job}")
+        lost.check()
+        return taken
 
     async def give_up(self, job: int) -> None:
-        """Forget a job that is somebody else's, or anybody's."""
+        """Forget a job that this instance had, or was about to claim: it is somebody else's, anybody's, or free."""
         self._had.discard(job)
+        self._claimed.discard(job)
         await asyncio.to_thread(self._state.drop_job, job)
 
     async def look(self, *, busy: bool) -> Outlook:
@@ -173,20 +193,38 @@ class Pool:
     # --- looking ---
 
     async def _look(self, *, busy: bool) -> Outlook:
-        records = {record.number: record for record in await self._store.read(timings=False)}
-        unfinished = [n for n in self._jobs if n not in self._had and not self._ended(records.get(n))]
-        last = await self._claims.last(unfinished) if unfinished else {}
-        holders = {claim.lease for claim in last.values()}
+        """Look in the order in which no instance can fool this one.
+
+        An instance claims jobs on a lease that is there, and removes the lease when the end of its jobs is written. So
+        claims are read before leases, and leases before the status.
+        """
+        if self._unended is None:  # of jobs that have ended long ago nobody needs to read the claims
+            self._note_unended(await self._records())
+        asked = [number for number in self._unended or () if number not in self._had]
+        claims = await self._claims.last(asked) if asked else {}
         began = uptime()
         versions = await self._leases.read()
-        self._others.look(versions, holders, began=began, ended=uptime())
+        ended = uptime()
+        records = await self._records()
+        unfinished = {number for number in self._note_unended(records) if number not in self._had}
+        self.unfinished = bool(unfinished)
+        last = {number: claim for number, claim in sorted(claims.items()) if number in unfinished}
+        holders = {claim.lease for claim in last.values()}
+        self._others.look(versions, holders, began=began, ended=ended)
         wanted = [
             wanted
-            for number, claim in sorted(last.items())
+            for number, claim in last.items()
             if (wanted := self._wanted(self._jobs[number], claim, records.get(number)))
         ]
         needed = busy or not self._others.enough(self._launch.launch_index, holders)
-        return Outlook(wanted=tuple(wanted), stay=bool(unfinished) and needed)
+        return Outlook(wanted=tuple(wanted), stay=self.unfinished and needed)
+
+    async def _records(self) -> dict[int, JobRecord]:
+        return {record.number: record for record in await self._store.read(timings=False)}
+
+    def _note_unended(self, records: Mapping[int, JobRecord]) -> list[int]:
+        self._unended = [number for number in self._jobs if not self._ended(records.get(number))]
+        return self._unended
 
     def _ended(self, record: JobRecord | None) -> bool:
         """Whether nobody of this pool is to run a job any more: it has ended, or a retry has it."""
@@ -197,8 +235,15 @@ class Pool:
             return True
         return record.state.final and record.state is not JobState.INTERRUPTED
 
+    def _is_past(self, claim: Claim, record: JobRecord | None) -> bool:
+        """Whether nobody is to follow on a claim: the job has ended, or somebody has followed on it."""
+        said = claim_of(record) if record else None
+        return self._ended(record) or (said is not None and said.count > claim.count)
+
     def _wanted(self, job: Job, claim: Claim, record: JobRecord | None) -> _Wanted | None:
         """Return a job that may be taken over; else None."""
+        if self._is_past(claim, record):
+            return None
         # On ones own lease: a claim that nobody knew to have succeeded.
         if claim.lease == self._lease.name or _interrupted(claim, record):
             return _Wanted(job=job, claim=claim, before=record)
@@ -242,7 +287,7 @@ class Pool:
             return None
         self._settle(job.number)
         if not won:
-            await self.give_up(job.number)
+            await asyncio.to_thread(self._state.drop_job, job.number)
             return None
         _log.info("job %d: claimed%s", job.number, f", after {wanted.claim.lease}" if wanted.claim.count else "")
         taken = await self._taken(job, holding, lost)
@@ -257,7 +302,7 @@ class Pool:
 
     def _settle(self, job: int) -> None:
         """Know that somebody has claimed a job: until that is certain it may be free."""
-        self._open = [number for number in self._open if number != job]
+        self._claimed.add(job)
         self._first = [number for number in self._first if number != job]
 
     def _holding(self, wanted: _Wanted, claim: Claim) -> Holding:
@@ -268,6 +313,11 @@ class Pool:
             return Holding(claim=claim, attempt=begin.attempt, log_begin=end, replaces=begin.replaces)
         made = (read_attempt(wanted.before) if wanted.before else None) or begin.attempt
         return Holding(claim=claim, attempt=made + 1, log_begin=None, replaces=True)
+
+    async def _take_again(self, job: int, holding: Holding, lost: Stop, *, certain: bool) -> Taken | None:
+        if certain or await self._patiently(f"claim job {job}", lambda: self._claims.take(job, holding.claim)):
+            return await self._taken(self._jobs[job], holding, lost)
+        return None
 
     async def _taken(self, job: Job, holding: Holding, lost: Stop) -> Taken:
         self._had.add(job.number)
@@ -289,6 +339,10 @@ class Pool:
 
 
 def _interrupted(claim: Claim, record: JobRecord | None) -> bool:
-    """Whether the last holder of a job has said that its instance was taken away: nothing of the job runs there."""
+    """Whether the last holder of a job has said that its instance was taken away: nothing of the job runs there.
+
+    In SimpleDB the item of a job has its last claim as soon as that is made, and else what the holder before has said.
+    """
     said = claim_of(record) if record else None
-    return bool(record and said and record.state is JobState.INTERRUPTED and said.count == claim.count)
+    by_holder = record is not None and record.launch_index == lease_index(claim.lease)
+    return bool(record and said and by_holder and record.state is JobState.INTERRUPTED and said.count == claim.count)

@@ -51,8 +51,9 @@ class Sharing:
         self._news.set()
 
     async def given_up(self) -> None:
-        """Wait until no job runs here any more that was claimed on a lease which is lost."""
-        if self._running:
+        """Wait until no job runs here any more that was claimed on a lease which is lost. Then look again for jobs."""
+        self._gave_up = True
+        while self._running:
             await asyncio.wait(list(self._running.values()))
 
     async def run(self, group: asyncio.TaskGroup, run: Run, *, resumed: AsyncIterator[Taken]) -> str:
@@ -108,7 +109,8 @@ class Sharing:
         stay = True
         if not taken_now:
             outlook = await self.pool.look(busy=bool(self._running))
-            taken_now, stay = await self.pool.take_over(outlook.wanted, free), outlook.stay
+            taken_now = await self.pool.take_over(outlook.wanted, free)
+            stay = outlook.stay or not self._lease.holds  # jobs of a lease that ran out are not given up yet
         for taken in taken_now:
             self._begin(group, run, taken)
         if not taken_now and stay:
