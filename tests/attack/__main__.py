@@ -2,29 +2,49 @@
 
 import argparse
 import secrets
+import subprocess
 import sys
 
 import tests.conftest  # noqa: F401  dummy credentials, no metadata service, whatever this machine has
-from tests.attack import fuzzing
+from tests.attack import chaos, fuzzing
+
+PARTS = ("parsers", "chaos")
 
 
 def main() -> int:
     """Run what was asked for; 1 if it has found something."""
     parser = argparse.ArgumentParser(prog="python -m tests.attack", description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("what", nargs="?", choices=["all", "parsers"], default="all")
-    parser.add_argument("--minutes", type=float, default=10, help="how long (10)")
+    parser.add_argument("what", nargs="?", choices=["all", *PARTS], default="all")
+    parser.add_argument("--minutes", type=float, default=10, help="how long, in all (10)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="one that was printed")
-    parser.add_argument("--rounds", type=int, default=8, help="inputs that each reader gets at least (8)")
-    parser.add_argument("--parser", default="", help="one reader alone, by the name that is printed")
-    parser.add_argument("--number", type=int, help="one of its inputs alone, to be shown")
+    parsers = parser.add_argument_group("parsers")
+    parsers.add_argument("--rounds", type=int, default=8, help="inputs that each reader gets at least (8)")
+    parsers.add_argument("--parser", default="", help="one reader alone, by the name that is printed")
+    parsers.add_argument("--number", type=int, help="one of its inputs alone, to be shown")
+    sessions = parser.add_argument_group("chaos")
+    sessions.add_argument("--session", type=int, help="one session alone, by the number that is printed")
+    sessions.add_argument("--sessions", type=int, help="how many, whatever time it takes")
     options = parser.parse_args()
-    return fuzzing.main(
-        seed=options.seed,
-        seconds=60 * options.minutes,
-        rounds=options.rounds,
-        parser=options.parser,
-        number=options.number,
-    )
+    seconds = 60 * options.minutes
+    match options.what:
+        case "parsers":
+            return fuzzing.main(
+                seed=options.seed,
+                seconds=seconds,
+                rounds=options.rounds,
+                parser=options.parser,
+                number=options.number,
+            )
+        case "chaos":
+            return chaos.main(seed=options.seed, seconds=seconds, session=options.session, sessions=options.sessions)
+    # Each in a process of its own: one bounds its own memory.
+    shares = {"parsers": options.minutes / 4, "chaos": options.minutes * 3 / 4}
+    command = [sys.executable, "-m", "tests.attack"]
+    ended = [
+        subprocess.run([*command, part, "--seed", str(options.seed), "--minutes", str(share)], check=False).returncode
+        for part, share in shares.items()
+    ]
+    return int(any(ended))
 
 
 if __name__ == "__main__":
