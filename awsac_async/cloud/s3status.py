@@ -152,10 +152,11 @@ class S3Status:
     def _understood(self, objects: Iterable[ObjectInfo], contents: dict[str, bytes]) -> _Understood:
         """Read documents, in a thread: the first of a large session takes a while."""
 
+        bound = {"n_jobs": self._n_jobs} if self._bounded else {}
+
         def document(key: str) -> StatusDocument | None:
             place = address(self._bucket.name, key)
-            content, n_jobs = contents[key], self._n_jobs
-            return parse_status(content, session_id=self._session_id, key=key, file=place, n_jobs=n_jobs)
+            return parse_status(contents[key], session_id=self._session_id, key=key, file=place, **bound)
 
         return {each.key: (each.etag, document(each.key)) for each in objects if each.key in contents}
 
