@@ -156,9 +156,15 @@ class Control:
         if operation is None:
             return Response(status=404)
         try:
-            answer = operation(json.loads(request.get_data() or "null"))
+            order = json.loads(request.get_data() or "null")
+        except ValueError:
+            return Response("the order is no JSON", status=400)
+        try:
+            answer = operation(order)
+        except (KeyError, TypeError, AttributeError) as error:
+            return Response(f"the order lacks something: {error}", status=400)
         except Exception as error:  # told to the caller, who raises it
-            return Response(f"{error}", status=500)
+            return Response(f"{error}", status=400)
         return Response(json.dumps(answer), content_type="application/json")
 
 

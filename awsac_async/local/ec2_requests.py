@@ -21,6 +21,7 @@ from awsac_async.local.settings import STOCK_IMAGE
 
 USER_DATA_LIMIT = 16 * 1024  # bytes, before base64
 TOKEN_LIMIT = 64  # characters
+MOST_INSTANCES = 1000  # of one call: what the bucket of its resources holds
 ROOT_SIZE = 8  # GiB: what moto gives an instance
 PARAMETER, PUBLIC_PARAMETERS = "resolve:ssm:", "/aws/service/"
 
@@ -32,6 +33,15 @@ class EmbeddedEC2Response(EC2Response):
         """Answer a request."""
         with self.ec2_backend.lock:
             return super().call_action()
+
+    def describe_instances(self) -> ActionResult:
+        """Describe instances, from a page on that there is."""
+        try:
+            return super().describe_instances()
+        except ValueError:
+            if self._get_param("NextToken") is None:
+                raise
+            raise EC2ClientError("InvalidNextToken", "The token in NextToken is not valid.") from None
 
     def run_instances(self) -> ActionResult:
         """Launch MaxCount instances, once for each client token."""
@@ -52,6 +62,9 @@ class EmbeddedEC2Response(EC2Response):
         least, most = (int(self._get_param(name, 0)) for name in ("MinCount", "MaxCount"))
         if not 1 <= least <= most:
             raise EC2ClientError("InvalidParameterValue", f"MinCount {least} and MaxCount {most} are not valid.")
+        if most > MOST_INSTANCES and not self._get_param("DryRun"):
+            message = f"A call may ask for {MOST_INSTANCES} instances at most."
+            raise EC2ClientError("RequestResourceCountExceeded", message)
         if not self._get_param("ImageId") and not self._get_param("LaunchTemplate"):
             raise EC2ClientError("MissingParameter", "The request must contain the parameter ImageId")
         self._check_instance_profile()

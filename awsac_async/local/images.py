@@ -89,7 +89,7 @@ class ImageBackend(InstanceBackend):
         self, instance_id: str, name: str, description: str, tag_specifications: list[dict[str, Any]]
     ) -> Ami:
         """Begin to make an image of an instance, with the tags for the image and for its snapshot."""
-        tags = {each["ResourceType"]: each["Tags"] for each in tag_specifications}
+        tags = {each.get("ResourceType"): each.get("Tags", []) for each in tag_specifications}
         with self.lock:
             instance = self.get_instance(instance_id)
             if instance.state not in {"running", "stopped"}:
@@ -98,7 +98,7 @@ class ImageBackend(InstanceBackend):
                 raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use")
             image = self._enter_image(instance, name, description)
             for thing, kind in ((image, "image"), (image.ebs_snapshot, "snapshot")):
-                thing.add_tags({tag["Key"]: tag["Value"] for tag in tags.get(kind, [])})
+                thing.add_tags({tag.get("Key", ""): tag.get("Value", "") for tag in tags.get(kind, [])})
         after(self.hardware.settings.snapshot_delay, self._copy_disk, image, instance)
         return image
 

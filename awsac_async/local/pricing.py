@@ -6,6 +6,7 @@ anything else the list says nothing, as AWS's says nothing of what it does not s
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -48,7 +49,10 @@ def get_products(request: Mapping[str, Any]) -> dict[str, Any]:
         raise Refused("InvalidParameterException", "this list has products of AmazonEC2 only")
     wanted = {each["Field"]: each["Value"] for each in request.get("Filters", [])}
     found = [product for product in _products() if wanted.items() <= _named(product).items()]
-    start = int(request.get("NextToken", 0))
+    token = str(request.get("NextToken", "0"))
+    if not re.fullmatch(r"[0-9]{1,6}", token):
+        raise Refused("InvalidNextTokenException", "The pagination token is invalid. Try again without one.")
+    start = int(token)
     more = {"NextToken": str(start + _PAGE)} if len(found) > start + _PAGE else {}
     return {"FormatVersion": "aws_v1", "PriceList": [json.dumps(each) for each in found[start : start + _PAGE]]} | more
 

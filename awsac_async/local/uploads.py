@@ -9,8 +9,11 @@ from typing import Any, cast
 import moto.s3.models
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult
-from moto.s3.models import FakeMultipart
+from moto.s3.models import FakeMultipart, s3_backends
 from moto.s3.responses import S3Response
+
+from awsac_async.local.facts import PARTITION
+from awsac_async.local.settings import ACCOUNT
 
 _UPLOADS_A_PAGE = 1000
 
@@ -27,6 +30,13 @@ def install() -> None:
     """Replace moto's uploads, and its list of them, by ours. Comes before the first request."""
     moto.s3.models.FakeMultipart = EmbeddedMultipart  # type: ignore[misc]  # moto makes uploads by this name
     setattr(S3Response, "list_multipart_uploads", _list_multipart_uploads)  # noqa: B010  # not a method by its type
+
+
+def is_known(bucket_name: str, key: str, upload_id: str) -> bool:
+    """Say whether there is an upload of this ID for a key, or no bucket that it could be in."""
+    bucket = s3_backends[ACCOUNT][PARTITION].buckets.get(bucket_name)
+    upload = bucket.multiparts.get(upload_id) if bucket else None
+    return bucket is None or (upload is not None and upload.key_name == key)
 
 
 def _list_multipart_uploads(response: S3Response) -> TYPE_RESPONSE:

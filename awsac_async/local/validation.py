@@ -17,6 +17,7 @@ from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.utils import get_service_model
 from werkzeug.datastructures import MultiDict
 
+from awsac_async.local import uploads
 from awsac_async.local.faults.acts import Application
 from awsac_async.local.faults.answers import Refusal, worded
 from awsac_async.local.faults.calls import Call, read_call
@@ -66,6 +67,7 @@ def _check_query(environ: MutableMapping[str, Any], call: Call) -> None:
         text += "&" + environ["wsgi.input"].getvalue().decode("latin-1")
     elif environ["wsgi.input"].getvalue():
         raise Invalid("InvalidParameterValue", "The body must be a form (application/x-www-form-urlencoded).")
+    environ.pop("HTTP_CONTENT_ENCODING", None)  # moto would unpack what no query service takes packed
     pairs = _pairs(text)
     names = [name for name, _ in pairs]
     if len(names) > _MOST_PARAMETERS or len(set(names)) < len(names):
@@ -134,7 +136,14 @@ def _check_json(environ: MutableMapping[str, Any], call: Call) -> None:
 
 # --- S3 ---
 
-_NUMBERS = {"max-keys": 0, "max-uploads": 0, "max-parts": 0, "part-number-marker": 0, "partNumber": 1}  # and the least
+_NUMBERS = {
+    "max-keys": 0,
+    "max-buckets": 1,
+    "max-uploads": 0,
+    "max-parts": 0,
+    "part-number-marker": 0,
+    "partNumber": 1,
+}  # and the least
 _MOST_PARTS = 10_000
 _RANGE = re.compile(r"bytes=(\d{1,18}-\d{0,18}|-\d{1,18})")
 # Operations whose requests look like those of one that came later, with another document.
@@ -155,6 +164,10 @@ def _check_s3(environ: MutableMapping[str, Any], call: Call) -> None:
             _check_number(name, text, least=least, most=_MOST_PARTS if name == "partNumber" else _LARGEST_NUMBER)
     if call.parameters.get("encoding-type", "url") != "url":
         raise Invalid("InvalidArgument", "Invalid Encoding Method specified in Request")
+    upload_id = call.parameters.get("uploadId")
+    if upload_id is not None and not uploads.is_known(*call.names[0].partition("/")[::2], upload_id):
+        message = "The specified multipart upload does not exist."
+        raise Invalid("NoSuchUpload", message, status=404)
     _leave_out_what_s3_ignores(environ)
     _check_document(environ, call)
 

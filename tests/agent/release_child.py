@@ -4,7 +4,8 @@ Not a test itself.
 """
 
 import asyncio
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -43,8 +44,9 @@ def releases_of(
     return Releases(place, needed, possible=possible)
 
 
-def live(endpoint: str, *arguments: str) -> None:
+def live(keys: Mapping[str, str], endpoint: str, *arguments: str) -> None:
     """Be such a process; arguments: session, instance, folder of the releases, folder of the devices, snapshot."""
+    os.environ |= keys  # which whoever forks this process does not have
     *where, snapshot = arguments
     asyncio.run(_live(endpoint, where, snapshot))
 

@@ -40,6 +40,7 @@ class Scene:
     account: Account
     session: Session
     endpoint: str
+    keys: dict[str, str]
     instance: str
     directory: Path
     devices: Path
@@ -54,7 +55,7 @@ class Scene:
         ``call``: an operation of EC2, or the first words of a request to S3 for the release.
         """
         started = threading.Event()
-        child = FORKING.Process(target=release_child.live, args=self.arguments(proxy.endpoint))
+        child = FORKING.Process(target=release_child.live, args=(self.keys, *self.arguments(proxy.endpoint)))
 
         def kill(asked: Asked) -> bool:
             if call in (asked.action, f"{asked.method} {asked.headers.get('range', '')}".strip()):
@@ -114,17 +115,21 @@ def instance(plain: Embedded, snapshot: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def scene(plain: Embedded, snapshot: str, instance: str, tmp_path: Path) -> Scene:
+def scene(plain: Embedded, snapshot: str, instance: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     account = Account(plain)
-    return Scene(
+    found = Scene(
         account=account,
         session=Session(account),
         endpoint=plain.endpoint,
+        keys={name: plain.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")},
         instance=instance,
         directory=tmp_path / "releases",
         devices=plain.directory / "instances" / instance / "dev/disk/by-id",
         snapshot=snapshot,
     )
+    for name, value in found.keys.items():
+        monkeypatch.setenv(name, value)
+    return found
 
 
 @pytest.fixture(scope="module")

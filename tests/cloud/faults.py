@@ -1,12 +1,17 @@
 """A proxy on loopback before an AWS endpoint: it counts what is asked, and goes wrong on request."""
 
 import http.client
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from tests.conftest import FORWARDED
 
@@ -116,11 +121,11 @@ def proxy_to(target: str, *, one_at_a_time: bool = False) -> Iterator[Proxy]:
             if fault and fault.status:
                 self._send(fault.status, {"Content-Length": str(len(fault.body))}, fault.body)
                 return
+            headers = dict(self.headers.items())
             if fault and fault.unheeding:
-                for name in [name for name in self.headers if name.lower().startswith("if-")]:
-                    del self.headers[name]
+                headers = self._without_conditions(body)
             with turn:
-                status, headers, content = self._forwarded(body)
+                status, headers, content = self._forwarded(headers, body)
             proxy.answered.append(status)
             if fault and not fault.unheeding:
                 self._send(status, headers, content[: fault.cut]) if fault.cut else None
@@ -139,9 +144,17 @@ def proxy_to(target: str, *, one_at_a_time: bool = False) -> Iterator[Proxy]:
                 raise ConnectionAbortedError
             return body
 
-        def _forwarded(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        def _without_conditions(self, body: bytes) -> dict[str, str]:
+            """Return the headers without conditions, signed anew with the keys in the environment."""
+            keys = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+            kept = {name: value for name, value in self.headers.items() if not name.lower().startswith("if-")}
+            request = AWSRequest(self.command, proxy.endpoint + self.path, data=body, headers=kept)
+            S3SigV4Auth(keys, "s3", "us-east-1").add_auth(request)
+            return dict(request.headers.items())
+
+        def _forwarded(self, asked: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
             connection = http.client.HTTPConnection(address.hostname or "", address.port)
-            connection.request(self.command, self.path, body=body, headers=dict(self.headers.items()))
+            connection.request(self.command, self.path, body=body, headers=asked)
             response = connection.getresponse()
             content = response.read()
             connection.close()

@@ -320,7 +320,12 @@ def _variable(name: str) -> str:
 
 
 def _header(environ: Mapping[str, Any], name: str) -> str:
-    return " ".join(str(environ.get(_variable(name), "")).split())
+    return _trimmed(environ.get(_variable(name), ""))
+
+
+def _trimmed(value: object) -> str:
+    """Return a header's value without the blanks that do not count: not all that Latin-1 takes for one is one."""
+    return re.sub(r"[ \t]+", " ", str(value)).strip(" ")
 
 
 # --- version 2 ---
@@ -411,7 +416,7 @@ def _old_s3_texts(environ: Mapping[str, Any], date: str, query: Pairs, further: 
     ``further`` are headers that the address has instead.
     """
     amz = {
-        variable.removeprefix("HTTP_").replace("_", "-").lower(): " ".join(str(value).split())
+        variable.removeprefix("HTTP_").replace("_", "-").lower(): _trimmed(value)
         for variable, value in environ.items()
         if variable.startswith("HTTP_X_AMZ_")
     } | dict(further)
