@@ -32,6 +32,7 @@ os.environ |= {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWSAC_CONFIG": "",  # nor a configuration of awsac
+    "AWSAC_LOCAL_NETWORK": "none",  # and no instance reaches anything outside
 }
 
 # Also a run that is told to end takes its clouds down. And one in the background, for which a shell ignores Ctrl-C,

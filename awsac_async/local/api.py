@@ -9,6 +9,7 @@ import dataclasses
 import hmac
 import json
 import secrets
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -39,7 +40,7 @@ from awsac_async.local.iam.enforcement import Enforcement
 from awsac_async.local.iam.principals import Principals
 from awsac_async.local.images import ImageBackend
 from awsac_async.local.lastresort import excused
-from awsac_async.local.metadata import QuietHandler
+from awsac_async.local.listening import QuietHandler, Server
 from awsac_async.local.settings import (
     ACCOUNT,
     ADMINISTRATOR,
@@ -247,3 +248,15 @@ def _by_moto() -> Application:
         return apps[call.service](environ, start_response)
 
     return application
+
+
+def serve_instance(server: Any, place: socket.socket) -> Server:
+    """Begin to answer an instance on a socket of its own network; what ``cloud`` asks the daemon is not asked there."""
+
+    def application(environ: Any, start_response: Any) -> Any:
+        inside = environ["PATH_INFO"].startswith(CONTROL_PREFIX)
+        return (Response(status=404) if inside else server.app)(environ, start_response)
+
+    serving = Server(application, name="API of an instance", handler=ApiHandler, place=place)
+    serving.start()
+    return serving

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from awsac_async.local import cgroups, place, processes, trees
+from awsac_async.local import cgroups, outward, place, processes, trees
 from awsac_async.local.entering import entering_command
 from awsac_async.local.faults.file import read_plan
 from awsac_async.local.hypervisor import CONTROL_GROUP
@@ -49,6 +49,8 @@ class Status:
     pid: int = 0
     isolation: str = ""  # what an instance is
     storage: str = ""  # what a volume is
+    network: str = ""  # what an instance reaches
+    network_note: str = ""  # why that is less, or more, than what is wanted of it
     instances: int = 0  # that are not terminated
     volumes: int = 0
     snapshots: int = 0
@@ -135,7 +137,7 @@ def status(directory: Path) -> Status:
     state = _state(directory)
     if state is None:
         return Status(running=False, **traces)
-    known = {name: state[name] for name in ("endpoint", "pid", "isolation", "storage")}
+    known = {name: state[name] for name in ("endpoint", "pid", "isolation", "storage", "network", "network_note")}
     return Status(running=True, **known, **_ask(state, "GET", "counts"), **traces)
 
 
@@ -164,6 +166,7 @@ def entering(directory: Path, instance_id: str, command: Sequence[str] = ()) -> 
         Isolation(state["isolation"]),
         init=door["init"],
         folder=Path(door["folder"]),
+        own_network=door["own_network"],
         variables=door["variables"],
         command=command,
     )
@@ -283,12 +286,14 @@ def _ask(state: dict[str, Any], method: str, operation: str, order: object = Non
 def _sweep(directory: Path, cloud_id: str) -> None:
     """End every process, release every device and remove every file of the cloud; only the marker stays."""
     groups = _control_groups(directory, cloud_id)
+    outward.check_record(cloud_id, directory / outward.NETWORK_RECORD)
     processes.end_marked(directory / _DAEMON, cloud_id)  # first, so that it starts nothing meanwhile
     for group in groups:
         if not cgroups.remove(group, patience=END_TIMEOUT):
             raise LocalCloudError(f"{group}: the processes in this control group do not end")
     if not processes.end_marked(directory, cloud_id, patience=END_TIMEOUT):
         raise LocalCloudError(f"processes of {directory} do not end: {processes.marked(directory, cloud_id)}")
+    outward.sweep(cloud_id, directory / outward.NETWORK_RECORD)
     _release_devices(directory)
     if mounts := _mounts(directory):
         raise LocalCloudError(f"something is mounted, unmount it first: {', '.join(mounts)}")

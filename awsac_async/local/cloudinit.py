@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from awsac_async.local.interior import METADATA_ADDRESS
 from awsac_async.local.metadata import TOKEN_HEADER, TTL_HEADER
 
 _TIMEOUT = 10.0  # s
@@ -155,7 +156,7 @@ def main() -> None:
     given = json.loads(sys.argv[1])
     orders = Orders(**given | {"done": Path(given["done"])})
     os.umask(0o022)
-    data = user_data(orders.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
+    data = user_data(orders.environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://{METADATA_ADDRESS}"))
     CloudInit(orders).run(data)
     say("finished")
 

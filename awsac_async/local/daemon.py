@@ -5,6 +5,7 @@ killed. It cleans nothing up: ``cloud.down`` does, whatever way the daemon ended
 """
 
 import dataclasses
+import functools
 import json
 import os
 import resource
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 
 from awsac_async.local import boundedlog, place, processes, surroundings
+from awsac_async.local.outward import NETWORK_RECORD, choose
 from awsac_async.local.settings import Settings
 
 # Before moto is imported, which reads them then.
@@ -51,11 +53,23 @@ def serve(directory: Path, settings: Settings, ready: int) -> None:
     server = api.make_api_server(settings, control, faults, iam, principals)
     keys = api.provision(settings)
     isolation = settings.isolation or hypervisor.detect_isolation()
+    cloud_id = place.identity(directory)
+    try:
+        choice = choose(settings.network, isolation, cloud_id=cloud_id, record=directory / NETWORK_RECORD)
+    except place.LocalCloudError as error:
+        sys.exit(str(error))
     storage = volumes.open_storage(directory, isolation)
     machines = hypervisor.Hypervisor(
-        directory, settings, isolation, backend.machine_ended, cloud_id=place.identity(directory)
+        directory,
+        settings,
+        isolation,
+        backend.machine_ended,
+        cloud_id=cloud_id,
+        choice=choice,
+        api_port=server.server_port,
     )
     backend.images = directory / "images"
+    backend.serve_api = functools.partial(api.serve_instance, server)
     backend.endpoint = f"http://127.0.0.1:{server.server_port}"
     backend.run_on(ebs.Hardware(settings=settings, storage=storage, hypervisor=machines))
     state = {
@@ -65,6 +79,8 @@ def serve(directory: Path, settings: Settings, ready: int) -> None:
         "secret": control.secret,
         "isolation": isolation,
         "storage": storage.kind,
+        "network": choice.network,
+        "network_note": choice.note,
         "keys": {name: dataclasses.asdict(key) for name, key in keys.items()},
     }
     _write(directory / place.STATE_FILE, json.dumps(state, indent=2))

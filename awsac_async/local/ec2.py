@@ -12,6 +12,7 @@ stopped by ``hypervisor``; each has a metadata service for as long as it runs.
 
 import logging
 import math
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from moto.ec2.models.instances import Instance, InstanceState, Reservation, Stat
 
 from awsac_async.local.ebs import BUSY_POLL, VolumeBackend, after
 from awsac_async.local.facts import facts_of
+from awsac_async.local.listening import Server
 from awsac_async.local.metadata import MetadataService
 from awsac_async.local.volumes import VolumeError
 
@@ -77,12 +79,14 @@ class Running:
 
     lock: threading.Lock = field(default_factory=threading.Lock)  # see VolumeBackend.instance_lock
     metadata: MetadataService | None = None
+    api: Server | None = None  # the AWS APIs in the instance's own network
 
 
 class InstanceBackend(VolumeBackend):
     """EC2 with instances that run."""
 
     endpoint = ""  # where instances find the AWS APIs; set before the first launch
+    serve_api: Callable[[socket.socket], Server]  # answers them on a socket of an instance; set before the first launch
 
     def __init__(self, region_name: str, account_id: str) -> None:
         self._running: dict[str, Running] = {}
@@ -171,22 +175,34 @@ class InstanceBackend(VolumeBackend):
                     return
                 running.metadata = MetadataService(facts_of(instance), partial(self.around_metadata, instance))
                 _enter(instance, "running", StateReason())
-            running.metadata.start()
             try:
-                self._start_machine(instance, running.metadata.endpoint)
+                self._start_machine(instance, running, running.metadata)
             except (VolumeError, OSError):
                 log.exception("cannot boot %s", instance.id)
                 self.machine_ended(instance.id, booted=False)
 
-    def _start_machine(self, instance: Instance, metadata_endpoint: str) -> None:
+    def _start_machine(self, instance: Instance, running: Running, metadata: MetadataService) -> None:
         devices = {}
         for attachment in self._data_volumes(instance):
             self.get_volume(attachment.volume_id).created.wait(CONTENT_TIMEOUT)
             devices[attachment.volume_id] = self.hardware.storage.attach(attachment.volume_id)
-        environment = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint}
+        environment = {"AWS_ENDPOINT_URL": self.endpoint}
+        if not self.hardware.hypervisor.own_network:  # else it is where every AWS library looks for it
+            metadata.start()
+            environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata.endpoint
+
+        def answer(metadata_socket: socket.socket, api_socket: socket.socket) -> None:
+            metadata.start(metadata_socket)
+            running.api = self.serve_api(api_socket)
+
         hostname = instance.private_dns_name.partition(".")[0]
         self.hardware.hypervisor.start(
-            instance.id, hostname=hostname, environment=environment, devices=devices, disk=self.disk_of(instance)
+            instance.id,
+            hostname=hostname,
+            environment=environment,
+            devices=devices,
+            answer=answer,
+            disk=self.disk_of(instance),
         )
 
     def disk_of(self, instance: Instance) -> Path | None:  # noqa: ARG002  for who knows of images
@@ -290,7 +306,9 @@ class InstanceBackend(VolumeBackend):
             self.hardware.hypervisor.stop(instance.id)
             if running.metadata:
                 running.metadata.stop()
-                running.metadata = None
+            if running.api:
+                running.api.stop()
+            running.metadata = running.api = None
             if final == "stopped":
                 for attachment in self._data_volumes(instance):
                     self.hardware.storage.detach(attachment.volume_id)

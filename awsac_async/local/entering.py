@@ -16,7 +16,13 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def entering_command(
-    isolation: Isolation, *, init: int, folder: Path, variables: Mapping[str, str], command: Sequence[str]
+    isolation: Isolation,
+    *,
+    init: int,
+    folder: Path,
+    own_network: bool,
+    variables: Mapping[str, str],
+    command: Sequence[str],
 ) -> list[str]:
     """Return the command that enters an instance.
 
@@ -24,6 +30,7 @@ def entering_command(
         isolation: what the instance is.
         init: the PID of its init on this machine.
         folder: of the instance.
+        own_network: whether it has one.
         variables: of the instance, for what runs there.
         command: what to run instead of a shell; its words are joined by spaces and read by a shell, as ``ssh`` does.
     """
@@ -32,5 +39,6 @@ def entering_command(
     shell = ["/bin/sh", "-c", " ".join(command)] if command else ["/bin/sh", "-i"]
     if isolation is Isolation.PLAIN:
         return ["env", f"--chdir={folder}", *clean[1:], *shell]
+    network = ("--net",) if own_network else ()
     users = ("--user", "--preserve-credentials") if isolation is Isolation.USER_NAMESPACES else ()
-    return ["nsenter", f"--target={init}", *users, *_NAMESPACES, *clean, *shell]
+    return ["nsenter", f"--target={init}", *users, *_NAMESPACES, *network, *clean, *shell]

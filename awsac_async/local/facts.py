@@ -27,6 +27,7 @@ def facts_of(instance: Instance) -> Facts:
         values=_values(instance),
         user_data=base64.b64decode(str(instance.user_data)) if instance.user_data else None,
         tokens_required=instance.metadata_options.http_tokens == "required",
+        hop_limit=instance.metadata_options.http_put_response_hop_limit,
         role=role.name if role else None,
         profile={
             "Code": "Success",

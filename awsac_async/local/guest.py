@@ -25,7 +25,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from awsac_async.local import cgroups, disk, surroundings
+from awsac_async.local import cgroups, disk, interior, surroundings
 from awsac_async.local.processes import descendants
 from awsac_async.local.service import Service, Services, boot_script, report, unit_service
 from awsac_async.local.settings import Isolation
@@ -33,7 +33,8 @@ from awsac_async.local.systemd import REQUESTS, write_commands
 
 # <sys/mount.h>, <sys/prctl.h>, <linux/capability.h>
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC = 2, 4, 8, 0x1000, 0x4000
-PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, CAP_SYS_BOOT = 24, 36, 22
+PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 24, 36
+CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_BOOT = 12, 13, 22
 
 _ENDS = {signal.SIGTERM, signal.SIGPWR, signal.SIGINT}
 WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGPWR, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
@@ -71,8 +72,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Orders:
     """What the hypervisor tells an instance's init."""
 
-    channel: int  # descriptor: we send our PID on the host when furnished, and wait for one byte to go on
+    channel: int  # descriptor: we send our PID on the host, with our sockets, and wait to be told what is blocked
     isolation: Isolation
+    api_port: int | None  # of the AWS APIs, in a network of the instance's own; None: it has none
     folder: Path  # of the instance
     hostname: str
     environment: dict[str, str]  # of the boot script, or of all that runs from the instance's own disk
@@ -85,6 +87,7 @@ class Orders:
     disk: Path | None  # the instance's own: then there is no boot script
     root: str  # what stands before the paths of that disk, where it cannot be mounted
     writable: list[str]  # paths outside of it that can be written all the same
+    resolver: Path | None  # what stands for the machine's resolv.conf; None: that itself
     packages: list[str]  # where Python finds what the emulation of cloud-init needs
 
     @property
@@ -101,7 +104,8 @@ class Orders:
     def from_json(cls, text: str) -> "Orders":
         """Read the orders; paths are strings there."""
         values = json.loads(text)
-        values |= {name: Path(values[name]) for name in ("folder", "boot", "disk") if values[name] is not None}
+        paths = ("folder", "boot", "disk", "resolver")
+        values |= {name: Path(values[name]) for name in paths if values[name] is not None}
         values["groups"] = [Path(group) for group in values["groups"]]
         return cls(**values | {"isolation": Isolation(values["isolation"])})
 
@@ -128,6 +132,8 @@ def furnish(orders: Orders) -> None:
     _private_mnt(orders.folder / "mnt", orders.disk_size)
     _hide_power_commands(orders.folder / "bin" / POWER_COMMANDS[0])
     _private_run(orders.keep)
+    if orders.resolver and (place := Path("/etc/resolv.conf").resolve()).exists():
+        bind(orders.resolver, place)
     _private_dev()
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     if os.access("/proc/sysrq-trigger", os.W_OK):
@@ -322,6 +328,26 @@ def _next_signal(within: float | None) -> int | None:
     return told.si_signo if told else None
 
 
+def _tell(channel: socket.socket, host_pid: str, api_port: int | None) -> None:
+    """Tell the hypervisor who we are, and give it the sockets of our own network, which it answers from outside."""
+    if api_port is None:
+        channel.send(host_pid.encode())
+        return
+    interior.bring_up()
+    sockets = interior.listening(api_port)
+    socket.send_fds(channel, [host_pid.encode()], [each.fileno() for each in sockets])
+    for each in sockets:
+        each.close()
+
+
+def _close_ways(blocked: list[str]) -> None:
+    """Let there be no way to what the hypervisor names, and give up the right to make one, for all that runs here."""
+    if blocked:
+        interior.block(blocked)
+        _libc.prctl(PR_CAPBSET_DROP, CAP_NET_ADMIN, 0, 0, 0)
+        _libc.prctl(PR_CAPBSET_DROP, CAP_NET_RAW, 0, 0, 0)
+
+
 def main() -> int:
     """Furnish the instance, tell the hypervisor, and run it."""
     orders = Orders.from_json(sys.argv[1])
@@ -339,9 +365,11 @@ def main() -> int:
     else:
         furnish(orders)
     with socket.socket(fileno=orders.channel) as channel:
-        channel.send(host_pid.encode())
-        if not channel.recv(1):  # the hypervisor is gone
+        _tell(channel, host_pid, orders.api_port)
+        told = channel.recv(1 << 16)
+        if not told:  # the hypervisor is gone
             return 1
+        _close_ways(json.loads(told))
     _run(orders)
     return 0
 

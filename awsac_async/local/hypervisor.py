@@ -24,7 +24,8 @@ from typing import Any
 
 from awsac_async.local import cgroups, power, processes, stock, trees
 from awsac_async.local.disk import FILES
-from awsac_async.local.settings import Isolation, Settings
+from awsac_async.local.outward import Choice
+from awsac_async.local.settings import Isolation, Network, Settings
 
 log = logging.getLogger(__name__)
 CONTROL_GROUP = "cgroup"  # the file that says where this cloud's control group is
@@ -34,6 +35,7 @@ _KEPT = {"console", DISK}  # of an instance that does not run
 CONSOLE_LIMIT = 64 * 1024  # bytes: what EC2 keeps
 _BY_ID = "disk/by-id"
 _NAMESPACES = ("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child")
+_OWN_NETWORK = ("--net",)
 _USER_NAMESPACES = (*_NAMESPACES, "--user", "--map-root-user")
 _COMMANDS = {
     Isolation.NAMESPACES: _NAMESPACES,
@@ -57,7 +59,7 @@ def available(isolation: Isolation) -> bool:
         return True
     if isolation is Isolation.NAMESPACES and os.geteuid() != 0:
         return False
-    trial = [*_COMMANDS[isolation], "--mount-proc", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    trial = [*_COMMANDS[isolation], *_OWN_NETWORK, "--mount-proc", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     return bool(shutil.which("unshare")) and subprocess.run(trial, capture_output=True, check=False).returncode == 0
 
 
@@ -95,6 +97,8 @@ class Hypervisor:
         on_end: Callable[[str, bool], None],
         *,
         cloud_id: str,
+        choice: Choice,
+        api_port: int,
     ) -> None:
         """``on_end`` is called in a thread when an instance has no process left: its ID, and whether it had booted."""
         self._directory = directory / "instances"
@@ -104,6 +108,9 @@ class Hypervisor:
         self._machines: dict[str, Machine] = {}
         self._isolation = isolation
         self._cloud_id = cloud_id
+        self._api_port = api_port
+        self.own_network = choice.network is not Network.HOST  # whether an instance has one
+        self._outward = choice.outward
         self._making = threading.Lock()
         machine = cgroups.Bounds.of_machine()
         self._bounds = cgroups.Bounds(
@@ -119,12 +126,21 @@ class Hypervisor:
         hostname: str,
         environment: Mapping[str, str],
         devices: Mapping[str, Path],
+        answer: Callable[[socket.socket, socket.socket], None],
         disk: Path | None = None,
     ) -> None:
         """Boot an instance. Its volumes (ID to device or folder) are there before the boot script runs.
 
-        What fails is written to its console, and then ``on_end`` is called. ``disk`` holds what is on the instance's
-        own disk when it boots first: then it has one, and no boot script.
+        What fails is written to its console, and then ``on_end`` is called.
+
+        Args:
+            instance_id: its ID.
+            hostname: its host name.
+            environment: what the boot script finds beside what every instance has.
+            devices: its volumes.
+            answer: called with the sockets of the metadata service and of the AWS APIs in the instance's own network,
+                if it has one, before its boot script runs.
+            disk: what is on the instance's own disk when it boots first: then it has one, and no boot script.
         """
         folder = self._directory / instance_id
         folder.mkdir(exist_ok=True)
@@ -140,7 +156,7 @@ class Hypervisor:
             ours.settimeout(_START_TIMEOUT)
             with theirs:
                 process = self._start_init(folder, theirs.fileno(), hostname, environment, groups)
-            init, dev = self._wait_for_init(folder, process, ours)
+            init, dev, sockets = self._wait_for_init(folder, process, ours)
             machine = Machine(
                 folder=folder, process=process, switch=switch, groups=groups, init=init, dev=dev, usable=init >= 0
             )
@@ -148,8 +164,19 @@ class Hypervisor:
             threading.Thread(target=self._watch, args=(instance_id,), name=f"watch {instance_id}", daemon=True).start()
             for volume_id, source in devices.items():
                 self.attach(instance_id, volume_id, source)
-            with contextlib.suppress(OSError):  # it has ended already: the watcher knows
-                ours.send(b"!" if machine.usable else b"")
+            if sockets:
+                answer(*sockets)
+            if machine.usable:
+                self._let_go_on(instance_id, machine, ours)
+
+    def _let_go_on(self, instance_id: str, machine: Machine, channel: socket.socket) -> None:
+        """Connect an instance to the network, if it is to be, and let its init run what it boots."""
+        blocked: list[str] = []
+        if self._outward and (pid := processes.pid_of(machine.init)):
+            self._outward.connect(instance_id, pid, machine.folder)
+            blocked = self._outward.blocked
+        with contextlib.suppress(OSError):  # it has ended already: the watcher knows
+            channel.send(json.dumps(blocked).encode())
 
     def _start_init(
         self, folder: Path, channel: int, hostname: str, environment: Mapping[str, str], groups: list[Path]
@@ -158,6 +185,7 @@ class Hypervisor:
         orders = {
             "channel": channel,
             "isolation": self._isolation,
+            "api_port": self._api_port if self.own_network else None,
             "folder": folder,
             "hostname": hostname,
             "environment": self._environment(folder, environment, disk),
@@ -176,9 +204,11 @@ class Hypervisor:
             "disk": disk,
             "root": self._root(disk),
             "writable": [self._directory.parent],
+            "resolver": self._resolver(folder),
             "packages": [_package_parent()],
         }
-        command = [*_COMMANDS[self._isolation], sys.executable, "-S", "-P", "-m", "awsac_async.local.guest"]
+        network = _OWN_NETWORK if self.own_network else ()
+        command = [*_COMMANDS[self._isolation], *network, sys.executable, "-S", "-P", "-m", "awsac_async.local.guest"]
         with (folder / "console").open("ab") as console:
             return subprocess.Popen(
                 [*command, json.dumps(orders, default=str)],
@@ -190,6 +220,13 @@ class Hypervisor:
                 start_new_session=True,
                 pass_fds=[channel],
             )
+
+    def _resolver(self, folder: Path) -> Path | None:
+        if self._outward is None or self._outward.resolver is None:
+            return None
+        file = folder / "resolv.conf"
+        file.write_text(self._outward.resolver)
+        return file
 
     def _environment(self, folder: Path, wanted: Mapping[str, str], disk: Path | None) -> dict[str, str]:
         """Return what the boot script finds: nothing of this process, and no credentials."""
@@ -223,20 +260,27 @@ class Hypervisor:
         with self._making:
             return folder if folder.exists() else stock.make_packages(folder)
 
-    def _wait_for_init(self, folder: Path, process: subprocess.Popen[bytes], channel: socket.socket) -> tuple[int, int]:
-        """Wait until the instance's init is furnished; return descriptors of it and of its /dev, -1 if it is not."""
+    def _wait_for_init(
+        self, folder: Path, process: subprocess.Popen[bytes], channel: socket.socket
+    ) -> tuple[int, int, list[socket.socket]]:
+        """Wait until the instance's init is furnished.
+
+        Returns descriptors of it and of its /dev, -1 if it is not, and the sockets of its own network.
+        """
         try:
-            pid = int(channel.recv(32) or b"-1")
+            message, descriptors, _, _ = socket.recv_fds(channel, 32, 2)
+            pid = int(message or b"-1")
         except TimeoutError:
-            pid = -1
+            pid, descriptors = -1, []
         if pid < 0:
             process.kill()
-            return -1, -1
+            return -1, -1, []
         dev = Path(f"/proc/{pid}/root/dev")
         if self._isolation is Isolation.PLAIN:
             dev = folder / "dev"
             (dev / _BY_ID).mkdir(parents=True, exist_ok=True)
-        return os.pidfd_open(pid), os.open(dev, os.O_PATH)
+        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        return os.pidfd_open(pid), os.open(dev, os.O_PATH), sockets
 
     def _watch(self, instance_id: str) -> None:
         """Wait for the end of an instance, remove what is left of it, and tell."""
@@ -245,6 +289,8 @@ class Hypervisor:
         processes.end_marked(machine.folder, self._cloud_id)
         for group in machine.groups:
             cgroups.remove(group)
+        if self._outward:
+            self._outward.disconnect(instance_id)
         booted = machine.usable
         if booted:
             machine.close()
@@ -329,7 +375,8 @@ class Hypervisor:
                 variables = plain_paths(machine.folder) if self._isolation is Isolation.PLAIN else own
                 home = {"HOME": str(machine.folder / "home")}
                 mark = self._mark(machine.folder)  # lets the instance's end take along what was left running there
-                return {"init": init, "folder": str(machine.folder), "variables": variables | home | mark}
+                place = {"init": init, "folder": str(machine.folder), "own_network": self.own_network}
+                return place | {"variables": variables | home | mark}
         raise LookupError(f"instance {instance_id} does not run")
 
     def console(self, instance_id: str) -> bytes:

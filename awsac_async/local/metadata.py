@@ -1,45 +1,33 @@
-"""The instance metadata service of one instance, versions 1 and 2, on a loopback port of its own.
+"""The instance metadata service of one instance, versions 1 and 2.
 
-Serves that instance's facts and nothing else. Version 2 asks for a session token first; with ``tokens_required`` an
-unsigned request is refused, as EC2 does with ``HttpTokens=required``.
+It is at EC2's own address inside the instance's network, or, where an instance has none, on a loopback port. Serves
+that instance's facts and nothing else. Version 2 asks for a session token first; with ``tokens_required`` an unsigned
+request is refused, as EC2 does with ``HttpTokens=required``. A token's answer goes no further than ``hop_limit`` hops.
 """
 
 import json
 import secrets
-import threading
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from awsac_async.local.doors import Hosts, guarded
+from awsac_async.local.interior import METADATA_ADDRESS
+from awsac_async.local.listening import LOOPBACK, Server
 
 TOKEN_PATH = "/latest/api/token"  # noqa: S105 (a path)
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 (a header's name)
 FORWARDED_HEADER = "X-Forwarded-For"
 LONGEST_TTL = 21600  # s
-STOP_POLL = 0.1  # s: how soon a service notices that it is to stop
+_TTL = 64  # hops: Linux' own default
 
 # A tree of folders (mappings) and values (functions, asked at each request).
 Tree = Mapping[str, Any]
-
-
-class QuietHandler(WSGIRequestHandler):
-    """Speaks HTTP/1.1 and writes no line for each request."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing: the log of the cloud is for what goes wrong in it."""
-
-    def log_error(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
-        """Log nothing of what is no request, or asked by nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +45,7 @@ class Facts:
     profile: Mapping[str, str]
     credentials: Callable[[], Mapping[str, str]]
     revoke: Callable[[], None] = lambda: None
+    hop_limit: int = 1  # how far an answer with a token goes
 
 
 def tree_of(facts: Facts) -> Tree:
@@ -105,24 +94,25 @@ class MetadataService:
 
     def __init__(self, facts: Facts, around: Callable[[Any], Any] = lambda service: service) -> None:
         """``around`` puts another WSGI application before this one: one that misbehaves."""
-        self._tree, self._revoke = tree_of(facts), facts.revoke
-        self._tokens_required = facts.tokens_required
+        self._tree = tree_of(facts)
+        self._facts = facts
         self._tokens = Tokens()
-        service = around(self._serve)
-        self._server = make_server("127.0.0.1", 0, service, threaded=True, request_handler=QuietHandler)
-        self._server.app = guarded(Hosts(port=self._server.server_port), service)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}/"
+        self._application = around(self._serve)
+        self._server: Server | None = None
+        self.endpoint = ""
 
-    def start(self) -> None:
-        """Begin to answer, in a thread."""
-        name = f"metadata {self.endpoint}"
-        threading.Thread(target=self._server.serve_forever, args=(STOP_POLL,), name=name, daemon=True).start()
+    def start(self, place: socket.socket | None = None) -> None:
+        """Begin to answer, on a socket of the instance's own network if there is one."""
+        hosts = (METADATA_ADDRESS,) if place else LOOPBACK
+        self._server = Server(self._application, name="metadata service", hosts=hosts, place=place)
+        self.endpoint = f"http://{METADATA_ADDRESS}/" if place else f"http://127.0.0.1:{self._server.port}/"
+        self._server.start()
 
     def stop(self) -> None:
         """Stop answering, close the port, and end the credentials that were given."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._revoke()
+        if self._server:
+            self._server.stop()
+        self._facts.revoke()
 
     def give_spot_notice(self, end: datetime) -> None:
         """Answer ``spot/instance-action`` from now on: the instance is terminated at this time (UTC)."""
@@ -130,9 +120,24 @@ class MetadataService:
         self._tree["latest"]["meta-data"]["spot"] = {"instance-action": lambda: json.dumps(notice)}
 
     def _serve(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        response = self._answer(Request(environ))
+        request = Request(environ)
+        self._limit_hops(request, environ["werkzeug.socket"])
+        response = self._answer(request)
         response.headers["Server"] = "EC2ws"
         return response(environ, start_response)
+
+    def _limit_hops(self, request: Request, connection: socket.socket) -> None:
+        """Let the answer with a token go as far as the instance's options say.
+
+        This service is in the instance's own network, and so one hop nearer than EC2's: who asks from another address
+        than the service's own (a container, say) is behind the instance, which an answer with one hop left never is.
+        """
+        asks_for_token = request.path == TOKEN_PATH and request.method == "PUT"
+        limit = self._facts.hop_limit if asks_for_token else _TTL
+        connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, limit)
+        here, there = connection.getsockname()[0], connection.getpeername()[0]
+        if asks_for_token and here != there and limit <= 1:
+            connection.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, request: Request) -> Response:
         if request.path == TOKEN_PATH:
@@ -140,7 +145,7 @@ class MetadataService:
         if request.method not in {"GET", "HEAD"}:
             return Response(status=405)
         token = request.headers.get(TOKEN_HEADER)
-        if (token is None and self._tokens_required) or (token is not None and not self._tokens.good(token)):
+        if (token is None and self._facts.tokens_required) or (token is not None and not self._tokens.good(token)):
             return Response(status=401)
         return _look_up(self._tree, request.path)
 

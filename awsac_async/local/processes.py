@@ -5,6 +5,7 @@ when it descends from such a process; the daemon carries the mark of a folder of
 opened before the process is checked, so that a number that the kernel has given to somebody else is never hit.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -70,22 +71,29 @@ def belonging_to(folder: Path, cloud_id: str = "") -> list[int]:
 
 
 def carries(pid: int, folder: Path, cloud_id: str = "") -> bool:
-    """Say whether a process carries the mark of this folder or of one below it, and of a cloud: "" is any."""
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False
-    wanted, name = os.fsencode(folder), MARK.encode() + b"="
-    for place, _, found in (
-        entry[len(name) :].rpartition(b":") for entry in environment.split(b"\0") if entry.startswith(name)
-    ):
-        if (
-            (place == wanted or place.startswith(wanted + b"/"))
-            and found
-            and cloud_id in {"", found.decode(errors="replace")}
-        ):
-            return True
+    """Say whether a process carries the mark of this folder or of one below it, and of a cloud: "" is any.
+
+    Where a process does not let its environment be read, one of its arguments may be the mark.
+    """
+    marks = _marks(pid)
+    wanted = os.fsencode(folder)
+    for place, _, found in (each.rpartition(b":") for each in marks):
+        if (place == wanted or place.startswith(wanted + b"/")) and found:
+            return cloud_id in {"", found.decode(errors="replace")}
     return False
+
+
+def _marks(pid: int) -> list[bytes]:
+    name = MARK.encode() + b"="
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return [entry.removeprefix(name) for entry in environment if entry.startswith(name)]
+    except PermissionError:
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return []
+    except OSError:  # it has ended
+        return []
 
 
 def pid_of(descriptor: int) -> int | None:
@@ -104,7 +112,7 @@ def signal_if(pid: int, signum: int, condition: Callable[[int], bool]) -> int | 
     if condition(pid):
         try:
             signal.pidfd_send_signal(descriptor, signum)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):
             pass
         else:
             return descriptor

@@ -6,6 +6,7 @@ Owns the values that cross from ``up`` to the daemon. Reads no file and starts n
 import dataclasses
 import enum
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ STOCK_IMAGE = "ami-0a35ac00000000002"  # runs cloud-init, and what that has inst
 ROLE = "awsac-agent"  # also the name of its instance profile
 USER, ADMINISTRATOR = "user", "administrator"  # there is an administrator only where policies are enforced
 BUCKET = "awsac-sessions"
+NETWORK_VARIABLE = "AWSAC_LOCAL_NETWORK"  # the network of clouds for which none is chosen
 
 # How ``cloud`` asks the daemon, beside the AWS APIs: no bucket can be called so.
 CONTROL_PREFIX = "/_local/"
@@ -28,6 +30,14 @@ class Isolation(enum.StrEnum):
     NAMESPACES = "namespaces"  # as root: own mounts, processes, devices; volumes are block devices
     USER_NAMESPACES = "user-namespaces"  # the same as an ordinary user; volumes are directories
     PLAIN = "plain"  # own directories and session only
+
+
+class Network(enum.StrEnum):
+    """What an instance reaches beside its metadata service and the cloud's endpoint."""
+
+    NAT = "nat"  # what is outside of this machine, as the machine itself does
+    NONE = "none"  # nothing
+    HOST = "host"  # all that this machine reaches, and the machine itself: it has no network of its own
 
 
 class StorageKind(enum.StrEnum):
@@ -44,6 +54,11 @@ def _boot_script() -> Path:
     return next((place for place in places if place.is_dir()), places[0]) / "awsac-autorun"
 
 
+def _network() -> Network | None:
+    chosen = os.environ.get(NETWORK_VARIABLE)
+    return Network(chosen) if chosen else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How an embedded cloud behaves. Delays and grace are seconds."""
@@ -52,6 +67,7 @@ class Settings:
     forwarded: tuple[str, ...] = ()  # further names, at any port: of what forwards requests to it
     boot: Path = dataclasses.field(default_factory=_boot_script)  # what an instance runs when it starts
     isolation: Isolation | None = None  # None: the best that this machine allows
+    network: Network | None = dataclasses.field(default_factory=_network)  # None: nat where it can be had, else none
     instance_delay: float = 0.2  # pending, and shutting-down, each last this long
     volume_delay: float = 0.2  # creating
     attachment_delay: float = 0.2  # attaching, and detaching
@@ -76,5 +92,6 @@ class Settings:
         """Read what ``to_json`` wrote."""
         values = json.loads(text)
         isolation = Isolation(values["isolation"]) if values["isolation"] else None
+        network = Network(values["network"]) if values["network"] else None
         own = {"boot": Path(values["boot"]), "isolation": isolation, "forwarded": tuple(values["forwarded"])}
-        return cls(**values | own)
+        return cls(**values | own | {"network": network})

@@ -204,7 +204,7 @@ def test_a_session_may_bring_its_own_start_script(session: Session) -> None:
     autorun = """
         echo "sourced by $0, in $AWSACworkingDir"
         [ ! -e "$SessionInfoDir/state/handed-over" ] || echo "handed over"
-        service=$AWS_EC2_METADATA_SERVICE_ENDPOINT
+        service=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}
         python3 -c "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())" \\
             "${service%/}/latest/meta-data/instance-id" > "${SessionInfoDir}/InstanceID"
         awsac-agent run --sessioninfofile "$SessionInfoFile" --jobsfile "$AWSACworkingDir/other.cfg" \\

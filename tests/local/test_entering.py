@@ -18,7 +18,8 @@ own = 'mount -t tmpfs own /mnt && mkdir /mnt/inside && read -r pid rest < /proc/
 command = ['unshare', '--mount', '--pid', '--uts', '--ipc', '--fork', '--kill-child', 'sh', '-c', own]
 with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as instance:
     init = int(instance.stdout.readline())
-    way = entering_command(Isolation.NAMESPACES, init=init, folder=Path('/mnt'), variables={}, command=['ls', '/mnt'])
+    way = entering_command(Isolation.NAMESPACES, init=init, folder=Path('/mnt'), own_network=False,
+                           variables={}, command=['ls', '/mnt'])
     print(subprocess.run(way, stdout=subprocess.PIPE, text=True, timeout=20).stdout, end='')
     instance.kill()
 """

@@ -12,7 +12,7 @@ import pytest
 
 from awsac_async.local import cloud
 from awsac_async.local.metadata import Tokens
-from awsac_async.local.settings import Settings
+from awsac_async.local.settings import Isolation, Settings
 from tests.conftest import embedded_cloud
 
 from .account import BOOT, IMAGE, Account, error_code
@@ -185,7 +185,9 @@ def test_the_credentials_of_an_instance_end_with_it(any_account: Account) -> Non
 
 
 def test_a_spot_instance_is_told_of_its_end_and_then_taken_away(tmp_path: Path) -> None:
-    with embedded_cloud(tmp_path / "cloud", Settings(boot=BOOT, spot_warning=2.0, instance_delay=0.1)) as running:
+    with embedded_cloud(
+        tmp_path / "cloud", Settings(boot=BOOT, isolation=Isolation.PLAIN, spot_warning=2.0, instance_delay=0.1)
+    ) as running:
         account = Account(cloud=running, isolation="")
         instance_id = account.launch(SCRIPT, InstanceMarketOptions={"MarketType": "spot"})
         service = service_of(account, instance_id)

@@ -25,22 +25,22 @@ class OrdinaryUser:
     uid: int
     home: Path
 
+    def environment(self) -> list[str]:
+        """Return what lets that user's Python find this environment's packages, as env takes it."""
+        packages = [str(CHECKOUT), *(path for path in sys.path if path.endswith("site-packages"))]
+        return [f"PYTHONPATH={':'.join(packages)}", "PYTHONDONTWRITEBYTECODE=1", f"HOME={self.home}"]
+
+    @property
+    def command(self) -> list[str]:
+        """Return what runs Python as that user."""
+        identity = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+        python = shutil.which("python3", path="/usr/local/bin:/usr/bin") if os.geteuid() == 0 else sys.executable
+        return ["setpriv", *identity, "--inh-caps=-all", str(python)]
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Python with this environment's packages."""
-        packages = [str(CHECKOUT), *(path for path in sys.path if path.endswith("site-packages"))]
-        surroundings = {"PYTHONPATH": ":".join(packages), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(self.home)}
-        command = [*_as_nobody(), _python(), *arguments]
-        environment = os.environ | surroundings
-        return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
-
-
-def _as_nobody() -> list[str]:
-    identity = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
-    return ["setpriv", *identity, "--inh-caps=-all"]
-
-
-def _python() -> str:
-    return str(shutil.which("python3", path="/usr/local/bin:/usr/bin") if os.geteuid() == 0 else sys.executable)
+        command = ["env", *self.environment(), *self.command, *arguments]
+        return subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
 
 
 @contextmanager
