@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from awsac_async import __version__
-from awsac_async.cloud.credentials import Credentials
+from awsac_async.cloud.credentialprocess import bound_processes
+from awsac_async.cloud.credentials import Credentials, check_keys
 from awsac_async.cloud.failures import EXPIRED_CODES, NO_CREDENTIALS, failure
 from awsac_async.cloud.network import certificates, check_certificates, forget_proxies, proxy_for
 from awsac_async.session.errors import CloudError, CredentialsError, InputError
@@ -108,11 +109,13 @@ class Aws:
 
         Raises:
             CredentialsError: there are none.
+            InputError: they are not such as can be sent.
         """
         with translated("find", "credentials", logged=False):
             frozen = await self._credentials.get_frozen_credentials()
         if frozen is None:
             raise CredentialsError("find", "credentials", NO_CREDENTIALS)
+        check_keys(frozen)
         secrets.know(frozen.access_key, frozen.secret_key, frozen.token)
         return frozen
 
@@ -289,8 +292,10 @@ async def connect(
             "no AWS region is set: name one as region in session.ini, in AWS_DEFAULT_REGION, or in your AWS profile; "
             "the cloud on this machine, which needs none, is meant only with --local"
         )
-    if instance_role_only:
-        _forget_other_credentials(session)
+    with translated("find", "credentials", logged=False):
+        if instance_role_only:
+            _forget_other_credentials(session)
+        bound_processes(session)
     async with AsyncExitStack() as stack:
         yield Aws(
             session=session,

@@ -7,9 +7,12 @@ transfers do without.
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
+
+from awsac_async.session.errors import InputError
 
 _PAUSE = 10.0  # seconds between two tries to renew what is still good
 
@@ -24,6 +27,8 @@ class Credentials:
     def __init__(self, session: Any) -> None:
         self._session = session
         self._found: Any = None
+        self._failure: Exception | None = None
+        self._failed_until = 0.0  # by the loop's clock: who asks until then is told the same
         self._asking: asyncio.Future[Any] | None = None
         self._not_before = 0.0  # by the loop's clock: when to try again to renew those that are still good
 
@@ -33,6 +38,8 @@ class Credentials:
         Those that are to be renewed soon are returned while that is tried, which nobody has to wait for.
         """
         if self._found is None or _expired(self._found):
+            if self._failure and asyncio.get_running_loop().time() < self._failed_until:
+                raise self._failure
             return await asyncio.shield(self._ask())
         if _to_be_renewed(self._found) and asyncio.get_running_loop().time() >= self._not_before:
             self._ask()
@@ -59,8 +66,13 @@ class Credentials:
         if self._asking is None or self._asking.done():
             self._not_before = asyncio.get_running_loop().time() + _PAUSE
             self._asking = _in_thread(self._freeze)
-            self._asking.add_done_callback(_take_note)
+            self._asking.add_done_callback(self._take_note)
         return self._asking
+
+    def _take_note(self, asked: "asyncio.Future[Any]") -> None:
+        """Take an error that perhaps nobody waits for: whoever needs new credentials soon is told the same."""
+        self._failure = None if asked.cancelled() else cast("Exception | None", asked.exception())
+        self._failed_until = asked.get_loop().time() + _PAUSE
 
     def _freeze(self) -> Any:
         self._found = self._found or self._session.get_credentials()
@@ -83,12 +95,6 @@ def _expired(found: Any) -> bool:
 def _frozen(found: Any) -> Any:
     """Return what is there, without asking anybody: botocore would, when they are to be renewed."""
     return found._frozen_credentials if _renewable(found) else found.get_frozen_credentials()
-
-
-def _take_note(asked: "asyncio.Future[Any]") -> None:
-    """Take an error that perhaps nobody waits for: whoever needs new credentials asks again, and is told."""
-    if not asked.cancelled():
-        asked.exception()
 
 
 def _in_thread(call: Callable[[], Any]) -> "asyncio.Future[Any]":
@@ -118,3 +124,35 @@ def _in_thread(call: Callable[[], Any]) -> "asyncio.Future[Any]":
 
     threading.Thread(target=run, name="find credentials", daemon=True).start()
     return answer
+
+
+_KEYS = {"access_key": "access key ID", "secret_key": "secret access key", "token": "session token"}
+_RIGHT = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+
+
+def check_keys(frozen: Any) -> None:
+    """Raise InputError for keys that no request can carry, as with the line end of the file that they came from.
+
+    The libraries would refuse them in words of their own, or send them to be refused.
+    """
+    for attribute, name in _KEYS.items():
+        value = getattr(frozen, attribute, None)
+        if value is None or (attribute == "token" and not value):
+            continue
+        if not isinstance(value, str) or not _RIGHT.fullmatch(value):
+            raise InputError(f"the {name} of the AWS credentials {_wrong(value)}: set the credentials anew, without it")
+
+
+def _wrong(value: object) -> str:
+    """Return what is wrong with a key, without the key."""
+    if not isinstance(value, str):
+        return "is no text"
+    if not value:
+        return "is empty"
+    if "\n" in value or "\r" in value:
+        return "holds a line end"
+    if not value.isascii():
+        return "holds a character that is not ASCII"
+    if value.strip() != value:
+        return "begins or ends with white space"
+    return "holds a control character"

@@ -4,7 +4,9 @@ Owns the table of codes and nothing else: ``aws.translated`` applies it, and no 
 foreign exception. A sentence made here names the cause in one line and never carries a secret.
 """
 
+import json
 import re
+import traceback
 
 from awsac_async.cloud.network import by_way_of, proxies_in_words
 from awsac_async.session.errors import (
@@ -96,9 +98,11 @@ _CLASSES: dict[str, type[CloudError]] = {
     "ResponseParserError": UnavailableError,
     "ClientError": UnavailableError,  # aiohttp's; botocore's has a response and is read by its code
 }
-_WRONG_INPUT = {"ParamValidationError", "ConfigParseError", "InvalidRegionError"}
+_WRONG_INPUT = {"ParamValidationError", "InvalidRegionError"}
 NO_CREDENTIALS = "no AWS credentials were found in the environment, in a profile, or of an instance role"
-_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "obstore")
+_LIBRARIES = ("botocore", "aiobotocore", "aioboto3", "aiohttp", "obstore", "yarl", "urllib3", "s3transfer", "boto3")
+_OURS = "awsac_async"
+FINDING = ("find", "credentials")
 
 
 def failure(error: Exception, *, operation: str, resource: str) -> AwsacError | None:
@@ -110,11 +114,44 @@ def failure(error: Exception, *, operation: str, resource: str) -> AwsacError | 
         return _of_transfer(error, operation, resource)
     if libraries and isinstance(getattr(error, "response", None), dict):
         return _of_response(error.response, operation, resource)  # type: ignore[attr-defined]  # just looked
-    return _of_sdk(error, operation, resource) if libraries else None
+    if libraries:
+        return _of_sdk(error, operation, resource)
+    return _of_python(error, operation, resource) if _comes_out_of_a_library(error) else None
 
 
 def _libraries(error: Exception) -> set[str]:
     return {library for cls in type(error).__mro__ if (library := cls.__module__.split(".")[0]) in _LIBRARIES}
+
+
+def _comes_out_of_a_library(error: Exception) -> bool:
+    """Whether a library raised it, called by us, rather than code of ours, perhaps called by a library."""
+    last = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        last = package if package == _OURS or package in _LIBRARIES else last
+    return not isinstance(error, AwsacError) and last in _LIBRARIES
+
+
+def _of_python(error: Exception, operation: str, resource: str) -> AwsacError:
+    """Return what an error of Python itself means that a library let pass: it was given what it cannot read."""
+    if isinstance(error, OSError) and error.strerror:
+        said = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    else:
+        said = f"{type(error).__name__}: {error}"
+    if (operation, resource) == FINDING:
+        source = "what a profile, a credential_process or a cache in ~/.aws holds"
+        what = f"{source} is not JSON" if isinstance(error, json.JSONDecodeError) else f"{source} cannot be used"
+        return CredentialsError(operation, resource, f"{what} ({_sentence(said)})")
+    if isinstance(error, ValueError | OSError):
+        return _not_sent(operation, resource, said)
+    return CloudError(operation, resource, _sentence(said))
+
+
+def _not_sent(operation: str, resource: str, why: str) -> AwsacError:
+    """Return the error for a request that could not be made of what the user gave."""
+    if (operation, resource) == FINDING:
+        return CredentialsError(operation, resource, _sentence(why))
+    return InputError(f"{operation} {resource}".strip() + f" was not sent: {_sentence(why)}")
 
 
 def _of_response(response: dict[str, dict[str, object]], operation: str, resource: str) -> CloudError:
@@ -150,10 +187,8 @@ def _by_pattern(code: str) -> type[CloudError] | None:
 
 def _of_sdk(error: Exception, operation: str, resource: str) -> AwsacError:
     names = [cls.__name__ for cls in type(error).__mro__]
-    if "ProfileNotFound" in names:
-        return InputError(f"{_sentence(str(error))}: choose another with --profile or AWS_PROFILE")
-    if _WRONG_INPUT.intersection(names):
-        return InputError(f"{operation} {resource}".strip() + f" was not sent: {_sentence(str(error))}")
+    if (wrong := _of_input(error, names, operation, resource)) is not None:
+        return wrong
     kind = next((_CLASSES[name] for name in names if name in _CLASSES), CloudError)
     text = NO_CREDENTIALS if "NoCredentialsError" in names else _sentence(str(error)) or names[0]
     details = getattr(error, "kwargs", {})
@@ -164,6 +199,22 @@ def _of_sdk(error: Exception, operation: str, resource: str) -> AwsacError:
     elif issubclass(kind, EndpointError | UnavailableError):
         text += by_way_of()
     return kind(operation, resource, text, temporary=False if "SSLError" in names else None)
+
+
+def _of_input(error: Exception, names: list[str], operation: str, resource: str) -> AwsacError | None:
+    """Return the error for what the user's configuration says, or what a call was given; None: it is another one."""
+    said, inner = _sentence(str(error)), getattr(error, "kwargs", {}).get("error")
+    if "ProfileNotFound" in names:
+        return InputError(f"{said}: choose another with --profile or AWS_PROFILE")
+    if "ConfigParseError" in names:
+        return InputError(said)
+    if names[0] == "HTTPClientError" and isinstance(inner, ValueError | TypeError | LookupError):
+        return _not_sent(operation, resource, str(inner))
+    if _WRONG_INPUT.intersection(names):
+        return _not_sent(operation, resource, said)
+    if names[0].startswith("Invalid"):  # of a variable or a profile
+        return InputError(f"the AWS configuration cannot be used: {said}")
+    return None
 
 
 def _of_proxy(error: object, operation: str, resource: str) -> ProxyError:

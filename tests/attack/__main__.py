@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import tests.conftest  # noqa: F401  dummy credentials, no metadata service, whatever this machine has
-from tests.attack import chaos, fuzzing
+from tests.attack import chaos, fuzzing, surroundings
 
-PARTS = ("parsers", "chaos")
+PARTS = ("parsers", "surroundings", "chaos")
 
 
 def main() -> int:
@@ -35,10 +35,12 @@ def main() -> int:
                 parser=options.parser,
                 number=options.number,
             )
+        case "surroundings":
+            return surroundings.main(seed=options.seed, seconds=seconds, rounds=options.rounds, number=options.number)
         case "chaos":
             return chaos.main(seed=options.seed, seconds=seconds, session=options.session, sessions=options.sessions)
     # Each in a process of its own: one bounds its own memory.
-    shares = {"parsers": options.minutes / 4, "chaos": options.minutes * 3 / 4}
+    shares = {"parsers": options.minutes / 4, "surroundings": options.minutes / 8, "chaos": options.minutes * 5 / 8}
     command = [sys.executable, "-m", "tests.attack"]
     ended = [
         subprocess.run([*command, part, "--seed", str(options.seed), "--minutes", str(share)], check=False).returncode

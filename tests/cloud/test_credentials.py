@@ -1,15 +1,22 @@
 """Credentials that are renewed: nobody waits for new ones while the old are good; nobody is asked twice at a time."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.credentials import RefreshableCredentials
 
+from awsac_async.cloud.aws import connect
+from awsac_async.cloud.bucket import Bucket
+from awsac_async.cloud.credentialprocess import bound_processes
 from awsac_async.cloud.credentials import Credentials
+from awsac_async.session.errors import CredentialsError, InputError
 
 
 class Source:
@@ -69,3 +76,75 @@ async def test_credentials_that_are_over_are_asked_for_once_also_when_who_asked_
     source.may_answer.set()
     assert [(await each).access_key for each in (second, third)] == ["new", "new"]
     assert source.times == 1
+
+
+# --- what a profile names, and what it finds ---
+
+
+async def found(folder: Path, process: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what credentials a profile with such a credential process has."""
+    (folder / "config").write_text(f"[default]\nregion = us-east-1\ncredential_process = {process}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    async with connect() as aws:
+        return await aws.credentials()
+
+
+KEYS = '{"Version": 1, "AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "secret"}'
+
+
+@pytest.mark.parametrize(
+    ("printed", "says"),
+    [
+        ("Please log in first", "is not JSON"),
+        ("[1]", "cannot be used"),
+        ('{"Version": 1}', "Missing required key"),
+        (KEYS[:-1] + ', "Expiration": "soon"}', "cannot be used"),
+        (KEYS[:40], "is not JSON"),
+    ],
+)
+async def test_a_credential_process_that_prints_something_else_is_a_sentence_about_credentials(
+    printed: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "printed").write_text(printed)
+
+    with pytest.raises(CredentialsError, match=f"^find credentials failed: .*{says}"):
+        await found(tmp_path, f"cat {tmp_path}/printed", monkeypatch)
+
+
+async def test_a_credential_process_that_hangs_or_prints_without_end_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "printed").write_text(KEYS)
+    assert (await found(tmp_path, f"cat {tmp_path}/printed", monkeypatch)).access_key == "AKIDEXAMPLE"
+    with pytest.raises(CredentialsError, match="prints without end"):
+        await found(tmp_path, "yes", monkeypatch)
+    bound = partial(bound_processes, seconds=0.3)
+    monkeypatch.setattr("awsac_async.cloud.aws.bound_processes", bound)
+    hangs = f"sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600'"
+    with pytest.raises(CredentialsError, match=r"did not end within 0\.3 seconds"):
+        await found(tmp_path, hangs, monkeypatch)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE\n", "the access key ID of the AWS credentials holds a line end"),
+        ("AWS_SECRET_ACCESS_KEY", "schl\u00fcssel", "the secret access key of the AWS credentials holds a character"),
+        ("AWS_SESSION_TOKEN", "tok3n\r\n", "the session token of the AWS credentials holds a line end"),
+        ("AWS_SESSION_TOKEN", " tok3n", "the session token of the AWS credentials begins or ends with white space"),
+        ("AWS_SESSION_TOKEN", "to\x7fk3n", "the session token of the AWS credentials holds a control character"),
+    ],
+)
+async def test_a_key_that_no_request_can_carry_is_said_as_that_and_not_told(
+    variable: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    async with connect() as aws:
+        with pytest.raises(InputError) as raised:
+            await Bucket(aws, "bucket").check()
+    assert says in str(raised.value)
+    assert value.strip() not in str(raised.value)

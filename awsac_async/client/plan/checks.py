@@ -390,7 +390,7 @@ def _without(launch: Launch, error: CloudError) -> Launch | None:
 def _once(problems: Iterable[AwsacError]) -> tuple[AwsacError, ...]:
     """Leave one of the errors that every call has alike when there is no way to AWS."""
     kept: list[AwsacError] = []
-    for problem in problems:
+    for problem in {str(problem): problem for problem in problems}.values():
         kind = next((kind for kind in _NO_WAY if isinstance(problem, kind)), None)
         if kind is None or not any(isinstance(each, kind) for each in kept):
             kept.append(problem)
