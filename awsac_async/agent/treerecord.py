@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,13 @@ def read_tree_records(directory: Path) -> dict[str, TreeRecord]:
 
 def _read(directory: Path) -> Iterator[tuple[str, TreeRecord]]:
     for file in sorted(directory.glob(f"*{_SUFFIX}")):
-        if (record := read_kept(file, _of_json)) and file == _file(directory, record.address):
+        if record := read_kept(file, partial(_of_json, file.stem)):
             yield record.address, record
 
 
-def _of_json(values: Mapping[str, Any]) -> TreeRecord:
+def _of_json(name: str, values: Mapping[str, Any]) -> TreeRecord:
+    if tree_name(str(values["address"])) != name:
+        raise ValueError("it is of another release")
     return TreeRecord(
         address=str(values["address"]),
         stage=TreeStage(values["stage"]),

@@ -6,6 +6,9 @@ the kind of error, so that every verb and every script agrees on it.
 
 from collections.abc import Sequence
 
+from awsac_async.session.wording import clipped, printable
+
+_MOST_FIELD = 100  # characters of a key or column in a sentence
 EXIT_OK = 0
 EXIT_JOB_FAILED = 1
 EXIT_INPUT = 2
@@ -47,8 +50,9 @@ class FormatError(InputError):
         self, *, file: str, found: str, expected: str, line: int | None = None, field: str | None = None
     ) -> None:
         self.file, self.line, self.field, self.found, self.expected = file, line, field, found, expected
-        place = file + (f", line {line}" if line is not None else "") + (f", {field}" if field else "")
-        super().__init__(f"{place}: found {found}, expected {expected}")
+        key = clipped(printable(field), _MOST_FIELD) if field else ""  # whoever wrote the file has named it
+        place = file + (f", line {line}" if line is not None else "") + (f", {key}" if key else "")
+        super().__init__(clipped(f"{printable(place)}: found {found}, expected {expected}"))
 
 
 class ProblemsError(AwsacError):

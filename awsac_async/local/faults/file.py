@@ -98,7 +98,7 @@ def _check_kind(fault: Fault, table: dict[str, Any], place: str) -> None:
     if fault.kind in {Kind.DELAY, Kind.STALE}:
         _require(table, ("seconds",), place)
     if fault.kind is Kind.ROOM and fault.operation != "RunInstances":
-        raise FaultsError(f"{place}: operation: room is for RunInstances, not for {fault.operation}")
+        raise FaultsError(f"{place}: operation: room is for RunInstances, not for {_named(fault.operation)}")
 
 
 def _event(table: dict[str, Any], place: str) -> Event:
