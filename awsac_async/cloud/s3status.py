@@ -151,7 +151,6 @@ class S3Status:
 
     def _understood(self, objects: Iterable[ObjectInfo], contents: dict[str, bytes]) -> _Understood:
         """Read documents, in a thread: the first of a large session takes a while."""
-
         bound = {"n_jobs": self._n_jobs} if self._bounded else {}
 
         def document(key: str) -> StatusDocument | None:
