@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -90,16 +91,15 @@ class _Rules:
         # The address is one of the machine's own, which come first: not on EC2, but where an instance is emulated.
         local = {_RULE_TABLE: _NUMBER.pack(_LOCAL_TABLE)}
         self._add({**local, _RULE_PRIORITY: _NUMBER.pack(_LOCAL)}, action=_TO_TABLE)
-        self._change(_DELRULE, 0, {**local, _RULE_PRIORITY: _NUMBER.pack(0)}, action=_TO_TABLE)
+        with suppress(FileNotFoundError):  # somebody else did it at this moment
+            self._change(_DELRULE, 0, {**local, _RULE_PRIORITY: _NUMBER.pack(0)}, action=_TO_TABLE)
         if not self._is_refused():
             raise OSError(errno.ENOTSUP, "the rule has no effect")
 
     def _add(self, attributes: Mapping[int, bytes], *, action: int, bits: int = 0) -> None:
-        try:
-            own = {**attributes, _RULE_PROTOCOL: bytes([_OF_KERNEL])}
+        own = {**attributes, _RULE_PROTOCOL: bytes([_OF_KERNEL])}
+        with suppress(FileExistsError):
             self._change(_NEWRULE, _CREATE | _EXCL, own, action=action, bits=bits)
-        except FileExistsError:
-            pass
 
     def _change(self, kind: int, flags: int, attributes: Mapping[int, bytes], *, action: int, bits: int = 0) -> None:
         table = _LOCAL_TABLE if action == _TO_TABLE else 0
