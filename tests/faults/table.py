@@ -474,7 +474,7 @@ console = "job 1: running"
         what="A job of `job_user` does the same, and writes into the other's folder",
         then="Nothing happens but to itself: each job has a user number of its own",
         jobs=(Job(script=f"{TAMPERER}{WORK}"), Job(script=f"sleep 4\n{WORK}")),
-        fields=";job_user=nobody;job_user_shield=optional",
+        fields=";job_user=nobody",
     ),
     Row(
         name="job opens files without end",
