@@ -269,10 +269,11 @@ def page_server(page: str) -> Iterator[tuple[str, threading.Event]]:
 def browse(address: str, done: threading.Event, profile: Path) -> None:
     """Let a browser show a page until that has done what it does; nothing of the browser is left."""
     options = [each for each in OPTIONS if "virtual-time" not in each]
-    command = [str(CHROMIUM), *options, f"--user-data-dir={profile}", "--dump-dom", "--timeout=180000", address]
+    stays = "--remote-debugging-port=0"  # else it goes as soon as the page is there
+    command = [str(CHROMIUM), *options, f"--user-data-dir={profile}", stays, address]
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        assert done.wait(180), "the page did not do what it was to do"
+        assert done.wait(90), "the page did not do what it was to do"
     finally:
         with suppress(ProcessLookupError):
             os.killpg(browser.pid, SIGKILL)
