@@ -18,6 +18,7 @@ from awsac_async.session.wording import counted, shown_size
 
 _log = logging.getLogger(__name__)
 _MEMORY, _PIDS = "memory", "pids"
+_NOUNS = {_MEMORY: "the memory of jobs", _PIDS: "the number of their processes"}
 _LEAST_RESERVE = {_MEMORY: 256 << 20, _PIDS: 256}
 _RESERVE = 0.1
 _KEPT_FOR_OTHERS = 0.25  # of the share of each
@@ -129,8 +130,8 @@ def _parents(jobs: int) -> dict[str, _Parent]:
             if folder and Cgroup(folder).make() and Cgroup(folder).write(limit, str(bound.all)):
                 found[controller] = _Parent(folder=folder, limit=limit, events=events, event=event)
                 break
-        else:
-            _log.warning("the %s of jobs is not bounded: no control group here can do that", controller)
+    if missing := [_NOUNS[controller] for controller in bounds(jobs) if controller not in found]:
+        _log.warning("no control group here can bound %s", " and ".join(missing))
     return found
 
 
