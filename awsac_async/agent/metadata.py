@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from awsac_async.agent.retry import keep_trying
 from awsac_async.session.errors import EndpointError, NotFoundError
 from awsac_async.session.fields import natural_number, shown
+from awsac_async.session.policies import partition_of
 from awsac_async.session.redaction import secrets
 
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
@@ -30,13 +31,17 @@ _PATIENCE_SECONDS = 60.0  # the network of a booting instance may come up after 
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """What an instance knows of itself; ``devices`` are the names of the data volumes and disks of its launch."""
+    """What an instance knows of itself; ``devices`` are the names of the data volumes and disks of its launch.
+
+    ``arn`` is its name in policies, "" where the service does not know the account.
+    """
 
     instance_id: str
     launch_index: int
     zone: str
     region: str
     devices: tuple[str, ...] = ()
+    arn: str = ""
 
 
 class Metadata:
@@ -58,13 +63,14 @@ class Metadata:
 
     async def identify(self) -> Instance:
         """Return the instance's own facts."""
-        zone = await self._zone()
+        zone, instance_id, region = await self._zone(), await self.instance_id(), await self.region()
         return Instance(
-            instance_id=await self.instance_id(),
+            instance_id=instance_id,
             launch_index=await self._number("meta-data/ami-launch-index"),
             zone=zone,
-            region=await self.region(),
+            region=region,
             devices=await self._devices(),
+            arn=await self._arn(region, instance_id),
         )
 
     async def instance_id(self) -> str:
@@ -75,6 +81,15 @@ class Metadata:
         """Return the region the instance is in."""
         # A zone is its region and one letter; services that speak version 1 only do not know placement/region.
         return await self._get("meta-data/placement/region") or (await self._zone())[:-1]
+
+    async def _arn(self, region: str, instance_id: str) -> str:
+        """Return the instance's ARN, "" where the identity document does not tell the account."""
+        text = await self._get("dynamic/instance-identity/document")
+        try:
+            account = str(json.loads(text or "{}").get("accountId") or "")
+        except (ValueError, AttributeError, RecursionError):
+            return ""
+        return f"arn:{partition_of(region)}:ec2:{region}:{account}:instance/{instance_id}" if account else ""
 
     async def _devices(self) -> tuple[str, ...]:
         names = (await self._get("meta-data/block-device-mapping/") or "").split()

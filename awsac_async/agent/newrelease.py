@@ -41,6 +41,7 @@ class NewRelease(Release):
             client_token=self._client_token(),
             session_id=place.session_id,
             instance_id=place.instance.instance_id,
+            instance_arn=place.instance.arn,
             encrypted=place.encrypted,
         )
 

@@ -6,6 +6,7 @@ along is used, and left to EC2 to delete.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -22,8 +23,10 @@ from awsac_async.agent.volumerecord import Stage, VolumeRecord
 from awsac_async.cloud.bucket import Bucket
 from awsac_async.cloud.snapshots import Snapshots
 from awsac_async.cloud.volumes import VolumeInfo, Volumes
-from awsac_async.session.errors import AttachmentLimitError, CloudError, DeviceNameInUseError
+from awsac_async.session.errors import AttachmentLimitError, CloudError, DeniedError, DeviceNameInUseError
 from awsac_async.session.purpose import Build
+
+_log = logging.getLogger(__name__)
 
 _FETCHED_AT_ONCE = 2  # releases from S3: each has 24 MiB on the way, and they share one line
 
@@ -154,6 +157,7 @@ class Release:
             client_token=self._client_token(),
             session_id=place.session_id,
             instance_id=place.instance.instance_id,
+            instance_arn=place.instance.arn,
             encrypted=place.encrypted,
         )
 
@@ -203,8 +207,11 @@ class Release:
         if self._launched:
             return
         instance_id = self._place.instance.instance_id
-        with self._step(f"set DeleteOnTermination of {volume_id} on {instance_id}"):
-            await self._place.volumes.delete_with_instance(instance_id, self._device_name)
+        try:
+            with self._step(f"set DeleteOnTermination of {volume_id} on {instance_id}"):
+                await self._place.volumes.delete_with_instance(instance_id, self._device_name)
+        except DeniedError:  # a role without this right: the departure deletes the volume, and else awsac gc
+            _log.warning("%s stays if this instance ends before its agent has deleted it", volume_id)
 
     async def _mount(self, volume_id: str) -> MountKind:
         devices, read_only = self._place.devices, self._place.release_mount == "ro"

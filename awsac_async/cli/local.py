@@ -14,6 +14,7 @@ from awsac_async.cli.options import Verbs
 from awsac_async.local.faults.plan import EventKind
 from awsac_async.session.errors import InputError
 
+_MOST_OF_TAG = 256  # characters that EC2 takes as the value of a tag
 local = typer.Typer(
     cls=Verbs, rich_markup_mode=None, no_args_is_help=True, help="The cloud on this machine. Example: awsac local up"
 )
@@ -254,14 +255,18 @@ def snapshot(
 ) -> None:
     """Turn a folder into a snapshot of the embedded cloud, and print its ID and nothing else.
 
+    It has the tag awsac:release, by which the role of the instances may use it.
+
     Example: awsac local snapshot release --description "Pythia 8"
     """
     from awsac_async.local import cloud
+    from awsac_async.session.names import RELEASE_TAG
 
     if not directory.is_dir():
         raise InputError(f"{directory}: no such folder")
     with interruptible(lambda: "no snapshot was made"):
-        snapshot_id = cloud.import_snapshot(cloud.default_directory(), directory, description=description)
+        tags = {RELEASE_TAG: (description or directory.resolve().name)[:_MOST_OF_TAG]}
+        snapshot_id = cloud.import_snapshot(cloud.default_directory(), directory, description=description, tags=tags)
     if as_json:
         print_json({"snapshot_id": snapshot_id})
     else:

@@ -14,6 +14,10 @@ from awsac_async.session.policies import Holder, Scope
 from awsac_async.session.policies import policy as make_policy
 
 _releases = fields.matching(
+    r"s3://[A-Za-z0-9][A-Za-z0-9._-]{2,254}/[^\s*?]+\*?|snap-[0-9a-f]{8,17}",
+    "an address like s3://bucket/release.tar.zst or s3://bucket/releases/*, or the ID of a snapshot",
+)
+_addresses = fields.matching(
     r"s3://[A-Za-z0-9][A-Za-z0-9._-]{2,254}/[^\s*?]+\*?",
     "an address like s3://bucket/release.tar.zst or s3://bucket/releases/*",
 )
@@ -23,13 +27,21 @@ role_name = fields.matching(r"[\w+=,.@-]{1,64}", "the name of a role")
 
 Releases = Annotated[
     list[str] | None,
-    typer.Option("--release", metavar="ADDRESS", help="Of releases in S3, s3://bucket/key, or …/*; may be repeated."),
+    typer.Option(
+        "--release",
+        metavar="ADDRESS",
+        help="A release in S3, s3://bucket/key, or …/*; or a snapshot without the tag awsac:release. May be repeated.",
+    ),
 ]
 
 
-def release_patterns(addresses: list[str] | None) -> tuple[str, ...]:
-    """Return the patterns of a policy for these addresses; raises InputError for one that is none."""
-    return tuple((read_option("--release", _releases, each) or "").removeprefix("s3://") for each in addresses or ())
+def read_releases(named: list[str] | None) -> dict[str, tuple[str, ...]]:
+    """Return what ``--release`` names, as a scope has it; raises InputError for what is no release."""
+    read = [read_option("--release", _releases, each) or "" for each in named or ()]
+    return {
+        "releases": tuple(each.removeprefix("s3://") for each in read if each.startswith("s3://")),
+        "snapshots": tuple(each for each in read if each.startswith("snap-")),
+    }
 
 
 def policy(
@@ -68,8 +80,8 @@ def policy(
         "session_id": read_option("--session", fields.session_id, session),
         "region": given_region(),
         "account": read_option("--account", _account, account),
-        "releases": release_patterns(release),
-        "packed": release_patterns(packed),
+        **read_releases(release),
+        "packed": tuple((read_option("--packed", _addresses, each) or "")[len("s3://") :] for each in packed or ()),
         "role": read_option("--role", role_name, role),
     }
     if bucket is None:

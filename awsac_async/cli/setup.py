@@ -7,7 +7,7 @@ import typer
 
 from awsac_async.cli.common import Json, Local, Yes, ask, print_json, run, use_local
 from awsac_async.cli.options import given_region
-from awsac_async.cli.policy import Releases, read_option, release_patterns, role_name
+from awsac_async.cli.policy import Releases, read_option, read_releases, role_name
 from awsac_async.session import fields
 from awsac_async.session.errors import InputError
 from awsac_async.session.names import DEFAULT_INSTANCE_PROFILE
@@ -79,8 +79,8 @@ def setup(
             print(part_line(part), flush=True)
 
     again: dict[str, Any] = {"dry_run": dry_run, "on_part": on_part}
-    releases = release_patterns(release)
-    making = client.setup(releases=releases, **again, **options) if not remove else None
+    releases: dict[str, Any] = read_releases(release)
+    making = client.setup(**releases, **again, **options) if not remove else None
     verb = making or client.remove_setup(confirm=confirm, **again, **options)
     done = run(verb, interrupted=lambda: "what was done until then stays; run it again for the rest")
     if as_json:

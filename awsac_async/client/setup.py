@@ -18,7 +18,7 @@ from awsac_async.cloud.iam import AgentRole, ProfileFacts, RoleFacts, account_nu
 from awsac_async.cloud.instances import Instances
 from awsac_async.session.errors import CloudError, ConflictError
 from awsac_async.session.names import DEFAULT_INSTANCE_PROFILE, SETUP_GROUP, setup_policy
-from awsac_async.session.policies import RELEASES, TRUST, Holder, Scope, compact, policy
+from awsac_async.session.policies import RELEASES, SNAPSHOTS, TRUST, Holder, Scope, compact, policy
 
 
 class PartState(StrEnum):
@@ -56,6 +56,7 @@ class SetUp:
 
 
 OnPart = Callable[[Part], None]
+_NOTHING_NAMED = Scope()
 _DONE = {
     PartState.MISSING: PartState.MADE,
     PartState.DIFFERS: PartState.MENDED,
@@ -70,6 +71,7 @@ async def setup(
     role: str = DEFAULT_INSTANCE_PROFILE,
     vpc: str | None = None,
     releases: tuple[str, ...] = (),
+    snapshots: tuple[str, ...] = (),
     dry_run: bool = False,
     on_part: OnPart = lambda _: None,
 ) -> SetUp:
@@ -80,7 +82,9 @@ async def setup(
         region: where; None: as the AWS tools are set.
         role: the name of the agents' role, and of its instance profile.
         vpc: that of the security group; None: the default VPC.
-        releases: patterns of ``bucket/key``: the releases in S3 that the agents may read; (): those that they may now.
+        releases: patterns of ``bucket/key``: the releases in S3 that the agents may read.
+        snapshots: the IDs of snapshots without the tag of a release that they may use as well. Where neither is named,
+            they may use those that they may now.
         dry_run: only look.
         on_part: told of each part, when it is done.
 
@@ -89,7 +93,8 @@ async def setup(
         CloudError: the cloud refused or failed; what was made until then stays, and is found by the next setup.
     """
     async with connect(region=region) as aws:
-        account = await _Account.read(aws, bucket=bucket, role=role, vpc=vpc, releases=releases)
+        named = Scope(releases=releases, snapshots=snapshots)
+        account = await _Account.read(aws, bucket=bucket, role=role, vpc=vpc, named=named)
         parts = []
         for part in account.parts():
             parts.append(part if dry_run else await _done(part))
@@ -182,9 +187,9 @@ class _Account:
 
     @classmethod
     async def read(
-        cls, aws: Aws, *, bucket: str, role: str, vpc: str | None, releases: tuple[str, ...] = ()
+        cls, aws: Aws, *, bucket: str, role: str, vpc: str | None, named: Scope = _NOTHING_NAMED
     ) -> "_Account":
-        """Ask for all of it."""
+        """Ask for all of it; ``named`` has the releases of the agents."""
         settings, agent_role = BucketSettings(aws, bucket), AgentRole(aws, role)
         facts = await settings.read()
         vpc = vpc or await default_vpc(aws)
@@ -192,9 +197,7 @@ class _Account:
         found = await agent_role.read()
         return cls(
             aws=aws,
-            scope=Scope(
-                bucket=bucket, role=role, region=aws.region, account=await account_number(aws), releases=releases
-            ),
+            scope=replace(named, bucket=bucket, role=role, region=aws.region, account=await account_number(aws)),
             settings=settings,
             agent_role=agent_role,
             security_group=security_group,
@@ -227,8 +230,10 @@ class _Account:
 
     def _role_parts(self) -> list[Part]:
         role, profile, name = self.role, self.profile, self.scope.role
-        kept = () if self.scope.releases else _releases_in(self.policy or {}, self.scope)
-        document = policy(Holder.AGENT, replace(self.scope, releases=self.scope.releases or kept))
+        named = bool(self.scope.releases or self.scope.snapshots)
+        scope = self.scope if named else _with_those_of(self.policy or {}, self.scope)
+        kept = () if named else (*(f"s3://{each}" for each in scope.releases), *scope.snapshots)
+        document = policy(Holder.AGENT, scope)
         ours = role is None or role.ours
         made = _part("role", name, role is not None, detail="for EC2", make=partial(self.agent_role.create, TRUST))
         if role is not None and role.trust != TRUST:
@@ -280,20 +285,24 @@ class _Account:
         return await Instances(self.aws).live_with(profile=self.scope.role if ours else None, group_id=group_id)
 
 
-def _releases_in(document: Mapping[str, Any], scope: Scope) -> tuple[str, ...]:
-    """Return the patterns of the releases that a policy names which ``policy`` has made, as a Scope has them."""
-    begin = scope.arn("s3", "", region="", account="")
-    found: list[str] = []
+def _with_those_of(document: Mapping[str, Any], scope: Scope) -> Scope:
+    """Return a scope with the releases that a policy names which ``policy`` has made."""
+    found: dict[str, list[str]] = {RELEASES.sid: [], SNAPSHOTS.sid: []}
     statements = document.get("Statement", [])
     for statement in statements if isinstance(statements, list) else [statements]:
-        if (statement.get("Sid"), statement.get("Effect")) == (RELEASES.sid, "Allow"):
+        if statement.get("Sid") in found and statement.get("Effect") == "Allow":
             resources = statement.get("Resource", [])
-            found += [resources] if isinstance(resources, str) else resources
-    return tuple(each.removeprefix(begin) for each in found if each.startswith(begin))
+            found[statement["Sid"]] += [resources] if isinstance(resources, str) else resources
+    begin = scope.arn("s3", "", region="", account="")
+    return replace(
+        scope,
+        releases=tuple(each.removeprefix(begin) for each in found[RELEASES.sid] if each.startswith(begin)),
+        snapshots=tuple(each.rpartition("/")[2] for each in found[SNAPSHOTS.sid] if ":snapshot/snap-" in each),
+    )
 
 
 def _still(releases: Sequence[str]) -> str:
-    return f", still with the releases {', '.join(f's3://{each}' for each in releases)}" if releases else ""
+    return f", still with the releases {', '.join(releases)}" if releases else ""
 
 
 def _used(others: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from awsac_async.cloud.aws import Aws, translated
 from awsac_async.cloud.volumewaits import GONE, IDS_A_CALL, VISIBLE_WITHIN, Standing, VolumePoll
 from awsac_async.cloud.waiting import attempts, retried
 from awsac_async.session.errors import CloudError, ConflictError, NotFoundError
-from awsac_async.session.names import NAME_TAG, SESSION_TAG, SNAPSHOT_TAG
+from awsac_async.session.names import INSTANCE_TAG, NAME_TAG, RELEASE_TAG, SESSION_TAG, SNAPSHOT_TAG
 
 RELEASE_VOLUME_TYPE = "gp3"
 _SETTLED_WITHIN = 60.0  # seconds in which EC2 has heard of what it did itself
@@ -48,10 +48,14 @@ class VolumeInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotInfo:
-    """A snapshot as EC2 sees it; ``gib`` is the size of the volumes made of it. Only a completed one can be used."""
+    """A snapshot as EC2 sees it; ``gib`` is the size of the volumes made of it. Only a completed one can be used.
+
+    ``released``: it has the tag of a release, which an agent's role wants to see; tags of other accounts are not shown.
+    """
 
     state: str
     gib: int
+    released: bool = True
 
     @property
     def completed(self) -> bool:
@@ -76,10 +80,7 @@ class Volumes:
             for start in range(0, len(wanted), IDS_A_CALL):
                 filters = [{"Name": "snapshot-id", "Values": wanted[start : start + IDS_A_CALL]}]
                 async for page in pages.paginate(Filters=filters):
-                    found |= {
-                        each["SnapshotId"]: SnapshotInfo(state=each["State"], gib=each["VolumeSize"])
-                        for each in page["Snapshots"]
-                    }
+                    found |= {each["SnapshotId"]: _snapshot(each) for each in page["Snapshots"]}
         return found
 
     async def create(
@@ -90,22 +91,32 @@ class Volumes:
         client_token: str,
         session_id: str,
         instance_id: str,
+        instance_arn: str = "",
         encrypted: bool = False,
     ) -> str:
         """Start to make a volume of the snapshot's size and return its ID; the same token makes it only once.
 
-        ``encrypted``: also if the snapshot is not, with the account's key for EBS.
+        ``instance_arn``: of the instance that may use it, as far as the role's policy says. ``encrypted``: also if the
+        snapshot is not, with the account's key for EBS.
         """
-        tags = {SESSION_TAG: session_id, SNAPSHOT_TAG: snapshot_id, NAME_TAG: f"awsac {session_id} {instance_id}"}
+        tags = {**_owned(session_id, instance_id, instance_arn), SNAPSHOT_TAG: snapshot_id}
         return await self._create(
             snapshot_id, tags, encrypted, SnapshotId=snapshot_id, AvailabilityZone=zone, ClientToken=client_token
         )
 
     async def create_empty(
-        self, *, gib: int, zone: str, client_token: str, session_id: str, instance_id: str, encrypted: bool
+        self,
+        *,
+        gib: int,
+        zone: str,
+        client_token: str,
+        session_id: str,
+        instance_id: str,
+        instance_arn: str = "",
+        encrypted: bool,
     ) -> str:
         """Start to make a volume of so many GiB with nothing on it, and return its ID, as ``create`` does."""
-        tags = {SESSION_TAG: session_id, NAME_TAG: f"awsac {session_id} {instance_id}"}
+        tags = _owned(session_id, instance_id, instance_arn)
         return await self._create(
             f"{gib} GiB", tags, encrypted, Size=gib, AvailabilityZone=zone, ClientToken=client_token
         )
@@ -277,3 +288,14 @@ def _info(volume: dict[str, Any]) -> VolumeInfo:
         device=attachment.get("Device", ""),
         created=volume["CreateTime"].astimezone(UTC),
     )
+
+
+def _owned(session_id: str, instance_id: str, instance_arn: str) -> dict[str, str]:
+    """Return the tags that say whose a volume is."""
+    tags = {SESSION_TAG: session_id, NAME_TAG: f"awsac {session_id} {instance_id}"}
+    return tags | ({INSTANCE_TAG: instance_arn} if instance_arn else {})
+
+
+def _snapshot(item: Mapping[str, Any]) -> SnapshotInfo:
+    released = any(tag["Key"] == RELEASE_TAG for tag in item.get("Tags", []))
+    return SnapshotInfo(state=item["State"], gib=item["VolumeSize"], released=released)

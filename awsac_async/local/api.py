@@ -191,9 +191,11 @@ def _domains() -> Iterator[str]:
             return
 
 
-def import_snapshot(order: dict[str, str]) -> str:
+def import_snapshot(order: dict[str, Any]) -> str:
     """Make a snapshot from a folder; return its ID."""
-    return ec2_backend().import_folder(Path(order["source"]), order["description"]).id
+    snapshot = ec2_backend().import_folder(Path(order["source"]), order["description"])
+    snapshot.add_tags(order["tags"])
+    return snapshot.id
 
 
 def instance_event(kind: EventKind, instance_id: str) -> None:

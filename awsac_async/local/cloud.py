@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,11 +141,11 @@ def status(directory: Path) -> Status:
     return Status(running=True, **known, **_ask(state, "GET", "counts"), **traces)
 
 
-def import_snapshot(directory: Path, source: Path, *, description: str) -> str:
+def import_snapshot(directory: Path, source: Path, *, description: str, tags: Mapping[str, str] | None = None) -> str:
     """Make a snapshot that holds what a folder holds; return its ID."""
     if not source.is_dir():
         raise LocalCloudError(f"{source}: not a folder")
-    order = {"source": str(source.absolute()), "description": description}
+    order = {"source": str(source.absolute()), "description": description, "tags": dict(tags or {})}
     snapshot_id = _ask(_require(place.located(directory)), "POST", "snapshots", order)
     return str(snapshot_id)
 

@@ -21,6 +21,7 @@ RESERVED_MEMBERS = frozenset({SESSION_INFO_DIRECTORY, INSTANCE_ARCHIVE})
 SESSION_TAG = "awsac:session"
 # The launch index, in its session, of the first instance of a reservation; 0 where the tag is missing.
 FIRST_LAUNCH_INDEX_TAG = "awsac:first-launch-index"
+INSTANCE_TAG = "awsac:instance"  # of a volume: the ARN of the instance that may use it
 SNAPSHOT_TAG = "awsac:snapshot"
 # Of an image that awsac has made, and its snapshots: its name, and the version of the agent in it; of a snapshot that
 # `release build` has made the version, too.

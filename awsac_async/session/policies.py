@@ -14,7 +14,9 @@ from typing import Any
 from awsac_async.session.names import (
     ANY_SESSION,
     DEFAULT_INSTANCE_PROFILE,
+    INSTANCE_TAG,
     INTERNAL_PREFIX,
+    RELEASE_TAG,
     SESSION_TAG,
     STATUS_CHECK_DOMAIN,
     WRITE_CHECK_KEY,
@@ -24,6 +26,27 @@ from awsac_async.session.names import (
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: characters, white space not counted
 INLINE_LIMIT, MANAGED_LIMIT = 10_240, 6_144
 _ANY = "*"
+
+
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+    "eusc-": "aws-eusc",
+}
+# An instance that asks with the credentials of its role, and no other one: no other key says which instance asks.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+_SOURCE, _ITSELF = "ec2:SourceInstanceARN", "${ec2:SourceInstanceARN}"
+# As EC2 has written the attribute; which of the two it tells a policy is not documented.
+_MAPPINGS = ["BlockDeviceMapping", "BlockDeviceMappings"]
+
+
+def partition_of(region: str) -> str:
+    """Return the part of AWS that a region is in."""
+    return next((partition for begin, partition in _PARTITIONS.items() if region.startswith(begin)), "aws")
 
 
 class Holder(StrEnum):
@@ -39,7 +62,7 @@ class Scope:
 
     ``session_id`` is that of one session, or the pattern of all. ``role`` is the name of the agent's role, and of its
     instance profile. ``releases`` are patterns of ``bucket/key`` for the releases in S3, ``packed`` of those that
-    ``release to-s3`` may write.
+    ``release to-s3`` may write; ``snapshots`` are the IDs of releases that have not the tag of one.
     """
 
     bucket: str = _ANY
@@ -49,12 +72,12 @@ class Scope:
     account: str = _ANY
     releases: tuple[str, ...] = ()
     packed: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()
 
     @property
     def partition(self) -> str:
         """The part of AWS that the region is in."""
-        begins = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
-        return next((partition for begin, partition in begins.items() if self.region.startswith(begin)), "aws")
+        return partition_of(self.region)
 
     def arn(self, service: str, resource: str, *, region: str | None = None, account: str | None = None) -> str:
         """Return the name of something by which a policy knows it."""
@@ -96,6 +119,14 @@ class Right:
 
 def _tagged(key: str) -> Callable[[Scope], Mapping[str, Any]]:
     return lambda scope: {"StringLike": {f"{key}/{SESSION_TAG}": scope.session_id}}
+
+
+def _own_instance(scope: Scope) -> Mapping[str, Any]:
+    return {**_tagged("aws:ResourceTag")(scope), "ArnLike": {_SOURCE: scope.arn("ec2", "instance/${ec2:InstanceID}")}}
+
+
+def _own_volume(key: str) -> Callable[[Scope], Mapping[str, Any]]:
+    return lambda scope: {**_tagged(key)(scope), "StringEquals": {f"{key}/{INSTANCE_TAG}": _ITSELF}}
 
 
 def _listed(scope: Scope, *more: str) -> Mapping[str, Any]:
@@ -176,13 +207,41 @@ INSTANCE_TAGS = On(
     resources=_ec2("instance", "volume"),
     condition=_created_by("RunInstances"),
 )
+OWN_INSTANCE = On(
+    sid="OwnInstance",
+    shown=f"the instance that asks, with the tag `{SESSION_TAG}`",
+    resources=_ec2("instance"),
+    condition=_own_instance,
+)
+OWN_MAPPINGS = On(
+    sid="OwnMappings",
+    shown=f"the instance that asks, with the tag `{SESSION_TAG}`: its block device mappings (`ec2:Attribute`)",
+    resources=_ec2("instance"),
+    condition=lambda scope: {**_own_instance(scope), "StringEqualsIgnoreCase": {"ec2:Attribute": _MAPPINGS}},
+)
+OWN_VOLUMES = On(
+    sid="OwnVolumes",
+    shown=f"volumes with the tag `{SESSION_TAG}`, and the instance that asks as `{INSTANCE_TAG}`",
+    resources=_ec2("volume"),
+    condition=_own_volume("aws:ResourceTag"),
+)
 NEW_VOLUMES = On(
     sid="NewVolumes",
-    shown=f"volumes that get the tag `{SESSION_TAG}`",
+    shown=f"volumes that get the tag `{SESSION_TAG}`, and the instance that asks as `{INSTANCE_TAG}`",
     resources=_ec2("volume"),
-    condition=_tagged("aws:RequestTag"),
+    condition=_own_volume("aws:RequestTag"),
 )
-SNAPSHOTS = On(sid="Snapshots", shown="snapshots", resources=_ec2("snapshot"))
+RELEASED = On(
+    sid="Released",
+    shown=f"snapshots with the tag `{RELEASE_TAG}`",
+    resources=_ec2("snapshot"),
+    condition=lambda _: {"StringLike": {f"aws:ResourceTag/{RELEASE_TAG}": "*"}},
+)
+SNAPSHOTS = On(
+    sid="Snapshots",
+    shown="snapshots that `--release` names",
+    resources=lambda scope: tuple(scope.arn("ec2", f"snapshot/{each}", account=_ANY) for each in scope.snapshots),
+)
 VOLUME_TAGS = _tags_set_by("CreateVolume", "VolumeTags", "volume")
 NEW_SNAPSHOTS = On(
     sid="NewSnapshots",
@@ -246,13 +305,17 @@ AGENT: Sequence[Right] = (
     _right("sdb:CreateDomain sdb:DomainMetadata", DOMAIN, "where the client made none, as in 2008"),
     _right("sdb:Select", DOMAIN, "which jobs are pending, when neither archive nor user data say it; claims"),
     _right("ec2:DescribeVolumes", EVERYTHING, "how far its volumes have come"),
-    _right("ec2:CreateVolume", (NEW_VOLUMES, SNAPSHOTS), "a volume of each release"),
+    _right("ec2:CreateVolume", (NEW_VOLUMES, RELEASED, SNAPSHOTS), "a volume of each release"),
     _right("ec2:CreateTags", VOLUME_TAGS, "their tags, set as they are made"),
-    _right("ec2:AttachVolume ec2:DetachVolume", TAGGED, "to use them, and to give them back"),
-    _right("ec2:ModifyInstanceAttribute", TAGGED, "the volumes go with the instance, whatever happens to the agent"),
-    _right("ec2:DeleteVolume", TAGGED, "when no job needs it any more"),
-    _right("ec2:TerminateInstances", TAGGED, "its own, when all is done"),
-    _right("ec2:CreateSnapshot", (TAGGED, NEW_SNAPSHOTS), "of `release build` only: the snapshot of its volume"),
+    _right("ec2:AttachVolume ec2:DetachVolume", (OWN_INSTANCE, OWN_VOLUMES), "to use them, and to give them back"),
+    _right(
+        "ec2:ModifyInstanceAttribute",
+        (OWN_MAPPINGS, OWN_VOLUMES),
+        "the volumes go with the instance, whatever happens to the agent; without it they stay where that dies",
+    ),
+    _right("ec2:DeleteVolume", OWN_VOLUMES, "when no job needs it any more"),
+    _right("ec2:TerminateInstances", OWN_INSTANCE, "itself, when all is done"),
+    _right("ec2:CreateSnapshot", (OWN_VOLUMES, NEW_SNAPSHOTS), "of `release build` only: the snapshot of its volume"),
     _right("ec2:CreateTags", SNAPSHOT_TAGS, "its tags, set as it is made"),
     _right("ec2:DescribeSnapshots", EVERYTHING, "whether an agent that died has begun it already"),
     _right("s3:PutObject", PACKED, "of `release to-s3` only: the archive"),

@@ -94,7 +94,8 @@ def whole_session(running: Embedded, awsac: Awsac, account: Account) -> tuple[st
     release = awsac.folder / "release"
     release.mkdir()
     (release / "version").write_text("1\n")
-    snapshot_id = cloud.import_snapshot(running.directory, release, description="a release")
+    tags = {"awsac:release": "a release"}
+    snapshot_id = cloud.import_snapshot(running.directory, release, description="a release", tags=tags)
     with tarfile.open(awsac.folder / "r.tar.gz", "w:gz") as packed:
         packed.add(release / "version", "version")
     account.s3.upload_file(str(awsac.folder / "r.tar.gz"), BUCKET, "releases/r.tar.gz")

@@ -164,29 +164,33 @@ def test_what_somebody_has_changed_of_it_is_put_right(awsac: Awsac, made: Made) 
     assert len(s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]) == 2
 
 
+SNAPSHOT, NAMING = "snap-0123456789abcdef0", {"Releases", "Snapshots"}  # what names releases in a policy
+
+
 def test_a_later_setup_keeps_the_releases_unless_it_names_others(awsac: Awsac, made: Made) -> None:
     def readable() -> list[object]:
         document = made.iam.get_role_policy(RoleName=ROLE, PolicyName=f"awsac-{BUCKET}")["PolicyDocument"]
-        return [each["Resource"] for each in document["Statement"] if each["Sid"] == "Releases"]
+        return [each["Resource"] for each in document["Statement"] if each["Sid"] in NAMING]
 
     def policy_line(*more: str) -> str:
         return next(line for line in awsac.ok(*SETUP, *more).splitlines() if line.startswith("policy "))
 
-    two = ("--release", "s3://software/atlas/*", "--release", "s3://software/r.tar.zst")
+    two = ("--release", "s3://software/atlas/*", "--release", "s3://software/r.tar.zst", "--release", SNAPSHOT)
     begin = f"policy awsac-{BUCKET} (as awsac policy agent prints it"
     assert policy_line(*two) == f"{begin}): made"
     first = readable()
     again = policy_line()
     statements = made.iam.get_role_policy(RoleName=ROLE, PolicyName=f"awsac-{BUCKET}")["PolicyDocument"]["Statement"]
-    theirs = {"Version": "2012-10-17", "Statement": [each for each in statements if each["Sid"] == "Releases"]}
+    theirs = {"Version": "2012-10-17", "Statement": [each for each in statements if each["Sid"] in NAMING]}
     made.iam.put_role_policy(RoleName=ROLE, PolicyName=f"awsac-{BUCKET}", PolicyDocument=json.dumps(theirs))
     mended = policy_line()
     kept = readable()
     policy_line("--release", "s3://software/other.tar.zst")
 
-    still = f"{begin}, still with the releases s3://software/atlas/*, s3://software/r.tar.zst)"
+    still = f"{begin}, still with the releases s3://software/atlas/*, s3://software/r.tar.zst, {SNAPSHOT})"
     assert (again, mended) == (f"{still}: is there", f"{still}: put right")
-    assert first == kept == [["arn:aws:s3:::software/atlas/*", "arn:aws:s3:::software/r.tar.zst"]]
+    in_s3 = ["arn:aws:s3:::software/atlas/*", "arn:aws:s3:::software/r.tar.zst"]
+    assert first == kept == [in_s3, f"arn:aws:ec2:us-east-1:*:snapshot/{SNAPSHOT}"]
     assert readable() == ["arn:aws:s3:::software/other.tar.zst"]
 
 

@@ -149,7 +149,11 @@ async def test_a_plan_says_what_will_be_started_and_what_it_may_cost_and_starts_
     tmp_path: Path, account: Account, embedded: Embedded
 ) -> None:
     snapshot_id = await asyncio.to_thread(
-        cloud.import_snapshot, embedded.directory, write_jobs(tmp_path), description="a release"
+        cloud.import_snapshot,
+        embedded.directory,
+        write_jobs(tmp_path),
+        description="a release",
+        tags={"awsac:release": "a release"},
     )
     await asyncio.to_thread(account.ec2.get_waiter("snapshot_completed").wait, SnapshotIds=[snapshot_id])
     (snapshot,) = (await asyncio.to_thread(account.ec2.describe_snapshots, SnapshotIds=[snapshot_id]))["Snapshots"]
@@ -176,6 +180,9 @@ async def test_a_plan_says_what_will_be_started_and_what_it_may_cost_and_starts_
     assert plan.archives == ((address, 1500),)
     assert plan.remarks == ()
     assert account.everything() == before
+    await asyncio.to_thread(account.ec2.delete_tags, Resources=[snapshot_id], Tags=[{"Key": "awsac:release"}])
+    untagged = await client.plan(ini=write_ini(tmp_path, n_jobs="5"), archive=jobs)
+    assert [f"awsac setup --release {snapshot_id}" in remark for remark in untagged.remarks] == [True]
     await asyncio.to_thread(account.s3.delete_object, Bucket=BUCKET, Key="releases/atlas.tar.zst")
     await asyncio.to_thread(account.ec2.delete_snapshot, SnapshotId=snapshot_id)
 

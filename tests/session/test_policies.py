@@ -45,9 +45,8 @@ def test_a_policy_for_one_session_names_it_its_bucket_its_region_and_its_account
             else:
                 assert resource.split(":")[2] in {"ec2", "iam"}
                 assert resource.split(":")[4] in {"123456789012", "*"}
-        if statement["Sid"] in {"Tagged", "NewInstances", "NewVolumes"}:
-            ((_, keys),) = statement["Condition"].items()
-            assert list(keys.values()) == [SESSION]
+        if statement["Sid"] in {"Tagged", "NewInstances", "NewVolumes", "OwnInstance", "OwnMappings", "OwnVolumes"}:
+            assert list(statement["Condition"]["StringLike"].values()) == [SESSION]
 
 
 def test_a_policy_for_all_sessions_allows_what_session_ids_look_like_and_not_other_keys() -> None:
@@ -99,6 +98,10 @@ def test_the_page_shows_the_tables_as_they_are() -> None:
 
 MINE, YOURS = SESSION, "081215_1646--eventgen--1817"
 ZONE = "arn:aws:ec2:eu-west-1:123456789012"
+OWN = f"{ZONE}:instance/i-1"
+ITSELF = {"ec2:SourceInstanceARN": OWN, "ec2:InstanceID": "i-1"}
+OWNED = {"aws:ResourceTag/awsac:session": "{}", "aws:ResourceTag/awsac:instance": OWN}
+ASKED = {"aws:RequestTag/awsac:session": "{}", "aws:RequestTag/awsac:instance": OWN}
 # Who, what, on which resource of a session, and with which conditions; "{}" is the session's ID.
 NEEDS: list[tuple[Holder, str, str, dict[str, str]]] = [
     (Holder.AGENT, "s3:PutObject", "arn:aws:s3:::atlassessions/{}/results_job_1.tar.bz2", {}),
@@ -106,9 +109,9 @@ NEEDS: list[tuple[Holder, str, str, dict[str, str]]] = [
     (Holder.AGENT, "s3:ListBucket", "arn:aws:s3:::atlassessions", {"s3:prefix": "awsac/{}/data/"}),
     (Holder.AGENT, "sdb:BatchPutAttributes", "arn:aws:sdb:eu-west-1:123456789012:domain/{}", {}),
     (Holder.AGENT, "sdb:PutAttributes", "arn:aws:sdb:eu-west-1:123456789012:domain/{}", {}),
-    (Holder.AGENT, "ec2:TerminateInstances", f"{ZONE}:instance/i-1", {"aws:ResourceTag/awsac:session": "{}"}),
-    (Holder.AGENT, "ec2:AttachVolume", f"{ZONE}:volume/vol-1", {"aws:ResourceTag/awsac:session": "{}"}),
-    (Holder.AGENT, "ec2:CreateVolume", f"{ZONE}:volume/*", {"aws:RequestTag/awsac:session": "{}"}),
+    (Holder.AGENT, "ec2:TerminateInstances", OWN, {"aws:ResourceTag/awsac:session": "{}", **ITSELF}),
+    (Holder.AGENT, "ec2:AttachVolume", f"{ZONE}:volume/vol-1", {**OWNED, **ITSELF}),
+    (Holder.AGENT, "ec2:CreateVolume", f"{ZONE}:volume/*", {**ASKED, **ITSELF}),
     (Holder.CLIENT, "s3:DeleteObject", "arn:aws:s3:::atlassessions/awsac/{}/session.cfg", {}),
     (Holder.CLIENT, "s3:ListBucket", "arn:aws:s3:::atlassessions", {"s3:prefix": "{}/"}),
     (Holder.CLIENT, "sdb:DeleteDomain", "arn:aws:sdb:eu-west-1:123456789012:domain/{}", {}),

@@ -32,7 +32,7 @@ from awsac_async.session.errors import (
     ProblemsError,
 )
 from awsac_async.session.model import Schedule, StartInfo, StatusKind
-from awsac_async.session.names import JOBS_FILE, NO_SESSION
+from awsac_async.session.names import JOBS_FILE, NO_SESSION, RELEASE_TAG
 from awsac_async.session.places import Place, instances_at, places_of, types_of
 from awsac_async.session.releases import is_snapshot, need_volumes
 from awsac_async.session.wording import counted
@@ -180,7 +180,7 @@ class CloudChecks:
                 raise self._unknown("ami_id", found, expected)
         return image
 
-    async def _find_snapshots(self, _: list[str]) -> Mapping[str, SnapshotInfo]:
+    async def _find_snapshots(self, remarks: list[str]) -> Mapping[str, SnapshotInfo]:
         definitions = self._contents.definitions if self._contents else ()
         lines = {each.release: each.line for each in reversed(definitions) if is_snapshot(each.release)}
         found = await Volumes(self._aws).snapshots(lines.keys()) if lines else {}
@@ -193,6 +193,11 @@ class CloudChecks:
         problems = [self._bad_snapshots(lines, names, expected) for names, expected in wrong if names]
         if problems:
             raise ProblemsError(problems)
+        if untagged := sorted(name for name, snapshot in found.items() if not snapshot.released):
+            remarks.append(
+                f"{', '.join(untagged)}: without the tag {RELEASE_TAG}, as far as can be seen. The role of awsac setup "
+                f"may use it only if awsac setup --release {untagged[0]} has named it"
+            )
         return found
 
     async def _find_archives(self, _: list[str]) -> Mapping[str, int]:

@@ -97,7 +97,7 @@ def _listed(values: Any) -> list[str]:
 
 def _filled_in(text: str, context: Context) -> str:
     """Put the values of the request into a text that has variables, like ``${aws:username}``."""
-    return re.sub(r"\$\{([^}]+)\}", lambda found: next(iter(context.get(found[1], ())), found[0]), text)
+    return re.sub(r"\$\{([^}]+)\}", lambda found: next(iter(_values(context, found[1])), found[0]), text)
 
 
 def _like(value: str, pattern: str) -> bool:

@@ -7,7 +7,7 @@ holder does.
 import io
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ class Enforcement:
 
     def __init__(self, backend: InstanceBackend, principals: Principals, *, on: bool) -> None:
         self._backend, self._on = backend, on
-        self._needs = Needs(self._tags_of, self._default_subnet, principals.role_of)
+        self._needs = Needs(self._tags_of, self._mapped_to, self._default_subnet, principals.role_of)
         self._lock = threading.Lock()
         self._asked: Counter[_Asked] = Counter()
         self._last: dict[_Asked, str] = {}
@@ -80,6 +80,8 @@ class Enforcement:
 
     def _decide(self, principal: Principal, need: Need) -> Verdict:
         context = {"aws:PrincipalArn": (principal.arn,), "aws:SecureTransport": ("false",), **need.context}
+        if principal.instance_arn:
+            context["ec2:SourceInstanceARN"] = (principal.instance_arn,)
         if ":user/" in principal.arn:
             context["aws:username"] = (principal.name,)
         verdict = decide(principal.policies, replace(need, context=context))
@@ -107,6 +109,14 @@ class Enforcement:
             if resource_id.startswith(("i-", "vol-", "snap-", "ami-")) and resource_id not in known:
                 return None
             return dict(self._backend.tags.get(resource_id, {}))
+
+    def _mapped_to(self, instance_id: str) -> Mapping[str, str]:
+        with self._backend.lock:
+            return {
+                attachment.device: volume.id
+                for volume in self._backend.volumes.values()
+                if (attachment := volume.attachment) and attachment.instance.id == instance_id
+            }
 
     def _default_subnet(self) -> str:
         with self._backend.lock:

@@ -43,6 +43,7 @@ class Needs:
 
     Args:
         tags_of: returns the tags of something of EC2 by its ID, None if there is no such thing.
+        mapped_to: returns the IDs of an instance's volumes by the names of their devices.
         default_subnet: returns the ID of the subnet where an instance is started if the call names none, or "".
         role_of: returns the name of the role in an instance profile, or "".
     """
@@ -50,10 +51,12 @@ class Needs:
     def __init__(
         self,
         tags_of: Callable[[str], Tags | None],
+        mapped_to: Callable[[str], Mapping[str, str]],
         default_subnet: Callable[[], str],
         role_of: Callable[[str], str],
     ) -> None:
-        self._tags_of, self._default_subnet, self._role_of = tags_of, default_subnet, role_of
+        self._tags_of, self._mapped_to = tags_of, mapped_to
+        self._default_subnet, self._role_of = default_subnet, role_of
 
     def of(self, request: Request) -> list[Need]:
         """Return all rights that a call needs: it is refused if one of them is missing."""
@@ -97,8 +100,20 @@ class Needs:
         for resource_id, kind in named.items():
             tags = self._tags_of(resource_id)
             if tags is not None:
-                context = {**_tagged(tags), **asked}
+                context = {**_tagged(tags), **asked, **_attributes(call)}
+                if kind == "instance":
+                    context["ec2:InstanceID"] = (resource_id,)
                 yield Need(action=action, resource=_ec2_arn(f"{kind}/{resource_id}"), context=context)
+        if call.operation == "ModifyInstanceAttribute":
+            yield from self._on_mapped(call, action)
+
+    def _on_mapped(self, call: Call, action: str) -> Iterator[Need]:
+        """Yield the right on each volume whose mapping is changed."""
+        mapped = self._mapped_to(call.parameters.get("InstanceId", ""))
+        for name, device in call.parameters.items():
+            if name.startswith("BlockDeviceMapping.") and name.endswith(".DeviceName") and device in mapped:
+                tags = self._tags_of(mapped[device]) or {}
+                yield Need(action=action, resource=_ec2_arn(f"volume/{mapped[device]}"), context=_tagged(tags))
 
     def _run_instances(self, parameters: Mapping[str, str], action: str) -> Iterator[Need]:
         if not any(name.endswith("SubnetId") for name in parameters):
@@ -154,6 +169,16 @@ def _ec2_arn(resource: str) -> str:
 
 def _tagged(tags: Tags) -> dict[str, tuple[str, ...]]:
     return {f"{service}:ResourceTag/{key}": (value,) for key, value in tags.items() for service in ("aws", "ec2")}
+
+
+def _attributes(call: Call) -> dict[str, tuple[str, ...]]:
+    """Return which attributes a call changes; EC2 takes one at a time, ``Attribute`` and ``Value`` or by its name."""
+    if call.operation != "ModifyInstanceAttribute":
+        return {}
+    begins = (name.partition(".")[0] for name in call.parameters)
+    names = {name for name in begins if name not in {"InstanceId", "Attribute", "Value", "DryRun", "Action", "Version"}}
+    named = call.parameters.get("Attribute", "")
+    return {"ec2:Attribute": tuple(sorted(names | ({named} if named else set())))}
 
 
 def _asked(tags: Tags) -> Context:

@@ -13,11 +13,15 @@ from moto.iam.models import IAMBackend, iam_backends
 from moto.sts.models import sts_backends
 
 from awsac_async.local.facts import PARTITION
+from awsac_async.local.settings import REGION
 
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Who asks: ``name`` is that of the user or role, ``token`` that of temporary credentials, else ""."""
+    """Who asks: ``name`` is that of the user or role, ``token`` that of temporary credentials, else "".
+
+    ``instance_arn`` is that of the instance to which the credentials of a role were given, else "".
+    """
 
     arn: str
     name: str
@@ -25,6 +29,7 @@ class Principal:
     token: str
     end: datetime | None = None  # of temporary credentials
     policies: tuple[str, ...]  # documents, as JSON
+    instance_arn: str = ""
 
 
 class Principals:
@@ -46,6 +51,7 @@ class Principals:
                 token=role.session_token,
                 end=role.expiration.replace(tzinfo=UTC),
                 policies=tuple(_of_role(iam, name)),
+                instance_arn=self._instance_arn(role.session_name),
             )
         for user in list(iam.users.values()):
             for key in list(user.access_keys):
@@ -55,6 +61,11 @@ class Principals:
                         arn=user.arn, name=user.name, secret=secret, token="", policies=tuple(_of_user(iam, user))
                     )
         return None
+
+    def _instance_arn(self, session_name: str) -> str:
+        """Return the ARN of an instance: the sessions of what EC2 gives to one have its ID as their name."""
+        known = session_name.startswith("i-")
+        return f"arn:{PARTITION}:ec2:{REGION}:{self._account}:instance/{session_name}" if known else ""
 
     def role_of(self, profile: str) -> str:
         """Return the ARN of the role in an instance profile, by the profile's name, or ""."""
