@@ -25,6 +25,7 @@ MAX_MEMBERS = 10_000
 MAX_UNPACKED = 1 << 30
 # Names are read whole by tarfile, as long as the archive says they are. File contents are read in smaller pieces.
 MAX_READ = 1 << 20
+_DAMAGED = "a damaged archive"
 _PIECE = 1 << 16
 _MAX_NAME = 255  # bytes of one name, on every Linux file system
 _MAX_PATH = 3072  # bytes of a path: Linux takes 4096, of which the working directory is part
@@ -78,8 +79,9 @@ def read_members(
     with compressed, bz2.open(compressed) as stream:
         try:
             _walk(_BoundedReader(stream, file=file, bounds=bounds), rules, visit)
-        except (tarfile.TarError, ValueError) as error:  # tarfile lets some ValueErrors of bad headers pass
-            raise FormatError(file=file, found=f"a damaged archive ({error})", expected="a whole tar archive") from None
+        except (tarfile.TarError, ValueError):  # tarfile lets some ValueErrors of bad headers pass
+            # What it says, and whether it says anything, differs from one Python to the next.
+            raise FormatError(file=file, found=_DAMAGED, expected="a whole tar archive") from None
     return rules.files()
 
 
@@ -243,6 +245,6 @@ class _BoundedReader:
     def finish(self) -> None:
         """Check that tarfile stopped at the mark of the end, not at a header that it could not read."""
         if self._last != bytes(tarfile.BLOCKSIZE):
-            raise FormatError(file=self._file, found="no end mark", expected="a whole tar archive")
+            raise FormatError(file=self._file, found=_DAMAGED, expected="a whole tar archive")
         while self.read(_PIECE):  # bzip2's own checksum stands at the very end
             pass

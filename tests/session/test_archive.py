@@ -253,9 +253,9 @@ B_HEADER = 512 * (2 + 1 + 10)  # after jobs.cfg (two blocks) and a.sh (header, t
         (bz2.compress(whole())[:-10], "incomplete"),
         (bz2.compress(whole())[:100], "incomplete"),
         (bz2.compress(whole()[: 512 * 4]), "damaged"),
-        (bz2.compress(whole()[:B_HEADER]), "no end mark"),
-        (bz2.compress(whole()[: B_HEADER + 100]), "no end mark"),
-        (bz2.compress(whole()[:B_HEADER] + b"x" * 512 + whole()[B_HEADER + 512 :]), "no end mark"),
+        (bz2.compress(whole()[:B_HEADER]), "a damaged archive"),
+        (bz2.compress(whole()[: B_HEADER + 100]), "a damaged archive"),
+        (bz2.compress(whole()[:B_HEADER] + b"x" * 512 + whole()[B_HEADER + 512 :]), "a damaged archive"),
     ],
     ids=[
         "empty",
