@@ -10,12 +10,15 @@ import pytest
 
 from awsac_async.agent import departure, phases
 from awsac_async.agent import logs as agent_logs
+from awsac_async.agent.launch import find_log_end
 from awsac_async.agent.lifecycle import CALLED, depart, go_through
 from awsac_async.cloud.aws import connect
+from awsac_async.cloud.bucket import Bucket
 from awsac_async.session.errors import NotFoundError
 from awsac_async.session.items import to_attributes
 from awsac_async.session.launches import LaunchDocument, LaunchedJob, format_launch
 from awsac_async.session.model import JobState
+from awsac_async.session.names import job_log_prefix
 from tests.agent.account import BUCKET, Session
 from tests.agent.test_departure import agent_of
 from tests.agent.test_jobs import prepare, run
@@ -72,6 +75,16 @@ async def test_its_jobs_go_on_with_the_next_attempt_and_their_logs_where_they_en
     manifest = launched.account.s3.get_object(Bucket=BUCKET, Key=f"awsac/{launched.id}/manifests/job_3.json")
     assert json.load(io.BytesIO(manifest["Body"].read()))["attempt"] == 3
     assert to_attributes(again) == to_attributes(record)
+
+
+async def test_a_log_goes_on_where_the_chunks_of_agents_end_whatever_strangers_have_put_there(
+    embedded: Embedded, launched: Session
+) -> None:
+    prefix = job_log_prefix(launched.id, 2)
+    for name in (f"{0:020}", f"{3:020}", f"{10**9:020}", "9" * 20, "notanumber", "7", f"x/{6:020}"):
+        launched.account.s3.put_object(Bucket=BUCKET, Key=prefix + name, Body=b"abc")
+    async with connect(endpoint_url=embedded.endpoint) as aws:
+        assert await find_log_end(Bucket(aws, BUCKET), launched.id, 2) == 6
 
 
 async def test_a_log_that_was_not_sent_says_where_its_packed_rest_begins(

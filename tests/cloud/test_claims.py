@@ -13,6 +13,7 @@ from awsac_async.cloud.status import status_store
 from awsac_async.session.claims import Claim, claim_attribute
 from awsac_async.session.errors import CloudError, ConflictError, NotFoundError
 from awsac_async.session.model import JobRecord, JobState, StatusKind
+from awsac_async.session.names import claims_prefix
 from awsac_async.session.statusdocs import StatusWriter
 from tests.cloud.faults import Fault, Proxy, error
 
@@ -190,3 +191,17 @@ async def test_who_may_remove_no_lease_can_break_one(bucket: Bucket, faulty_buck
     proxy.fail(lambda asked: asked.method == "POST", error(403, "AccessDenied"))
     assert await broken.break_up(ONE, seen)
     assert await leases.find(ONE) is None
+
+
+@pytest.mark.parametrize("kind", [StatusKind.S3], indirect=True)
+async def test_what_strangers_write_among_the_claims_is_no_fault_and_holds_no_job(
+    opened: Opened, bucket: Bucket, session_id: str
+) -> None:
+    prefix = claims_prefix(session_id, 1)
+    for name in (f"000001/{10**30}", f"{10**30}/1", "000002/01", "2/1", "000003/x", "\u0661/1", "000004/1/1"):
+        await bucket.put(prefix + name, b"1.1:0-aa")
+    await bucket.put(f"{prefix}000005/1", b"\xff" * 1000)
+    await bucket.put(f"{prefix}000006/1", b"7.9:0-aa")
+    found = await opened().last(JOBS)
+    assert found == {5: claim(1, ""), 6: claim(1, "")}
+    assert await opened().free(JOBS) == [job for job in JOBS if job not in {5, 6}]

@@ -65,3 +65,16 @@ async def test_an_account_that_may_not_look_may_have_domains_all_the_same(proxie
         await domain_names(proxied)
     with pytest.raises(DeniedError):
         await status_store(proxied, "261122_1646--shut--0001").exists()
+
+
+async def test_items_of_jobs_that_the_session_does_not_have_do_not_count_and_are_told_once(proxied, caplog):
+    session_id = "261122_1646--more--0001"
+    await status_store(proxied, session_id).create()
+    await status_store(proxied, session_id).write([JobRecord(number=number) for number in range(1, 301)])
+    store = status_store(proxied, session_id, n_jobs=3)
+    for _ in range(2):
+        assert [record.number for record in await store.read()] == [1, 2, 3]
+    assert [each.getMessage() for each in caplog.records if each.levelname == "WARNING"] == [
+        f"the domain {session_id} has 297 jobs that this session does not have"
+    ]
+    await store.delete()
