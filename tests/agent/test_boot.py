@@ -80,12 +80,14 @@ def test_an_instance_goes_though_the_time_of_boot_cannot_be_kept(boot: Boot, ses
 def test_an_agent_with_a_fault_is_to_be_started_again_but_in_the_end_its_instance_goes(
     boot: Boot, session: Session, tmp_path: Path
 ) -> None:
-    assert "the agent cannot begin" in boot(code=70, ami_launch_index="first")
-    faults = tmp_path / "AWSACworkingDir" / "sessioninfo" / "state" / "faults"
+    state = tmp_path / "AWSACworkingDir" / "sessioninfo" / "state"
+    (state / "booted").mkdir(parents=True)  # where a file should be
+    assert "the agent cannot begin" in boot(code=70)
+    faults = state / "faults"
     assert json.loads(faults.read_text()) == {"faults": 1}
     faults.write_text('{"faults": 4}')
     session.account.ec2.terminate_instances(InstanceIds=session.instance_ids)
-    boot(ami_launch_index="first")
+    boot()
     wait_until(lambda: terminated(session))
 
 

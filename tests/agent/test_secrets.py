@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tests.agent.account import BUCKET, Account, session_of
 
-# As root a job reads the agent's environment, and so knows where the metadata service of its instance is. Where
-# instances have no processes of their own, those of others are there as well.
+# Where instances have no network of their own, a job of root reads in the agent's environment where the metadata service
+# of its instance is. Where they have no processes of their own, those of others are there as well.
 ASK = """
 import json, os, pathlib, urllib.request
 
@@ -20,7 +20,8 @@ def variables():
             pass
 
 name = "AWS_EC2_METADATA_SERVICE_ENDPOINT="
-address = next(each.removeprefix(name) for each in variables() if each.startswith(name)).rstrip("/") + "/latest/"
+found = (each.removeprefix(name) for each in variables() if each.startswith(name))
+address = next(found, "http://169.254.169.254").rstrip("/") + "/latest/"
 
 def ask(path, method="GET", **headers):
     request = urllib.request.Request(address + path, method=method, headers=headers)
