@@ -4,6 +4,7 @@ Owns a temporary folder and all that is in it. Every number comes from what the 
 """
 
 import asyncio
+import dataclasses
 import io
 import os
 import re
@@ -21,7 +22,7 @@ import boto3
 from awsac_async import client
 from awsac_async.client import Plan
 from awsac_async.local import cloud
-from awsac_async.local.settings import BUCKET, IMAGE, Settings
+from awsac_async.local.settings import BUCKET, IMAGE, Network, Settings
 from awsac_async.session.names import AGENT_LOG_FILE, agent_log_key, session_file
 from awsac_async.session.record import read_record
 
@@ -112,7 +113,7 @@ def embedded(settings: Settings) -> Iterator[Bench]:
         directory = Path(folder) / "cloud"
         before = dict(os.environ)
         try:
-            environment = cloud.up(directory, settings)
+            environment = cloud.up(directory, dataclasses.replace(settings, network=Network.NONE))
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 del os.environ[name]  # a token or a profile of the real AWS
             os.environ |= environment

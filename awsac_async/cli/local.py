@@ -12,6 +12,7 @@ import typer
 from awsac_async.cli.common import Json, interruptible, print_json
 from awsac_async.cli.options import Verbs
 from awsac_async.local.faults.plan import EventKind
+from awsac_async.local.settings import Network
 from awsac_async.session.errors import InputError
 
 _MOST_OF_TAG = 256  # characters that EC2 takes as the value of a tag
@@ -28,6 +29,7 @@ def _delay(what: str) -> Any:
 _DISK_SIZE = typer.Option(
     metavar="BYTES", min=1 << 20, help="How much an instance can hold below /mnt.", show_default=False
 )
+_NETWORK = typer.Option(help="What instances reach.", show_default=False)
 _FAULTS_FILE = typer.Option(metavar="FILE", help="What goes wrong: see docs/faults.md.", show_default=False)
 
 
@@ -57,6 +59,7 @@ def up(
     attachment_delay: Annotated[float | None, _delay("a volume is attaching, and detaching")] = None,
     snapshot_delay: Annotated[float | None, _delay("a snapshot is pending")] = None,
     disk_size: Annotated[int | None, _DISK_SIZE] = None,
+    network: Annotated[Network | None, _NETWORK] = None,
     faults: Annotated[Path | None, _FAULTS_FILE] = None,
     iam: Annotated[bool, typer.Option("--iam", help="Enforce the policies that awsac policy prints.")] = False,
     as_json: Json = False,
@@ -65,6 +68,10 @@ def up(
 
     With --iam its user and its instances may do what the policies of awsac policy allow, and nothing else; releases in
     S3 are below s3://awsac-sessions/releases/.
+
+    Instances reach their metadata service and the cloud. With --network nat they reach what is outside of this machine,
+    too, as it does itself; with none nothing more; with host everything that it reaches, and the machine itself.
+    Without it, and without AWSAC_LOCAL_NETWORK, that is nat where it can be had, and else none.
 
     Example: awsac local up --instance-delay 20
     """
@@ -78,6 +85,7 @@ def up(
         "attachment_delay": attachment_delay,
         "snapshot_delay": snapshot_delay,
         "disk_size": disk_size,
+        "network": network,
         "faults": None if faults is None else _read_faults(faults),
         **(enforcing() if iam else {}),
     }
@@ -87,10 +95,14 @@ def up(
         if chosen and cloud.status(directory).running:
             raise InputError(f"the embedded cloud in {directory} is up already, take it down to change its settings")
         endpoint = cloud.up(directory, Settings(**chosen))["AWS_ENDPOINT_URL"]
+        found = cloud.status(directory)
     if as_json:
-        print_json({"endpoint": endpoint, "directory": str(directory)})
-    else:
-        print(f"the embedded cloud is up at {endpoint}, its folder is {directory}")
+        network_values = {"network": found.network, "network_note": found.network_note}
+        print_json({"endpoint": endpoint, "directory": str(directory), **network_values})
+        return
+    print(f"the embedded cloud is up at {endpoint}, its folder is {directory}")
+    if found.network_note:
+        print(found.network_note)
 
 
 def enforcing() -> dict[str, Any]:
@@ -139,7 +151,7 @@ def status(*, as_json: Json = False) -> None:
         print_json(values)
         return
     for name, value in values.items():
-        if value or name not in {"endpoint", "pid", "isolation", "storage"}:
+        if value or name not in {"endpoint", "pid", "isolation", "storage", "network", "network_note"}:
             print(f"{name.replace('_', ' ') + ':':14}{_shown(value)}")
 
 

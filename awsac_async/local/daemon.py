@@ -67,6 +67,7 @@ def serve(directory: Path, settings: Settings, ready: int) -> None:
         cloud_id=cloud_id,
         choice=choice,
         api_port=server.server_port,
+        storage=storage.kind,
     )
     backend.images = directory / "images"
     backend.serve_api = functools.partial(api.serve_instance, server)

@@ -83,6 +83,8 @@ class Orders:
     groups: list[Path]  # the control groups that all of the instance is in
     processes: int  # how many it may have at most
     disk_size: int | None  # bytes of what is below /mnt; None: as much as the machine has
+    cloud: Path  # the folder of the cloud
+    shown: list[str]  # folders in there that the instance sees
     keep: list[str]  # paths that must stay visible
     disk: Path | None  # the instance's own: then there is no boot script
     root: str  # what stands before the paths of that disk, where it cannot be mounted
@@ -104,7 +106,7 @@ class Orders:
     def from_json(cls, text: str) -> "Orders":
         """Read the orders; paths are strings there."""
         values = json.loads(text)
-        paths = ("folder", "boot", "disk", "resolver")
+        paths = ("folder", "boot", "cloud", "disk", "resolver")
         values |= {name: Path(values[name]) for name in paths if values[name] is not None}
         values["groups"] = [Path(group) for group in values["groups"]]
         return cls(**values | {"isolation": Isolation(values["isolation"])})
@@ -126,6 +128,7 @@ def bind(source: str | Path, target: str | Path) -> None:
 def furnish(orders: Orders) -> None:
     """Give the instance its own view of the machine. The order matters: /proc comes last, /dev needs /proc's host."""
     socket.sethostname(orders.hostname)
+    _hide_cloud(orders.cloud, orders.shown)
     if orders.disk:
         disk.protect(map(Path, orders.writable), bind)
         disk.furnish(orders.disk / disk.FILES, orders.keep, bind)
@@ -138,6 +141,16 @@ def furnish(orders: Orders) -> None:
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     if os.access("/proc/sysrq-trigger", os.W_OK):
         bind("/dev/null", "/proc/sysrq-trigger")
+
+
+def _hide_cloud(folder: Path, shown: list[str]) -> None:
+    """Put an empty folder over that of the cloud, which has keys and other instances, but for what is shown of it."""
+    handles = {Path(path): os.open(path, os.O_PATH) for path in shown}
+    mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700")
+    for path, handle in handles.items():
+        path.mkdir(parents=True)
+        bind(f"/proc/self/fd/{handle}", path)
+        os.close(handle)
 
 
 def _private_mnt(folder: Path, disk_size: int | None) -> None:

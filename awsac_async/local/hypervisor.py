@@ -25,7 +25,7 @@ from typing import Any
 from awsac_async.local import cgroups, power, processes, stock, trees
 from awsac_async.local.disk import FILES
 from awsac_async.local.outward import Choice
-from awsac_async.local.settings import Isolation, Network, Settings
+from awsac_async.local.settings import Isolation, Network, Settings, StorageKind
 
 log = logging.getLogger(__name__)
 CONTROL_GROUP = "cgroup"  # the file that says where this cloud's control group is
@@ -99,6 +99,7 @@ class Hypervisor:
         cloud_id: str,
         choice: Choice,
         api_port: int,
+        storage: StorageKind,
     ) -> None:
         """``on_end`` is called in a thread when an instance has no process left: its ID, and whether it had booted."""
         self._directory = directory / "instances"
@@ -109,6 +110,8 @@ class Hypervisor:
         self._isolation = isolation
         self._cloud_id = cloud_id
         self._api_port = api_port
+        # Volumes that are folders are attached while an instance runs, which therefore sees where all of them are.
+        self._volumes = [directory / "volumes"] if storage is StorageKind.DIRECTORIES else []
         self.own_network = choice.network is not Network.HOST  # whether an instance has one
         self._outward = choice.outward
         self._making = threading.Lock()
@@ -182,6 +185,8 @@ class Hypervisor:
         self, folder: Path, channel: int, hostname: str, environment: Mapping[str, str], groups: list[Path]
     ) -> subprocess.Popen[bytes]:
         disk = folder / DISK if (folder / DISK).exists() else None
+        writable = [folder, *self._volumes]
+        shown = [*writable, self._packages()] if disk else writable
         orders = {
             "channel": channel,
             "isolation": self._isolation,
@@ -199,11 +204,13 @@ class Hypervisor:
                 sys.base_prefix,
                 _package_parent(),
                 self._settings.boot.parent,
-                self._directory.parent,
+                *shown,
             ],
+            "cloud": self._directory.parent,
+            "shown": shown,
+            "writable": writable,
             "disk": disk,
             "root": self._root(disk),
-            "writable": [self._directory.parent],
             "resolver": self._resolver(folder),
             "packages": [_package_parent()],
         }

@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from awsac_async.local.place import LocalCloudError
+
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 IMAGE = "ami-0a35ac00000000001"  # runs the boot script
@@ -55,7 +57,13 @@ def _boot_script() -> Path:
 
 
 def _network() -> Network | None:
+    """Return the network that the environment chooses.
+
+    Raises LocalCloudError if it names none that there is.
+    """
     chosen = os.environ.get(NETWORK_VARIABLE)
+    if chosen and chosen not in set(Network):
+        raise LocalCloudError(f"{NETWORK_VARIABLE} is {chosen[:40]!r}, but it can be nat, none or host")
     return Network(chosen) if chosen else None
 
 

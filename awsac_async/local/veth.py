@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
@@ -21,6 +22,7 @@ _GATEWAY = "198.18.0.1"  # RFC 2544: addresses that nobody has
 _POOL = ipaddress.ip_network("198.18.0.0/15")
 _WAS_OFF = "forwarding_was_off"  # the chain that says so
 _INSIDE = "eth0"
+_TIMEOUT = 10.0  # s: until the interfaces of instances that have ended are gone
 
 
 def check() -> None:
@@ -128,10 +130,13 @@ def remove(cloud_id: str) -> None:
 
     Raises OSError.
     """
-    for entry in Path("/sys/class/net").iterdir():
-        with contextlib.suppress(OSError):  # gone meanwhile, with its instance
-            if (entry / "ifalias").read_text().strip() == cloud_id:
-                _run("ip", "link", "delete", entry.name)
+    deadline = time.monotonic() + _TIMEOUT
+    while names := _interfaces(cloud_id):
+        if time.monotonic() > deadline:
+            raise OSError(f"{' '.join(names)}: still there")
+        for name in names:
+            with contextlib.suppress(OSError):  # it is going already, with its instance
+                _run("ip", "link", "delete", name)
     tables = _run("nft", "list", "tables").split()
     if table(cloud_id) not in tables:
         return
@@ -139,6 +144,16 @@ def remove(cloud_id: str) -> None:
     if was_off and not _tables_of_others(cloud_id):
         _FORWARDING.write_text("0")
     _run("nft", "delete", "table", "inet", table(cloud_id))
+
+
+def _interfaces(cloud_id: str) -> list[str]:
+    """Return the interfaces that carry a cloud's ID."""
+    found = []
+    for entry in Path("/sys/class/net").iterdir():
+        with contextlib.suppress(OSError):  # gone meanwhile
+            if (entry / "ifalias").read_text().strip() == cloud_id:
+                found.append(entry.name)
+    return found
 
 
 def _run(*command: str, text: str = "") -> str:

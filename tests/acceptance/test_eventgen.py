@@ -4,13 +4,16 @@ import csv
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from awsac_async.local.settings import Network, Settings
 from tests.cli.conftest import BUCKET, environment_for
-from tests.conftest import Embedded
+from tests.conftest import Embedded, embedded_cloud
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "eventgen"
 STOCK_IMAGE = "ami-0a35ac00000000002"
@@ -56,6 +59,16 @@ def awsac(embedded: Embedded, folder: Path, *words: str) -> str:
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[Embedded]:
+    """Give a cloud whose instances reach what this machine does: the release is made of packages from PyPI."""
+    with (
+        tempfile.TemporaryDirectory(prefix="awsac-test-") as parent,
+        embedded_cloud(Path(parent) / "cloud", Settings(network=Network.HOST)) as running,
+    ):
+        yield running
 
 
 @pytest.fixture(scope="module")

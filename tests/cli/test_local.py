@@ -53,7 +53,8 @@ def test_a_cloud_comes_up_takes_a_snapshot_and_goes_down_also_after_ctrl_c(awsac
     assert (coming_up.returncode, said) == (130, "awsac: interrupted: awsac local down removes what was started\n")
     assert snapshot.startswith("snap-")
     assert (status["running"], status["snapshots"], status["instances"]) == (True, 1, 0)
-    assert up == {"endpoint": status["endpoint"], "directory": str(cloud_folder)}
+    network = {name: status[name] for name in ("network", "network_note")}
+    assert up == {"endpoint": status["endpoint"], "directory": str(cloud_folder), **network}
     assert variables["AWS_ENDPOINT_URL"] == status["endpoint"]
     assert exported.stdout == f"{status['endpoint']} \n"
     assert after["running"] is False

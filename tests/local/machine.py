@@ -152,7 +152,7 @@ def run_cloud(directory: str) -> None:
         eventually(lambda: processes.start_time(status.pid), lambda started: started is None)
     finally:
         cloud.down(place)
-    left = [pid for pid in status.processes if processes.start_time(pid) is not None]
+    left = processes.belonging_to(place)
     print(json.dumps({"network": [status.network, status.network_note], "left": left}), flush=True)
 
 

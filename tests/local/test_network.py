@@ -67,10 +67,11 @@ found = {
     "machine": ask(("127.0.0.1", int(sys.argv[1])))[0],
     "outside": ask(("192.0.2.77", 80))[0],
     "interfaces": [name for _, name in socket.if_nameindex()],
+    "cloud": sorted(set(os.listdir(sys.argv[2])) | set(os.listdir(sys.argv[2] + "/instances"))),
 }
 print("found", json.dumps(found), flush=True)
 END
-python3 $HOME/look PORT; sleep 60
+python3 $HOME/look PORT CLOUD; sleep 60
 """
 REFUSED, UNREACHABLE = 111, 101  # errno
 
@@ -100,10 +101,11 @@ def test_an_instance_reaches_its_metadata_and_the_cloud_and_nothing_else(
         InstanceType="m5.large",
         MinCount=2,
         MaxCount=2,
-        UserData=LOOK.replace("PORT", str(machine_service)),
+        UserData=LOOK.replace("PORT", str(machine_service)).replace("CLOUD", str(account.cloud.directory)),
         IamInstanceProfile={"Name": "awsac-agent"},
     )
     ids = [instance["InstanceId"] for instance in reservation["Instances"]]
+    volumes = ["volumes"] if cloud.status(account.cloud.directory).storage == "directories" else []
     for instance_id in ids:
         assert _found(account.printed(instance_id, "found ")) == {
             "version 1": [200, instance_id],
@@ -114,6 +116,7 @@ def test_an_instance_reaches_its_metadata_and_the_cloud_and_nothing_else(
             "machine": REFUSED,
             "outside": UNREACHABLE,
             "interfaces": ["lo"],
+            "cloud": sorted([instance_id, "instances", *volumes]),
         }
     before = set(Path(f"/proc/{cloud.status(account.cloud.directory).pid}/task").iterdir())
     entered = cloud.entering(account.cloud.directory, ids[0], ["cat /proc/net/dev | wc -l"])
