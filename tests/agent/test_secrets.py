@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tests.agent.account import BUCKET, Account, session_of
 
-# Where instances have no network of their own, a job of root reads in the agent's environment where the metadata service
-# of its instance is. Where they have no processes of their own, those of others are there as well.
+# Where instances have no network of their own, a job of root reads in the agent's environment where their metadata
+# service is. Where they have no processes of their own, those of others are there as well.
 ASK = """
 import json, os, pathlib, urllib.request
 
