@@ -66,11 +66,12 @@ def _run(words: Callable[[], list[str]]) -> int:
 
 def _end_as_by_ctrl_c() -> None:
     """Let a terminal that is closed, and whoever ends a process, end a verb as Ctrl-C does, which clears up."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script: there is no Ctrl-C
-        return
+    # In the background of a script there is no Ctrl-C, also not for asyncio, which takes the exception instead.
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    end = signal.default_int_handler if ignored else lambda *_: signal.raise_signal(signal.SIGINT)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
-            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+            signal.signal(number, end)
 
 
 def _explained(error: Exception) -> tuple[str, int]:

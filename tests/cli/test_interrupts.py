@@ -5,12 +5,13 @@ import json
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from awsac_async.session.archive import pack
-from tests.cli.conftest import BUCKET, Account, Awsac, interrupt, write_ini, write_jobs
+from tests.cli.conftest import AWSAC, BUCKET, Account, Awsac, interrupt, write_ini, write_jobs
 from tests.cli.proxy import PATIENCE, Request, proxy_before
 from tests.conftest import Embedded
 from tests.waiting import wait_until
@@ -248,7 +249,7 @@ def test_ctrl_c_during_check_says_that_the_session_goes_on(awsac: Awsac, embedde
 
 def test_ctrl_c_during_pack_leaves_no_archive(awsac: Awsac, folder: Path) -> None:
     with (folder / "jobs" / "large.bin").open("wb") as large:
-        large.truncate(1 << 30)  # which bzip2 works on for seconds
+        large.truncate(1 << 29)  # which bzip2 works on for seconds
     (folder / "jobs" / "first.bin").write_bytes(os.urandom(1 << 22))  # so that something is written at once
     packing = awsac.begin("pack", "jobs", "-o", "large.tar.bz2")
     wait_until(lambda: any("large.tar.bz2" in path.name and path.stat().st_size for path in folder.iterdir()))
@@ -288,3 +289,33 @@ def session_file(folder: Path) -> Path:
             started="",
         ),
     )
+
+
+@pytest.mark.parametrize("ignored", ["", "INT"], ids=["at a terminal", "in the background of a script"])
+def test_a_client_that_is_told_to_end_while_it_packs_leaves_no_folder_and_one_that_is_killed_leaves_it_to_the_next(
+    ignored: str, awsac: Awsac, tmp_path: Path
+) -> None:
+    write_ini(tmp_path)
+    (write_jobs(tmp_path) / "large").write_bytes(os.urandom(40_000_000))  # which takes bzip2 some seconds
+    (tmp_path / "temporary").mkdir()
+    shell = f"trap '' {ignored}; " if ignored else ""
+    left = []
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with subprocess.Popen(
+            ["sh", "-c", f'{shell}exec "$0" plan -i session.ini -a jobs', AWSAC],
+            cwd=tmp_path,
+            env=awsac.environment | {"TMPDIR": str(tmp_path / "temporary")},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as packing:
+            awsac.begun.append(packing)
+            wait_until(lambda: any((tmp_path / "temporary").glob("*/jobs.tar.bz2")))
+            packing.send_signal(number)
+        left.append((packing.returncode, len([*(tmp_path / "temporary").iterdir()])))
+
+    (tmp_path / "jobs" / "large").unlink()
+    awsac.ok("plan", "-i", "session.ini", "-a", "jobs", TMPDIR=str(tmp_path / "temporary"))
+
+    assert left == [(130, 0), (-signal.SIGKILL, 1)]
+    assert [*(tmp_path / "temporary").iterdir()] == []
