@@ -168,8 +168,12 @@ async def read_status(
     ``store`` is that of an earlier look, which knows what has not changed since.
     """
     # In this order: once an instance is seen to be gone, its last status has been written.
-    instances = tuple(await Instances(aws).of_session(record.session_id))
+    instances = await _instances(aws, record)
     return await status_with(aws, record, instances, store=store, timings=timings)
+
+
+async def _instances(aws: Aws, record: SessionRecord) -> tuple[InstanceInfo, ...]:
+    return tuple(await Instances(aws).of_session(record.session_id))
 
 
 async def status_with(
@@ -183,6 +187,10 @@ async def status_with(
     """Read the status of a session whose instances have been asked for, as ``read_status``."""
     store = store or store_of(aws, record)
     kept = {job.number: job for job in await _read_jobs(store, timings=timings)}
+    if any(_is_of_nobody(job, _by_launch_index(instances)) for job in kept.values()):
+        # It may have been started since its session's instances were asked for: both are asked once more.
+        instances = await _instances(aws, record)
+        kept = {job.number: job for job in await _read_jobs(store, timings=timings)}
     jobs = [kept.get(number) or JobRecord(number=number) for number in range(1, record.n_jobs + 1)]
     over = await _over(aws, record, instances, jobs)
     unknown = "; ".join(store.damage) or (_NOT_KEPT if over else _NOT_YET)
@@ -206,11 +214,24 @@ async def _over(
 ) -> bool:
     if any(each.state in _RUNNING for each in instances):
         return False
+    if any(_may_be_told_of(job, instances, shared=shares_jobs(record.user_data)) for job in jobs):
+        return False
     awaited = {job.launch_index or 0 for job in jobs if not job.state.final}.difference(_by_launch_index(instances))
     if any(index >= record.n_instances for index in awaited):
         last = (await read_launches(Bucket(aws, record.bucket), record)).last
         return last is None or not _may_still_appear(last.started)
     return bool(instances) or not awaited or not _may_still_appear(record.started)
+
+
+def _is_of_nobody(job: JobRecord, instances: Mapping[int | None, InstanceInfo]) -> bool:
+    """Say whether a job has not ended, and EC2 did not show its instance."""
+    return not job.state.final and bool(job.instance_id) and job.launch_index not in instances
+
+
+def _may_be_told_of(job: JobRecord, instances: Iterable[InstanceInfo], *, shared: bool) -> bool:
+    """Say whether an instance that is shutting down may still write how a job ended: its agent then does that."""
+    going = {each.launch_index for each in instances if each.state == "shutting-down"}
+    return not job.state.final and bool(going if shared else going & {job.launch_index})
 
 
 def _may_still_appear(start: str) -> bool:

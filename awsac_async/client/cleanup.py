@@ -210,7 +210,10 @@ def _refuse_unless_over(status: SessionStatus) -> None:
             f"no instance of session {session_id} can be seen yet, it was started {age} ago; "
             "wait a few minutes, or say --force"
         )
-    instances = counted(len(status.running_instances), "instance runs", "instances run")
+    running, going = len(status.running_instances), sum(each.live for each in status.instances)
+    instances = counted(running, "instance runs", "instances run")
+    if not running:
+        instances = counted(going, "instance is shutting down", "instances are shutting down")
     unfinished = sum(not status.ended(job) for job in status.jobs)
     jobs = counted(unfinished, "job is not finished", "jobs are not finished")
     raise InputError(

@@ -1,5 +1,6 @@
 """How a session whose jobs are shared is told of: nobody knows beforehand which of its instances runs which job."""
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -102,6 +103,32 @@ async def test_when_all_instances_are_gone_what_they_left_is_lost_with_its_reaso
     ]
     assert [each.number for each in status.failed] == [2, 3, 4, 5, 6]
     assert status.jobs[3].reason == "the spot instance is interrupted"
+
+
+@pytest.mark.parametrize(("state", "over"), [(JobState.RUNNING, False), (JobState.FINISHED, True)])
+async def test_while_an_instance_shuts_down_its_agent_may_still_say_how_a_job_ended(
+    state: JobState, over: bool
+) -> None:
+    status = await looked_at([job(1, state)], GONE, instance(1, "shutting-down"))
+    assert (status.over, status.lost) == (over, ())
+
+
+async def test_an_instance_that_was_started_after_one_looked_at_ec2_is_no_lost_one(account: Account) -> None:
+    """Its agent has already written that the job runs: whoever asked EC2 before that asks once more."""
+    session_id = f"261122_1200--test--{uuid.uuid4().hex[:4]}"
+    session = record(1, session_id=session_id, status_store=StatusKind.S3)
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "awsac:session", "Value": session_id}]}]
+    asked = {"ImageId": "ami-0a35ac00000000001", "InstanceType": "c1.medium", "MinCount": 1, "MaxCount": 1}
+    started = await asyncio.to_thread(account.ec2.run_instances, **asked, TagSpecifications=tags)
+    instance_id = started["Instances"][0]["InstanceId"]
+    async with connect() as aws:
+        store = store_of(aws, session)
+        await store.write([made(1, JobState.RUNNING, instance_id=instance_id)])
+        status = await status_with(aws, session, ())
+        await store.delete()
+    await asyncio.to_thread(account.ec2.terminate_instances, InstanceIds=[instance_id])
+    assert [each.instance_id for each in status.instances] == [instance_id]
+    assert (status.over, status.lost) == (False, ())
 
 
 async def test_what_the_only_instance_has_not_ended_when_it_is_taken_away_falls_to_nobody() -> None:
