@@ -4,6 +4,7 @@ Owns which objects become files. A key is somebody's text: no name in the bucket
 another's file, or keeps another from arriving.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -71,11 +72,13 @@ def find_targets(
 ) -> tuple[list[Target], tuple[str, ...]]:
     """Return the files that the wanted objects become, and the keys that can become none: two may, of too long names.
 
-    A file has the name that follows the session's prefix in the key, as ``spelling`` writes it, whatever else is
-    wanted. Folder markers, which end in ``/``, become none.
+    A file has its key's base name, as in 2008, where no other object has that too; else the name that follows the
+    session's prefix, as ``spelling`` writes it. What else is wanted changes neither. Folder markers, which end in
+    ``/``, become none.
     """
     known = _keys_of_jobs(record)
     names = _Names(record)
+    bases = Counter(folded(info.key.rpartition("/")[2]) for info in objects)
     targets, refused = [], []
     # A job's own object has its name first, and a file the one under which it grows.
     for info in sorted(objects, key=lambda info: (info.key not in known, info.key)):
@@ -83,6 +86,9 @@ def find_targets(
         name = info.key.removeprefix(session_prefix(record.session_id))
         if name.endswith("/") and info.size == 0:
             continue
+        base = name.rpartition("/")[2]
+        if bases[folded(base)] == 1 and not {"", ".", ".."}.intersection(name.split("/")):
+            name = base
         file = names.take(name)
         if not selection.wants(kind, job):
             continue
