@@ -24,7 +24,7 @@ from tests.agent.account import BUCKET, Account, Session
 from tests.agent.release_child import releases_of
 from tests.cloud.faults import Asked, Fault, Proxy, error, proxy_to, query_error
 from tests.conftest import Embedded, embedded_cloud
-from tests.waiting import until, wait_until
+from tests.waiting import LONGEST, until, wait_until
 
 # From a process that has imported the SDK, which takes longer than an agent lives here.
 FORKING = multiprocessing.get_context("forkserver")
@@ -372,7 +372,8 @@ async def test_a_job_that_is_stopped_while_its_release_is_fetched_leaves_nothing
     async with connect(endpoint_url=proxy.endpoint) as aws, asyncio.TaskGroup() as group:
         releases = archived.releases(aws, [archived.snapshot])
         releases.start(group)
-        await fetching.wait()
+        async with asyncio.timeout(LONGEST):  # it may have failed before
+            await fetching.wait()
         releases.leave(archived.snapshot)
     assert list(archived.directory.iterdir()) == []
 

@@ -4,6 +4,7 @@ import argparse
 import secrets
 import subprocess
 import sys
+import time
 
 import tests.conftest  # noqa: F401  dummy credentials, no metadata service, whatever this machine has
 from tests.attack import chaos, fuzzing, surroundings
@@ -39,14 +40,28 @@ def main() -> int:
             return surroundings.main(seed=options.seed, seconds=seconds, rounds=options.rounds, number=options.number)
         case "chaos":
             return chaos.main(seed=options.seed, seconds=seconds, session=options.session, sessions=options.sessions)
-    # Each in a process of its own: one bounds its own memory.
-    shares = {"parsers": options.minutes / 4, "surroundings": options.minutes / 8, "chaos": options.minutes * 5 / 8}
-    command = [sys.executable, "-m", "tests.attack"]
-    ended = [
-        subprocess.run([*command, part, "--seed", str(options.seed), "--minutes", str(share)], check=False).returncode
-        for part, share in shares.items()
+    return _all(options.seed, options.minutes)
+
+
+def _all(seed: int, minutes: float) -> int:
+    """Run every part for its share of the time, each in a process of its own: one bounds its own memory."""
+    command, eighth = [sys.executable, "-m"], minutes / 8
+    own = [*command, "tests.attack", "--seed", str(seed), "--minutes"]
+    found = [
+        subprocess.run([*own, str(eighth), "parsers"], check=False).returncode,
+        subprocess.run([*own, str(eighth), "surroundings"], check=False).returncode,
+        subprocess.run(
+            [*command, "tests.attack.httpface", "--seed", str(seed), "--minutes", str(eighth)], check=False
+        ).returncode,
     ]
-    return int(any(ended))
+    until, simulated = time.monotonic() + 60 * eighth, 0
+    while simulated == 0 or time.monotonic() < until:
+        seeds = ["--seed", str(seed + simulated), "--seeds", "5"]
+        found.append(subprocess.run([*command, "tests.attack.simulation", *seeds], check=False).returncode)
+        simulated += 5
+    found.append(subprocess.run([*own, str(4 * eighth), "chaos"], check=False).returncode)
+    print(f"seed {seed}: {'something was found' if any(found) else 'nothing was found'}")
+    return int(any(found))
 
 
 if __name__ == "__main__":
