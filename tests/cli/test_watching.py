@@ -189,12 +189,13 @@ def test_an_instance_of_the_embedded_cloud_can_really_be_entered(story: Story) -
 
 
 def test_an_instance_that_is_gone_cannot_be_entered_and_there_is_another_way(story: Story) -> None:
-    refused = story.awsac("ssh", "-c", story.file, "2")
+    file = story.file.relative_to(story.awsac.folder)
+    refused = story.awsac("ssh", "-c", file, "2")
 
     assert refused.returncode == 2
     assert re.search(rf"cannot be entered, {story.instance} is (shutting-down|terminated): ", refused.stderr)
-    assert f"awsac console -c {story.file} 0 shows what it printed" in refused.stderr
-    assert f"awsac logs -c {story.file} --job 2" in refused.stderr
+    assert f"awsac console -c {file} 0 shows what it printed" in refused.stderr
+    assert f"awsac logs -c {file} --job 2" in refused.stderr
 
 
 def test_looking_once_goes_before_a_configuration_that_watches(story: Story) -> None:
