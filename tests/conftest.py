@@ -4,18 +4,17 @@ import dataclasses
 import os
 import signal
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
 from awsac_async.local import cloud
 from awsac_async.local.settings import Settings
 
-LONGEST_TEST = 900.0  # s, fixtures included, on a machine that does much else
 FORWARDED = "127.0.0.2"  # where proxies of tests listen, which forward to a cloud
 
 # Before anything imports botocore: no test may find a credential, a profile or a metadata service of this machine.
@@ -101,18 +100,3 @@ def keys_of_the_cloud(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the table of faults begin first: one file, which waits for minutes while the others have the processor."""
     items.sort(key=lambda item: item.path.parent.name != "faults")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let no test wait for ever, whatever it waits for: it ends with a sentence, and the next one has its turn."""
-
-    def late(*_: object) -> NoReturn:
-        raise TimeoutError(f"{item.nodeid} did not end within {LONGEST_TEST / 60:.0f} minutes")
-
-    signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_TEST)
-    try:
-        return (yield)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)

@@ -226,7 +226,7 @@ async def test_a_session_under_way_gives_what_is_there_and_says_what_is_missing_
             [
                 JobRecord(number=1, state=JobState.FINISHED, return_code=0),
                 JobRecord(number=2, state=JobState.FINISHED, return_code=0, reason="results is not a file or a folder"),
-                JobRecord(number=3, state=JobState.SAVEFAILED, reason="the disk is broken"),
+                JobRecord(number=3, state=JobState.SAVEFAILED, reason="not saved: the disk is broken"),
                 JobRecord(number=4, state=JobState.RUNNING),
             ]
         )

@@ -91,8 +91,8 @@ def _missing(job: int, kinds: Collection[Kind], status: str, reason: str) -> Mis
 def _reason(job: JobRecord, *, lost: bool, saved: bool) -> str:
     """Say what became of a job; ``saved``: it has saved whatever it had."""
     because = f": {job.reason}" if job.reason else ""
-    if job.state is JobState.SAVEFAILED:
-        return f"not saved{because}"
+    if job.state is JobState.SAVEFAILED:  # most of its reasons begin with that themselves
+        return job.reason if job.reason.startswith("not saved") else f"not saved{because}"
     if lost:
         return f"lost{because}"
     if saved:  # and its reason may say what was left instead
