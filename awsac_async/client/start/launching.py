@@ -285,6 +285,8 @@ class Launching:
             self._refused[place.name] = f"room for {len(ids)} of {counted(asked, 'instance')}"
 
     def _no_place(self) -> NoPlaceError:
-        said = "; ".join(f"{place}: {cause}" for place, cause in self._refused.items())
+        causes = dict.fromkeys(self._refused.values())
+        places = {cause: [place for place, each in self._refused.items() if each == cause] for cause in causes}
+        said = "; ".join(f"{', '.join(places[cause])}: {cause}" for cause in causes)
         what = "any of the session's instances" if self._shared else "the whole session"
         return NoPlaceError("RunInstances", self._record.ami_id, f"no place has room for {what}: {said}")
