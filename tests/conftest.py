@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from awsac_async.local import cloud
-from awsac_async.local.settings import Settings
+from awsac_async.local.settings import Network, Settings
 
 FORWARDED = "127.0.0.2"  # where proxies of tests listen, which forward to a cloud
 
@@ -84,6 +84,16 @@ def embedded() -> Iterator[Embedded]:
     with (
         tempfile.TemporaryDirectory(prefix="awsac-test-") as parent,
         embedded_cloud(Path(parent) / "cloud", Settings()) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def embedded_on_host() -> Iterator[Embedded]:
+    """Give one whose instances have this machine's network: they reach the proxies of tests, as their client does."""
+    with (
+        tempfile.TemporaryDirectory(prefix="awsac-test-") as parent,
+        embedded_cloud(Path(parent) / "cloud", Settings(network=Network.HOST)) as running,
     ):
         yield running
 

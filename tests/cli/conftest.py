@@ -139,7 +139,7 @@ class Account:
         return {each["InstanceId"] for each in self.instances()}, set(self.keys()), set(self.domains())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def account(embedded: Embedded) -> Iterator[Account]:
     account = Account(embedded)
     yield account

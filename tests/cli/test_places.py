@@ -41,6 +41,11 @@ def faults(embedded: Embedded, *tables: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def embedded(embedded_on_host: Embedded) -> Embedded:
+    return embedded_on_host
+
+
+@pytest.fixture(scope="module")
 def subnets(account: Account) -> tuple[str, str]:
     """Two subnets of two zones."""
     first, second, *_ = account.ec2.describe_subnets()["Subnets"]

@@ -12,6 +12,11 @@ from tests.cloud.faults import proxy_to
 from tests.conftest import Embedded
 
 
+@pytest.fixture(scope="module")
+def embedded(embedded_on_host: Embedded) -> Embedded:
+    return embedded_on_host
+
+
 async def test_client_and_agents_use_the_addresses_of_the_ini_where_no_variable_names_others(
     embedded: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
