@@ -78,8 +78,8 @@ class Plan:
     def __str__(self) -> str:
         """Show it in a line."""
         kinds = f"{self.schedule} {self.store} release={self.release} {self.user} {self.market}"
-        acts = ",".join(self.acts) or "nothing"
-        return f"{kinds} {len(self.jobs)} jobs, {self.instances} instances, {self.retries} retries: {acts}"
+        acts = ",".join([*["start"] * (self.kills_start is not None), *self.acts, *["cloud"] * self.kills_cloud])
+        return f"{kinds} {len(self.jobs)} jobs, {self.instances} instances, {self.retries} retries: {acts or 'nothing'}"
 
 
 def plan(numbers: random.Random, folder: Path, *, releases: Sequence[str]) -> Plan:
