@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 from awsac_async.cloud.aws import CONNECT_TIMEOUT, USER_AGENT, Aws
 from awsac_async.cloud.network import proxy_for
+from awsac_async.session.errors import InputError
 from awsac_async.session.times import now
 
 if TYPE_CHECKING:
-    from obstore.store import S3Credential, S3Store
+    from obstore.store import BackoffConfig, S3Credential, S3Store
 
 # The SDK hands out temporary credentials that are valid for ten minutes at least, and renews them by itself.
 _CREDENTIALS_VALID = timedelta(minutes=10)
@@ -37,27 +38,40 @@ async def make_store(aws: Aws, bucket: str, *, retries: int, patience: timedelta
         retries: how often obstore itself repeats a request that failed for now.
         patience: how long a request may go without an answer, and an answer without a byte.
     """
+    from obstore.exceptions import BaseError
     from obstore.store import S3Store  # only a transfer should cost this
 
     endpoint, virtual = _address(aws, await _endpoint(aws), bucket)
     await aws.credentials()  # so that missing ones are reported as such, and here
-    return S3Store(
-        bucket,
-        config={
-            "region": aws.region,
-            "endpoint": endpoint,
-            "aws_endpoint_url_s3": endpoint,  # else the variable AWS_ENDPOINT_URL_S3 would win
-            "virtual_hosted_style_request": virtual,
-            **({"checksum_algorithm": "SHA256"} if aws.access.request_checksum_calculation == _SUPPORTED else {}),
-        },
-        client_options=_client_options(aws, endpoint, patience),
-        retry_config={
-            "max_retries": retries,
-            "retry_timeout": min(patience, _LONGEST_RETRIES),
-            "backoff": {"init_backoff": timedelta(milliseconds=250), "max_backoff": timedelta(seconds=4), "base": 2},
-        },
-        credential_provider=_Credentials(aws),
-    )
+    backoff: BackoffConfig = {
+        "init_backoff": timedelta(milliseconds=250),
+        "max_backoff": timedelta(seconds=4),
+        "base": 2,
+    }
+    try:
+        return S3Store(
+            bucket,
+            config={
+                "region": aws.region,
+                "endpoint": endpoint,
+                "aws_endpoint_url_s3": endpoint,  # else the variable AWS_ENDPOINT_URL_S3 would win
+                "virtual_hosted_style_request": virtual,
+                **({"checksum_algorithm": "SHA256"} if aws.access.request_checksum_calculation == _SUPPORTED else {}),
+            },
+            client_options=_client_options(aws, endpoint, patience),
+            retry_config={
+                "max_retries": retries,
+                "retry_timeout": min(patience, _LONGEST_RETRIES),
+                "backoff": backoff,
+            },
+            credential_provider=_Credentials(aws),
+        )
+    except BaseError as error:
+        if "CA certificates" not in str(error):
+            raise
+        raise InputError(
+            "this machine shows no certificates that could be trusted: look at SSL_CERT_FILE and SSL_CERT_DIR"
+        ) from error
 
 
 async def _endpoint(aws: Aws) -> str:
