@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Iterable
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 from awsac_async.local.faults.acts import Application
 from awsac_async.local.faults.answers import INTERNAL, Refusal, worded
@@ -17,7 +18,7 @@ from awsac_async.local.faults.calls import Call, read_call
 
 log = logging.getLogger(__name__)
 _MOST_FAULTS = 100  # that are logged
-_STUMBLES = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+_STUMBLES = (ArithmeticError, AssertionError, AttributeError, ExpatError, LookupError, TypeError, ValueError)
 _INVALID = "The request has a value that is not valid, or that this cloud cannot do."
 INVALID = {
     "s3": Refusal(code="InvalidArgument", status=400, message=_INVALID),

@@ -53,6 +53,17 @@ NAMED = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("body", [b"", b"<CompleteMultipartUpload/>"])
+def test_an_upload_is_not_completed_without_the_list_of_its_parts(embedded: Embedded, body: bytes) -> None:
+    s3 = embedded.client("s3")
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="in-parts")["UploadId"]
+    answer = send(
+        signed(Ask(method="POST", target=f"/{BUCKET}/in-parts?uploadId={upload}", body=body), embedded), embedded
+    )
+    s3.abort_multipart_upload(Bucket=BUCKET, Key="in-parts", UploadId=upload)
+    assert (answer.code, answer.status) == ("MalformedXML", 400), answer
+
+
 @pytest.mark.parametrize("what", NAMED)
 def test_what_is_wrong_is_named_as_by_aws(embedded: Embedded, what: str) -> None:
     ask, code = NAMED[what]
