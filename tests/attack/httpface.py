@@ -452,10 +452,18 @@ def _furnished(running: Embedded) -> dict[str, str]:
     return {"instance": instance, "volume": volume, "snapshot": snapshot, "group": group, "upload": upload}
 
 
-def run(*, seed: int, requests: int, seconds: float = 0.0, iam: bool = False) -> Tally:
+def run(
+    *,
+    seed: int,
+    requests: int,
+    seconds: float = 0.0,
+    iam: bool = False,
+    tell: Callable[[Finding], object] = lambda _: None,
+) -> Tally:
     """Send at least so many requests, for so long; the first ones are right ones.
 
-    With ``iam`` policies are enforced, and asked of everything.
+    With ``iam`` policies are enforced, and asked of everything. ``tell`` is told of each finding at once: what looks at
+    the cloud's log in the end may raise.
     """
     tally = Tally()
     until = time.monotonic() + seconds
@@ -468,6 +476,7 @@ def run(*, seed: int, requests: int, seconds: float = 0.0, iam: bool = False) ->
             tally.refused += answer is not None and 400 <= answer.status < 500
             if wrong:
                 tally.findings.append(Finding(seed=seed, number=number, what=wrong, ask=ask))
+                tell(tally.findings[-1])
             number += 1
     return tally
 
@@ -485,8 +494,7 @@ def main() -> int:
             ask = made(right, seed=options.seed, number=options.number)
             print(ask, *tried(ask, running), sep="\n")
         return 0
-    tally = run(seed=options.seed, requests=0, seconds=60 * options.minutes, iam=options.iam)
-    print(*tally.findings, sep="\n")
+    tally = run(seed=options.seed, requests=0, seconds=60 * options.minutes, iam=options.iam, tell=print)
     counts = f"{tally.requests} signed requests, {tally.refused} refused in the words of their service"
     print(f"http, seed {options.seed}: {counts}, {len(tally.findings)} findings")
     return int(bool(tally.findings))
