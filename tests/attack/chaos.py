@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from awsac_async.local import cloud
-from awsac_async.local.settings import Settings
+from awsac_async.local.hypervisor import detect_isolation
+from awsac_async.local.settings import Isolation, Settings
 from tests.agent.account import BUCKET, Account
 from tests.cli.conftest import AWSAC, environment_for
 from tests.conftest import Embedded, embedded_cloud
@@ -204,8 +205,8 @@ class Bout:
             "status_store": self.plan.store,
             "schedule": self.plan.schedule,
         }
-        if self.plan.user != "root":
-            values |= {"job_user_shield": "optional"}  # not every machine can keep the role from them
+        if self.plan.user != "root" and detect_isolation() is not Isolation.NAMESPACES:
+            values |= {"job_user_shield": "optional"}  # nothing else can keep the role from them
         if self.plan.schedule == "shared":
             values |= {"n_instances": self.plan.instances, "lease": "15s"}
         text = "".join(f"{key} = {value}\n" for key, value in values.items())
