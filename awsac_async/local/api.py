@@ -58,7 +58,8 @@ from awsac_async.local.validation import validated
 
 _BY_MOTO: tuple[Any, ...] = ("ec2", "s3", "iam", "sts", "sdb")
 _SIDE_DOORS = ("/moto-api", "/static/", "/favicon.ico", "/latest/")  # what moto's own server has beside the services
-_NOT_FOR_MOTO = ("HTTP_USER_AGENT", "HTTP_X_MOTO_ACCOUNT_ID")  # by which it would find another region, or account
+# By which it would find another region, or account, or another operation than the one that the form names.
+_NOT_FOR_MOTO = ("HTTP_USER_AGENT", "HTTP_X_MOTO_ACCOUNT_ID", "HTTP_X_AMZ_TARGET")
 _ANYTHING = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 _EC2_MAY_ASSUME = {
     "Version": "2012-10-17",

@@ -64,7 +64,10 @@ def _check_query(environ: MutableMapping[str, Any], call: Call) -> None:
         raise Invalid("InvalidAction", f"{environ['REQUEST_METHOD']} is not possible here.")
     text = environ.get("QUERY_STRING", "")
     if str(environ.get("CONTENT_TYPE", "")).startswith("application/x-www-form-urlencoded"):
-        text += "&" + environ["wsgi.input"].getvalue().decode("latin-1")
+        try:
+            text += "&" + environ["wsgi.input"].getvalue().decode()
+        except UnicodeDecodeError as error:
+            raise Invalid("InvalidParameterValue", "The parameters are no UTF-8.") from error
     elif environ["wsgi.input"].getvalue():
         raise Invalid("InvalidParameterValue", "The body must be a form (application/x-www-form-urlencoded).")
     environ.pop("HTTP_CONTENT_ENCODING", None)  # moto would unpack what no query service takes packed
@@ -198,7 +201,7 @@ def _leave_out_what_s3_ignores(environ: MutableMapping[str, Any]) -> None:
         if name in environ:
             try:
                 parse_timestamp(environ[name])
-            except (ValueError, OverflowError):
+            except (ValueError, OverflowError, RuntimeError):
                 del environ[name]
 
 

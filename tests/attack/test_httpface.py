@@ -53,6 +53,22 @@ NAMED = {
 }  # fmt: skip
 
 
+def test_no_header_names_another_operation_than_the_form_in_which_rights_are_looked_up(embedded: Embedded) -> None:
+    ec2 = embedded.client("ec2")
+    vpcs = len(ec2.describe_vpcs()["Vpcs"])
+    form = {"Content-Type": "application/x-www-form-urlencoded", "X-Amz-Target": "AmazonEC2.CreateVpc"}
+    for body in (b"Action=DescribeTags&Version=2016-11-15&X=\x8b", b"Version=2016-11-15&CidrBlock=10.0.0.0/16"):
+        answer = send(signed(Ask(service="ec2", method="POST", headers=form, body=body), embedded), embedded)
+        assert 400 <= answer.status < 500, answer
+    assert len(ec2.describe_vpcs()["Vpcs"]) == vpcs
+
+
+@pytest.mark.parametrize("time", ["1e999", "-1e999", "7" * 5000, "yesterday"])
+def test_a_time_that_is_none_is_ignored_as_by_s3(embedded: Embedded, time: str) -> None:
+    ask = Ask(target=f"/{BUCKET}?list-type=2", headers={"If-Modified-Since": time, "If-Unmodified-Since": time})
+    assert send(signed(ask, embedded), embedded).status == 200
+
+
 @pytest.mark.parametrize("body", [b"", b"<CompleteMultipartUpload/>"])
 def test_an_upload_is_not_completed_without_the_list_of_its_parts(embedded: Embedded, body: bytes) -> None:
     s3 = embedded.client("s3")
