@@ -147,13 +147,9 @@ def remove(cloud_id: str) -> None:
 
 
 def _interfaces(cloud_id: str) -> list[str]:
-    """Return the interfaces that carry a cloud's ID."""
-    found = []
-    for entry in Path("/sys/class/net").iterdir():
-        with contextlib.suppress(OSError):  # gone meanwhile
-            if (entry / "ifalias").read_text().strip() == cloud_id:
-                found.append(entry.name)
-    return found
+    """Return the interfaces that carry a cloud's ID; not from /sys, which may be that of another network."""
+    links = json.loads(_run("ip", "-json", "link", "show") or "[]")
+    return [link["ifname"] for link in links if link.get("ifalias") == cloud_id]
 
 
 def _run(*command: str, text: str = "") -> str:
