@@ -100,7 +100,7 @@ while :; do head -c 1M /dev/zero; sleep 0.1; done
 SHARED_MEMORY = "exec head -c 2G /dev/zero > /dev/shm/full\n"
 STOPPER = f"""\
 for process in /proc/[0-9]*; do
-    case $(tr '\\0' ' ' <"$process/cmdline" 2>/dev/null) in
+    case $(tr '\\0' ' ' 2>/dev/null <"$process/cmdline") in
         *"awsac-agent boot "*) kill -STOP "${{process#/proc/}}" && echo stopped ;;
     esac
 done
